@@ -1,0 +1,166 @@
+//! The checked `InferenceApi`: every value in range, every default filled in, every path absolute.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One model behind Tidegate: how it is started, queued, limited, routed and scaled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InferenceApi {
+    /// `metadata.name`: a DNS label, used in metrics, logs and file names.
+    pub name: String,
+    /// `spec.container`: how one replica's model is started.
+    pub container: Container,
+    /// `spec.port`: the model's port. Without it each local replica gets a free one.
+    pub port: Option<NonZeroU16>,
+    /// `spec.concurrency`: how much one replica takes.
+    pub concurrency: Concurrency,
+    /// `spec.timeouts`.
+    pub timeouts: Timeouts,
+    /// `spec.readiness`: when the model can serve.
+    pub readiness: Readiness,
+    /// `spec.routes`: which requests are this API's. Empty in the document means every path.
+    pub routes: Vec<Route>,
+    /// `spec.autoscaling`.
+    pub autoscaling: Autoscaling,
+}
+
+/// How one replica's model process is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// The program and its arguments; `{port}` stands for the port to listen on. Not empty.
+    pub command: Vec<String>,
+    /// Variables added to the environment; `{port}` is replaced here too.
+    pub env: BTreeMap<String, String>,
+    /// Where the command runs: absolute; by default the document's own folder.
+    pub working_dir: PathBuf,
+    /// A Python virtual environment to prepare and to put first on `PATH`.
+    pub python: Option<Python>,
+}
+
+/// A Python virtual environment for the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Python {
+    /// A requirements file with hashes, absolute.
+    pub requirements: PathBuf,
+}
+
+/// How much one replica takes at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concurrency {
+    /// Requests running at the model at once.
+    pub limit: NonZeroU32,
+    /// Requests waiting at once; 0 refuses what can't run at once.
+    pub queue_capacity: u32,
+    /// Bytes of request bodies held for waiting requests.
+    pub queue_bytes: u64,
+    /// The longest wait.
+    pub queue_timeout: Duration,
+}
+
+/// The clocks on one request. `None` is off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From dispatch to the response head.
+    pub first_byte: Option<Duration>,
+    /// Between two parts of a stream.
+    pub idle: Option<Duration>,
+    /// From arrival to the end.
+    pub total: Option<Duration>,
+    /// The longest a request is held while its API comes up from zero.
+    pub cold_start: Duration,
+}
+
+/// How a replica is known to be able to serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readiness {
+    /// What is asked.
+    pub probe: Probe,
+    /// Between two probes, once it was ready.
+    pub period: Duration,
+    /// The longest one probe may take.
+    pub timeout: Duration,
+    /// Probes that must fail in a row before a ready replica counts as unready.
+    pub failure_threshold: NonZeroU32,
+    /// The longest a replica may take to be ready for the first time.
+    pub start_timeout: Duration,
+}
+
+/// What a readiness probe asks of the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// `GET path`; ready is a status from 200 to 399.
+    HttpGet {
+        /// Begins with `/`.
+        path: String,
+    },
+    /// A connection can be made.
+    TcpSocket,
+    /// `grpc.health.v1.Health/Check` answers `SERVING`.
+    Grpc {
+        /// The service asked for; empty is the server as a whole.
+        service: String,
+    },
+    /// The command ends with code 0.
+    Exec {
+        /// Program and arguments. Not empty.
+        command: Vec<String>,
+    },
+}
+
+/// Which requests belong to an API. All that is given must match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The host, in lower case and without a port; `*.example.com` takes every name below it.
+    pub host: Option<String>,
+    /// A path prefix that begins with `/`; it matches whole segments.
+    pub path: String,
+    /// Whether the prefix is taken off before the request is forwarded.
+    pub strip_prefix: bool,
+}
+
+/// How many replicas there should be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Autoscaling {
+    /// 0 lets the API sleep.
+    pub min_replicas: u32,
+    /// At least 1 and at least `min_replicas`.
+    pub max_replicas: u32,
+    /// The rule that decides between the two.
+    pub policy: Policy,
+}
+
+/// A scaling rule with its settings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Policy {
+    /// In-flight requests a replica, over a stable and a panic window.
+    Concurrency(ConcurrencyPolicy),
+}
+
+/// Settings of the `concurrency` policy, with the meaning they have in Knative's autoscaler.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConcurrencyPolicy {
+    /// In-flight requests a replica is meant for; by default the concurrency limit.
+    pub target: f64,
+    /// The share of `target` that is aimed at, in (0, 1].
+    pub utilization: f64,
+    /// The window that decides in calm.
+    pub stable_window: Duration,
+    /// The window that decides in a burst.
+    pub panic_window: Duration,
+    /// A burst is when the panic window wants this many times what is ready.
+    pub panic_threshold: f64,
+    /// The most a tick may multiply the replicas by.
+    pub max_scale_up_rate: f64,
+    /// The most a tick may divide the replicas by.
+    pub max_scale_down_rate: f64,
+    /// How long fewer replicas must have been enough before some go.
+    pub scale_down_delay: Duration,
+    /// The least number of replicas an API wakes with.
+    pub activation_replicas: u32,
+    /// How long the last replica stays after the rule says zero.
+    pub scale_to_zero_grace: Duration,
+    /// How long the last replica stays after its last request at the least.
+    pub last_replica_retention: Duration,
+}

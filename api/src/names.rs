@@ -1,0 +1,80 @@
+//! Names that other programs rely on: metrics, headers, admin paths.
+
+/// Group and version of the `InferenceApi` document.
+pub const API_VERSION: &str = "tidegate.dev/v1alpha1";
+/// Kind of the `InferenceApi` document.
+pub const API_KIND: &str = "InferenceApi";
+
+/// Metric names, in base units, counters with `_total`.
+pub mod metric {
+    /// Integral over time of requests running at the upstream, in request-seconds.
+    pub const CONCURRENCY_SECONDS: &str = "tidegate_concurrency_seconds_total";
+    /// Integral over time of requests waiting in the queue, in request-seconds.
+    pub const QUEUE_SECONDS: &str = "tidegate_queue_seconds_total";
+    /// Requests running at the upstream now.
+    pub const REQUESTS_IN_FLIGHT: &str = "tidegate_requests_in_flight";
+    /// Requests waiting in the queue now.
+    pub const REQUESTS_QUEUED: &str = "tidegate_requests_queued";
+    /// How many requests may run at once.
+    pub const CONCURRENCY_LIMIT: &str = "tidegate_concurrency_limit";
+    /// How many requests may wait at once.
+    pub const QUEUE_CAPACITY: &str = "tidegate_queue_capacity";
+    /// Requests ended, by `code` and `reason`.
+    pub const REQUESTS: &str = "tidegate_requests_total";
+    /// How long requests waited before they ran, were refused or left.
+    pub const QUEUE_WAIT_SECONDS: &str = "tidegate_queue_wait_seconds";
+    /// From the request's arrival to the upstream's response head.
+    pub const TIME_TO_FIRST_BYTE_SECONDS: &str = "tidegate_time_to_first_byte_seconds";
+    /// From the request's arrival to the end of its response.
+    pub const REQUEST_DURATION_SECONDS: &str = "tidegate_request_duration_seconds";
+    /// From dispatch to the upstream to the end of its response.
+    pub const UPSTREAM_DURATION_SECONDS: &str = "tidegate_upstream_duration_seconds";
+    /// 1 while the proxy is ready for traffic, else 0.
+    pub const READY: &str = "tidegate_ready";
+    /// 1 while the proxy drains, else 0.
+    pub const DRAINING: &str = "tidegate_draining";
+    /// Always 1; the labels say which build runs.
+    pub const BUILD_INFO: &str = "tidegate_build_info";
+    /// How long an API at zero took until its first endpoint could serve.
+    pub const COLD_START_SECONDS: &str = "tidegate_cold_start_seconds";
+    /// Endpoints of an API known to a gateway, by `state`.
+    pub const ENDPOINTS: &str = "tidegate_endpoints";
+    /// Resident memory of the process, in bytes.
+    pub const PROCESS_RESIDENT_MEMORY_BYTES: &str = "process_resident_memory_bytes";
+}
+
+/// Metric label names.
+pub mod label {
+    /// The API's name, on a gateway's metrics.
+    pub const API: &str = "api";
+    /// The response's status code.
+    pub const CODE: &str = "code";
+    /// Why the proxy answered by itself; empty where the upstream answered.
+    pub const REASON: &str = "reason";
+}
+
+/// HTTP header names, in lower case.
+pub mod header {
+    /// Why the proxy refused or failed a request.
+    pub const REASON: &str = "x-tidegate-reason";
+    /// How long a request waited for its API to come up from zero, in milliseconds.
+    pub const COLD_START: &str = "x-tidegate-cold-start";
+    /// How many endpoints a request was sent to.
+    pub const ATTEMPTS: &str = "x-tidegate-attempts";
+    /// The request's identity, kept if well-formed, else made.
+    pub const REQUEST_ID: &str = "x-request-id";
+}
+
+/// Paths on admin ports.
+pub mod path {
+    /// 200 while the process is alive.
+    pub const HEALTHZ: &str = "/healthz";
+    /// 200 while the process may be sent traffic, else 503.
+    pub const READYZ: &str = "/readyz";
+    /// Prometheus text format.
+    pub const METRICS: &str = "/metrics";
+    /// Autoscaler: `POST /wake/{api}` asks for a tick at once.
+    pub const WAKE: &str = "/wake/";
+    /// Autoscaler: what it sees and what it decided, as JSON.
+    pub const STATUS: &str = "/status";
+}

@@ -1,0 +1,2 @@
+//! Admission micro benchmark.
+fn main() {}
