@@ -3,11 +3,32 @@
 //! # Layout
 //!
 //! - [`document`]: the checked `InferenceApi`, what the rest of the code works with.
+//! - [`defaults`]: what holds where a document says nothing.
+//! - [`parse`]: text → `InferenceApi`, or a [`Report`] of all mistakes. On the way lie `tree`
+//!   (YAML with lines), `conform` (the tree against the schema), `raw` (serde's mirror of the
+//!   file), `check` (what a schema can't say).
+//! - [`json_schema`]: the document's schema, made of `raw`.
 //! - [`endpoints`]: the file by which the autoscaler tells a gateway where replicas listen.
 //! - [`names`]: metric, header and path names.
 //! - [`reason`]: why the proxy refused or failed a request.
 
+mod check;
+mod conform;
+pub mod defaults;
 pub mod document;
 pub mod endpoints;
+mod key_path;
 pub mod names;
+mod parse;
+mod quantity;
+mod quote;
+mod raw;
 pub mod reason;
+mod report;
+mod schema;
+mod tree;
+
+pub use document::InferenceApi;
+pub use parse::parse;
+pub use report::{Mistake, Report};
+pub use schema::json_schema;

@@ -1,0 +1,287 @@
+//! Raw → checked document: the rules that a schema can't say, and the join of paths and defaults.
+//!
+//! Types, choices and the ranges of numbers have been compared with the schema by now. Where that
+//! found a mistake, the value here is a default, and no rule is applied to it.
+
+use crate::document::{
+    Autoscaling, Concurrency, ConcurrencyPolicy, Container, InferenceApi, Policy, Probe, Python,
+    Readiness, Timeouts,
+};
+use crate::key_path::KeyPath;
+use crate::quantity::{DurationText, MAX_DURATION, shown};
+use crate::quote;
+use crate::raw::{
+    RawAutoscaling, RawConcurrency, RawConcurrencyPolicy, RawContainer, RawInferenceApi, RawPolicy,
+    RawReadiness, RawTimeouts,
+};
+use crate::report::{Mark, Mistakes};
+use crate::tree::Node;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+mod conflict;
+mod route;
+mod word;
+
+pub(crate) use conflict::conflicts;
+
+/// The shortest duration where zero makes no sense.
+const INSTANT: Duration = Duration::from_millis(1);
+/// The shortest time between two probes: more often, and probing itself is load.
+const MIN_PERIOD: Duration = Duration::from_millis(10);
+/// The shortest window: load is kept in buckets of one second.
+const MIN_WINDOW: Duration = Duration::from_secs(1);
+/// The longest window: buckets are held in memory.
+const MAX_WINDOW: Duration = Duration::from_secs(3600);
+
+/// A document, and where the parts are that other documents may contradict.
+pub(crate) struct Checked {
+    pub(crate) api: InferenceApi,
+    /// Where the name is; `None` if the name is wrong anyway.
+    pub(crate) name: Option<Mark>,
+    /// Where each of `api.routes` is; `None` for one that is wrong anyway.
+    pub(crate) routes: Vec<Option<(Mark, KeyPath)>>,
+}
+
+/// Checks one document. What is wrong goes to `mistakes`; the result counts only without any.
+pub(crate) fn check(
+    raw: RawInferenceApi,
+    node: &Node,
+    base_dir: &Path,
+    mistakes: &mut Mistakes,
+) -> Checked {
+    let mut check = Check { node, base_dir, mistakes };
+    let spec = raw.spec.unwrap_or_default();
+    let name = check.name(raw.metadata.and_then(|metadata| metadata.name));
+    let container = check.container(spec.container.unwrap_or_default());
+    let concurrency = check.concurrency(spec.concurrency);
+    let timeouts = check.timeouts(spec.timeouts);
+    let readiness = check.readiness(spec.readiness);
+    let (routes, route_marks) = route::check(spec.routes, &mut check);
+    let autoscaling = check.autoscaling(spec.autoscaling, concurrency.limit);
+    let name_path = KeyPath::keys("metadata.name");
+    let name_mark = (!check.mistakes.touch(&name_path)).then(|| node.locate(&name_path));
+    let port = spec.port.and_then(NonZeroU16::new);
+    let api = InferenceApi {
+        name,
+        container,
+        port,
+        concurrency,
+        timeouts,
+        readiness,
+        routes,
+        autoscaling,
+    };
+    Checked { api, name: name_mark, routes: route_marks }
+}
+
+/// What every rule needs.
+struct Check<'a> {
+    node: &'a Node,
+    base_dir: &'a Path,
+    mistakes: &'a mut Mistakes,
+}
+
+impl Check<'_> {
+    /// Reports a value that breaks a rule, unless something is known to be wrong with it already.
+    fn wrong(&mut self, path: &KeyPath, what: impl Into<String>, must: impl Into<String>) {
+        if !self.mistakes.touch(path) {
+            self.mistakes.add(self.node.locate(path), path, what, must);
+        }
+    }
+
+    /// Reports a text that a rule refuses.
+    fn text(&mut self, path: &KeyPath, text: &str, rule: fn(&str) -> bool, must: &str) {
+        if !rule(text) {
+            self.wrong(path, format!("is {}", quote::quoted(text)), must);
+        }
+    }
+
+    /// A duration within its range.
+    fn duration(
+        &mut self,
+        path: &str,
+        value: DurationText,
+        min: Duration,
+        max: Duration,
+    ) -> Duration {
+        let DurationText(value) = value;
+        if value < min || value > max {
+            let must = format!("from {} to {}", shown(min), shown(max));
+            self.wrong(&KeyPath::keys(path), format!("is {}", shown(value)), must);
+        }
+        value
+    }
+
+    fn name(&mut self, name: Option<String>) -> String {
+        let name = name.unwrap_or_default();
+        self.text(&KeyPath::keys("metadata.name"), &name, word::is_dns_label, word::DNS_LABEL);
+        name
+    }
+
+    fn container(&mut self, raw: RawContainer) -> Container {
+        let path = KeyPath::keys("spec.container");
+        let command = self.command(&path.key("command"), raw.command);
+        for (name, value) in &raw.env {
+            let path = path.key("env").key(name);
+            self.text(&path, name, word::is_variable, word::VARIABLE);
+            self.text(&path, value, word::has_no_nul, word::NO_NUL);
+        }
+        let working_dir = self.path(&path.key("workingDir"), &raw.working_dir);
+        let python = raw.python.map(|python| {
+            let path = path.key("python").key("requirements");
+            Python { requirements: self.path(&path, &python.requirements.unwrap_or_default()) }
+        });
+        Container { command, env: raw.env, working_dir, python }
+    }
+
+    fn command(&mut self, path: &KeyPath, command: Option<Vec<String>>) -> Vec<String> {
+        let command = command.unwrap_or_default();
+        match command.first() {
+            None => self.wrong(path, "is empty", "a list of the program and its arguments"),
+            Some(program) => {
+                let is_named = |program: &str| !program.trim().is_empty();
+                self.text(&path.index(0), program, is_named, "a program's name or path");
+            }
+        }
+        for (index, word) in command.iter().enumerate() {
+            self.text(&path.index(index), word, word::has_no_nul, word::NO_NUL);
+        }
+        command
+    }
+
+    /// A file or folder as an absolute path.
+    fn path(&mut self, path: &KeyPath, text: &str) -> PathBuf {
+        let is_path = |text: &str| !text.is_empty() && word::has_no_nul(text);
+        self.text(path, text, is_path, "the path of a file or folder, seen from this document");
+        let base =
+            if self.base_dir.as_os_str().is_empty() { Path::new(".") } else { self.base_dir };
+        let joined = base.join(text);
+        std::path::absolute(&joined).unwrap_or_else(|error| {
+            let what = format!("is relative, and the current folder is unknown ({error})");
+            self.wrong(path, what, "an absolute path here");
+            joined
+        })
+    }
+
+    fn concurrency(&mut self, raw: RawConcurrency) -> Concurrency {
+        let timeout = "spec.concurrency.queueTimeout";
+        Concurrency {
+            limit: at_least_one(raw.limit),
+            queue_capacity: raw.queue_capacity,
+            queue_bytes: raw.queue_bytes.0,
+            queue_timeout: self.duration(timeout, raw.queue_timeout, INSTANT, MAX_DURATION),
+        }
+    }
+
+    fn timeouts(&mut self, raw: RawTimeouts) -> Timeouts {
+        let unless_off = |DurationText(value)| Some(value).filter(|value| !value.is_zero());
+        let cold_start = "spec.timeouts.coldStart";
+        Timeouts {
+            first_byte: unless_off(raw.first_byte),
+            idle: unless_off(raw.idle),
+            total: unless_off(raw.total),
+            cold_start: self.duration(cold_start, raw.cold_start, INSTANT, MAX_DURATION),
+        }
+    }
+
+    fn readiness(&mut self, raw: RawReadiness) -> Readiness {
+        let path = KeyPath::keys("spec.readiness");
+        let mut probes = Vec::new();
+        if let Some(probe) = raw.http_get {
+            let text = probe.path.unwrap_or_default();
+            self.text(&path.key("httpGet").key("path"), &text, word::is_target, word::TARGET);
+            probes.push(("httpGet", Probe::HttpGet { path: text }));
+        }
+        if raw.tcp_socket.is_some() {
+            probes.push(("tcpSocket", Probe::TcpSocket));
+        }
+        if let Some(probe) = raw.grpc {
+            let service = probe.service;
+            self.text(&path.key("grpc").key("service"), &service, word::is_service, word::SERVICE);
+            probes.push(("grpc", Probe::Grpc { service }));
+        }
+        if let Some(probe) = raw.exec {
+            let command = self.command(&path.key("exec").key("command"), probe.command);
+            probes.push(("exec", Probe::Exec { command }));
+        }
+        if let [_, (second, _), ..] = probes.as_slice() {
+            let names: Vec<_> = probes.iter().map(|(name, _)| format!("`{name}`")).collect();
+            let what = format!("is one of {} probes: {}", names.len(), names.join(", "));
+            self.wrong(&path.key(second), what, "the only probe, or left out");
+        }
+        let probe = probes.into_iter().next().map_or(Probe::TcpSocket, |(_, probe)| probe);
+        let start = "spec.readiness.startTimeout";
+        Readiness {
+            probe,
+            period: self.duration("spec.readiness.period", raw.period, MIN_PERIOD, MAX_DURATION),
+            timeout: self.duration("spec.readiness.timeout", raw.timeout, INSTANT, MAX_DURATION),
+            failure_threshold: at_least_one(raw.failure_threshold),
+            start_timeout: self.duration(start, raw.start_timeout, INSTANT, MAX_DURATION),
+        }
+    }
+
+    fn autoscaling(&mut self, raw: RawAutoscaling, limit: NonZeroU32) -> Autoscaling {
+        let path = KeyPath::keys("spec.autoscaling");
+        let most = raw.max_replicas;
+        self.not_above(&path.key("minReplicas"), raw.min_replicas, &path.key("maxReplicas"), most);
+        let RawPolicy::Concurrency = raw.policy;
+        let activation = raw.concurrency.activation_replicas;
+        let activation_path = path.key("concurrency").key("activationReplicas");
+        self.not_above(&activation_path, activation, &path.key("maxReplicas"), most);
+        Autoscaling {
+            min_replicas: raw.min_replicas,
+            max_replicas: raw.max_replicas,
+            policy: Policy::Concurrency(self.concurrency_policy(raw.concurrency, limit)),
+        }
+    }
+
+    fn not_above(&mut self, path: &KeyPath, value: u32, most_path: &KeyPath, most: u32) {
+        if value > most && !self.mistakes.touch(most_path) {
+            self.wrong(
+                path,
+                format!("is {value}"),
+                format!("at most `{most_path}`, which is {most}"),
+            );
+        }
+    }
+
+    fn concurrency_policy(
+        &mut self,
+        raw: RawConcurrencyPolicy,
+        limit: NonZeroU32,
+    ) -> ConcurrencyPolicy {
+        let mut within = |key: &str, value, min, max| {
+            self.duration(&format!("spec.autoscaling.concurrency.{key}"), value, min, max)
+        };
+        let stable_window = within("stableWindow", raw.stable_window, MIN_WINDOW, MAX_WINDOW);
+        let panic_window = within("panicWindow", raw.panic_window, MIN_WINDOW, MAX_WINDOW);
+        let scale_down_delay =
+            within("scaleDownDelay", raw.scale_down_delay, Duration::ZERO, MAX_WINDOW);
+        let stable_path = KeyPath::keys("spec.autoscaling.concurrency.stableWindow");
+        if panic_window > stable_window && !self.mistakes.touch(&stable_path) {
+            let must = format!("at most `{stable_path}`, which is {}", shown(stable_window));
+            let path = KeyPath::keys("spec.autoscaling.concurrency.panicWindow");
+            self.wrong(&path, format!("is {}", shown(panic_window)), must);
+        }
+        ConcurrencyPolicy {
+            target: raw.target.unwrap_or_else(|| f64::from(limit.get())),
+            utilization: raw.utilization,
+            stable_window,
+            panic_window,
+            panic_threshold: raw.panic_threshold,
+            max_scale_up_rate: raw.max_scale_up_rate,
+            max_scale_down_rate: raw.max_scale_down_rate,
+            scale_down_delay,
+            activation_replicas: raw.activation_replicas,
+            scale_to_zero_grace: raw.scale_to_zero_grace.0,
+            last_replica_retention: raw.last_replica_retention.0,
+        }
+    }
+}
+
+/// The schema asks for at least 1, so the fallback is never taken.
+fn at_least_one(value: u32) -> NonZeroU32 {
+    NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN)
+}

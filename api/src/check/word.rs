@@ -1,0 +1,100 @@
+//! What single words of a document may look like: names, hosts, paths, variables.
+
+/// What [`is_dns_label`] asks for.
+pub(super) const DNS_LABEL: &str = "1 to 63 lower-case letters, digits and `-`, with a letter or \
+                                    digit at both ends";
+/// What [`is_host`] asks for.
+pub(super) const HOST: &str = "a host name without scheme, port or path, such as \
+                               `models.example.com` or `*.example.com`";
+/// What [`is_prefix`] asks for.
+pub(super) const PREFIX: &str = "a path that begins with `/`, without query, fragment, spaces, \
+                                 `//` or dot segments";
+/// What [`is_target`] asks for.
+pub(super) const TARGET: &str = "a path that begins with `/`, without fragment or spaces";
+/// What [`is_service`] asks for.
+pub(super) const SERVICE: &str = "a gRPC service's name, such as `grpc.health.v1.Health`";
+/// What [`is_variable`] asks for.
+pub(super) const VARIABLE: &str = "an environment variable's name, not empty and without `=`";
+/// What [`has_no_nul`] asks for.
+pub(super) const NO_NUL: &str = "text without a NUL character";
+
+/// A label as in RFC 1123: what Kubernetes takes as a name and DNS as one part of a host.
+pub(super) fn is_dns_label(text: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len())
+        && text.bytes().all(is_inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// A host in lower case, without a port; its first label may be `*`.
+pub(super) fn is_host(text: &str) -> bool {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    text.len() <= 253 && name.split('.').all(is_dns_label)
+}
+
+/// A route's prefix. What a request's path can't hold, or what proxies and models read
+/// differently, would only look as if it matched.
+pub(super) fn is_prefix(text: &str) -> bool {
+    let is_segment = |segment: &str| !matches!(segment, "" | "." | "..");
+    let segments = text.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    is_target(text)
+        && !text.contains('?')
+        && (text == "/" || segments.is_some_and(|path| path.split('/').all(is_segment)))
+}
+
+/// The target of a request in origin form: a path, perhaps with a query.
+pub(super) fn is_target(text: &str) -> bool {
+    text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
+}
+
+/// A gRPC service's name; empty is the server as a whole.
+pub(super) fn is_service(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
+}
+
+/// The name of an environment variable.
+pub(super) fn is_variable(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['=', '\0'])
+}
+
+/// What the operating system takes as an argument or a variable's value.
+pub(super) fn has_no_nul(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_fit_and_words_that_do_not() {
+        type Rule = fn(&str) -> bool;
+        let long = "a".repeat(63);
+        let too_long = "a".repeat(64);
+        let table: &[(Rule, &[&str], &[&str])] = &[
+            (
+                is_dns_label,
+                &["a", "digits", "a-1", "9", &long],
+                &["", "A", "-a", "a-", "a.b", &too_long],
+            ),
+            (
+                is_host,
+                &["a.b", "localhost", "*.a.b", "127.0.0.1"],
+                &["", "*", "a..b", "a:80", "http://a", "a/b", "*.*.a", "[::1]"],
+            ),
+            (
+                is_prefix,
+                &["/", "/v1", "/v1/", "/a/b.c", "/%20"],
+                &["", "v1", "//", "/a//b", "/a/../b", "/.", "/a?b", "/a#b", "/a b", "/ä"],
+            ),
+            (is_target, &["/", "/healthz", "/h?x=1"], &["", "h", "/a b", "/a#b", "/a\r\nb"]),
+            (is_service, &["", "a.B"], &["a/b", "a b"]),
+            (is_variable, &["A", "a.b"], &["", "A=B", "A\0"]),
+        ];
+        for (row, (rule, good, bad)) in table.iter().enumerate() {
+            good.iter().for_each(|word| assert!(rule(word), "row {row}: {word} must fit"));
+            bad.iter().for_each(|word| assert!(!rule(word), "row {row}: {word} must not fit"));
+        }
+    }
+}

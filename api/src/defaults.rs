@@ -1,0 +1,62 @@
+//! What holds where a document says nothing, and why.
+
+use std::time::Duration;
+
+/// `concurrency.limit`: a model that handles one request at a time is safe with it.
+pub const CONCURRENCY_LIMIT: u32 = 1;
+/// `concurrency.queueCapacity`: a burst of a hundred fits; more would wait longer than anyone does.
+pub const QUEUE_CAPACITY: u32 = 100;
+/// `concurrency.queueBytes`, in bytes: a hundred small images, and little beside a model's memory.
+pub const QUEUE_BYTES: u64 = 64 * 1024 * 1024;
+/// `concurrency.queueTimeout`: about as long as a person waits.
+pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// `timeouts.firstByte`: a large model may think for minutes before its first word.
+pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(300);
+/// `timeouts.idle`: a stream with a longer gap has most likely lost its model.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// `timeouts.total`: off (zero), since a long stream is no fault.
+pub const TOTAL_TIMEOUT: Duration = Duration::ZERO;
+/// `timeouts.coldStart`: weights of some gigabytes are read in less.
+pub const COLD_START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// `readiness.period`: a replica that has failed is noticed within seconds.
+pub const PROBE_PERIOD: Duration = Duration::from_secs(1);
+/// `readiness.timeout`: a server that takes longer to say "ready" is not.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// `readiness.failureThreshold`: one lost probe of a busy model is no failure, three are.
+pub const PROBE_FAILURE_THRESHOLD: u32 = 3;
+/// `readiness.startTimeout`: the same as `timeouts.coldStart`, nobody is held for longer.
+pub const START_TIMEOUT: Duration = COLD_START_TIMEOUT;
+
+/// `routes[].path`: every path.
+pub const ROUTE_PATH: &str = "/";
+/// `container.workingDir`: the folder of the document.
+pub const WORKING_DIR: &str = ".";
+
+/// `autoscaling.minReplicas`: a model nobody asks costs nothing.
+pub const MIN_REPLICAS: u32 = 0;
+/// `autoscaling.maxReplicas`: a bound on cost that a first try does not reach by mistake.
+pub const MAX_REPLICAS: u32 = 10;
+
+/// `autoscaling.concurrency.utilization`: room for the burst that comes while a replica starts.
+/// This and the settings below are those of Knative's autoscaler.
+pub const UTILIZATION: f64 = 0.7;
+/// `autoscaling.concurrency.stableWindow`: smooths what comes and goes within a minute.
+pub const STABLE_WINDOW: Duration = Duration::from_secs(60);
+/// `autoscaling.concurrency.panicWindow`: a tenth of the stable window.
+pub const PANIC_WINDOW: Duration = Duration::from_secs(6);
+/// `autoscaling.concurrency.panicThreshold`: twice the load that the ready replicas can take.
+pub const PANIC_THRESHOLD: f64 = 2.0;
+/// `autoscaling.concurrency.maxScaleUpRate`: in effect no bound but `maxReplicas`.
+pub const MAX_SCALE_UP_RATE: f64 = 1000.0;
+/// `autoscaling.concurrency.maxScaleDownRate`: a tick takes away at most half.
+pub const MAX_SCALE_DOWN_RATE: f64 = 2.0;
+/// `autoscaling.concurrency.scaleDownDelay`: none, the stable window is slow enough.
+pub const SCALE_DOWN_DELAY: Duration = Duration::ZERO;
+/// `autoscaling.concurrency.activationReplicas`: one is enough to answer.
+pub const ACTIVATION_REPLICAS: u32 = 1;
+/// `autoscaling.concurrency.scaleToZeroGrace`: the next request often comes soon.
+pub const SCALE_TO_ZERO_GRACE: Duration = Duration::from_secs(30);
+/// `autoscaling.concurrency.lastReplicaRetention`: none beyond the grace.
+pub const LAST_REPLICA_RETENTION: Duration = Duration::ZERO;

@@ -1,0 +1,76 @@
+//! Text → checked documents, or a report of every mistake in the file.
+
+use crate::check::{self, Checked};
+use crate::conform::conform;
+use crate::document::InferenceApi;
+use crate::key_path::KeyPath;
+use crate::raw::RawInferenceApi;
+use crate::report::{Mark, Mistakes, Report};
+use crate::schema::json_schema;
+use crate::tree::{self, Data, Node};
+use serde_json::Value;
+use std::path::Path;
+
+/// The largest file, in bytes: a thousand APIs fit, and what reading costs stays bounded.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// Reads the `InferenceApi` documents of a YAML file; several are separated by `---`.
+///
+/// `source` is the file's name, for messages. `base_dir` is the folder that relative paths in the
+/// document are seen from; empty stands for the current folder.
+///
+/// # Errors
+///
+/// A [`Report`] of every mistake in the file, with lines: broken YAML, unknown, missing or
+/// repeated keys, values of the wrong type or out of range, values that contradict each other,
+/// two APIs with one name or one route.
+pub fn parse(text: &str, source: &str, base_dir: &Path) -> Result<Vec<InferenceApi>, Report> {
+    let mut mistakes = Mistakes::default();
+    let apis = read(text, base_dir, &mut mistakes);
+    match mistakes.into_report(source) {
+        None => Ok(apis),
+        Some(report) => Err(report),
+    }
+}
+
+fn read(text: &str, base_dir: &Path, mistakes: &mut Mistakes) -> Vec<InferenceApi> {
+    let start = Mark { line: 1, column: 1 };
+    if text.len() > MAX_BYTES {
+        let what = format!("is {} bytes long", text.len());
+        let must = format!("at most {MAX_BYTES} bytes: split it into several files");
+        mistakes.add(start, &KeyPath::ROOT, what, must);
+        return Vec::new();
+    }
+    let schema = json_schema();
+    let documents = tree::read(text, mistakes);
+    let mut filled = documents.iter().filter(|node| !matches!(node.data, Data::Null)).peekable();
+    if filled.peek().is_none() && mistakes.is_empty() {
+        mistakes.add(start, &KeyPath::ROOT, "has no document in it", "an InferenceApi document");
+    }
+    let checked: Vec<Checked> =
+        filled.filter_map(|node| read_one(node, &schema, base_dir, mistakes)).collect();
+    check::conflicts(&checked, mistakes);
+    checked.into_iter().map(|checked| checked.api).collect()
+}
+
+/// One document of the file. Its mistakes are its own: two documents have the same paths.
+fn read_one(
+    node: &Node,
+    schema: &Value,
+    base_dir: &Path,
+    all_mistakes: &mut Mistakes,
+) -> Option<Checked> {
+    let mut mistakes = Mistakes::default();
+    let checked = conform(node, schema, &KeyPath::ROOT, &mut mistakes)
+        .filter(|_| !mistakes.is_full())
+        .and_then(|sound| match serde_json::from_value::<RawInferenceApi>(sound) {
+            Ok(raw) => Some(check::check(raw, node, base_dir, &mut mistakes)),
+            Err(error) => {
+                let what = format!("is not readable ({error})");
+                mistakes.add(node.mark, &KeyPath::ROOT, what, "an InferenceApi document");
+                None
+            }
+        });
+    all_mistakes.append(mistakes);
+    checked
+}

@@ -1,0 +1,338 @@
+//! The document as it is written: one field a key, one type a mapping, defaults filled in.
+//!
+//! The JSON schema is made of these types, and the file is compared with that schema before serde
+//! sees it. A key that must be given is an `Option` here: its absence has been reported by then,
+//! and the rest of the document is still worth checking.
+
+use crate::defaults;
+use crate::names::{API_KIND, API_VERSION};
+use crate::quantity::{DurationText, Size};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One model behind Tidegate: how it is started, queued, limited, routed and scaled.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawInferenceApi {
+    /// Which version of this format the document is written in.
+    #[schemars(required, extend("enum" = [API_VERSION]))]
+    pub(crate) api_version: Option<String>,
+    /// What the document describes.
+    #[schemars(required, extend("enum" = [API_KIND]))]
+    pub(crate) kind: Option<String>,
+    /// What the API is called.
+    #[schemars(required)]
+    pub(crate) metadata: Option<RawMetadata>,
+    /// How the API is started, queued, limited, routed and scaled.
+    #[schemars(required)]
+    pub(crate) spec: Option<RawSpec>,
+}
+
+/// What an API is called.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawMetadata {
+    /// The API's name in metrics, logs and file names: lower-case letters, digits and `-`, at most
+    /// 63 characters.
+    #[schemars(required)]
+    pub(crate) name: Option<String>,
+}
+
+/// How an API is started, queued, limited, routed and scaled.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawSpec {
+    /// How one replica's model is started.
+    #[schemars(required)]
+    pub(crate) container: Option<RawContainer>,
+    /// The model's port. Leave it out on one machine: each replica then gets a free port, which
+    /// `{port}` in the command and in the environment stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub(crate) port: Option<u16>,
+    /// How much one replica takes.
+    #[serde(default)]
+    pub(crate) concurrency: RawConcurrency,
+    /// The clocks on one request.
+    #[serde(default)]
+    pub(crate) timeouts: RawTimeouts,
+    /// When a replica can serve.
+    #[serde(default)]
+    pub(crate) readiness: RawReadiness,
+    /// Which requests are this API's. None means every path of every host.
+    #[serde(default)]
+    pub(crate) routes: Vec<RawRoute>,
+    /// How many replicas there should be.
+    #[serde(default)]
+    pub(crate) autoscaling: RawAutoscaling,
+}
+
+/// How one replica's model is started.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawContainer {
+    /// The program and its arguments. `{port}` stands for the port to listen on.
+    #[schemars(required)]
+    pub(crate) command: Option<Vec<String>>,
+    /// Variables added to the environment. `{port}` is replaced here too.
+    #[serde(default)]
+    pub(crate) env: BTreeMap<String, String>,
+    /// Where the command runs, seen from the document's folder.
+    #[serde(default = "working_dir")]
+    pub(crate) working_dir: String,
+    /// A Python virtual environment to prepare and to put first on `PATH`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) python: Option<RawPython>,
+}
+
+/// A Python virtual environment.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawPython {
+    /// A pip requirements file with hashes, seen from the document's folder.
+    #[schemars(required)]
+    pub(crate) requirements: Option<String>,
+}
+
+/// How much one replica takes.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RawConcurrency {
+    /// How many requests run at the model at once. Choose what the model handles in parallel
+    /// without each becoming slower: 1 for plain PyTorch or scikit-learn, the batch size for
+    /// servers that batch.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub(crate) limit: u32,
+    /// How many requests wait at once; 0 refuses what can't run at once.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) queue_capacity: u32,
+    /// How many bytes of request bodies are held for those that wait.
+    pub(crate) queue_bytes: Size,
+    /// The longest wait, then the request is refused.
+    pub(crate) queue_timeout: DurationText,
+}
+
+/// The clocks on one request; `0s` turns one off.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RawTimeouts {
+    /// From dispatch to the response's head; `0s` is off.
+    pub(crate) first_byte: DurationText,
+    /// Between two parts of a stream; `0s` is off.
+    pub(crate) idle: DurationText,
+    /// From arrival to the response's end; `0s` is off.
+    pub(crate) total: DurationText,
+    /// The longest a request is held while its API comes up from zero. Can't be off.
+    pub(crate) cold_start: DurationText,
+}
+
+/// When a replica can serve. At most one of `httpGet`, `tcpSocket`, `grpc` and `exec`; without any
+/// it is `tcpSocket`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RawReadiness {
+    /// Ready when a `GET` answers with a status from 200 to 399.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) http_get: Option<RawHttpGet>,
+    /// Ready when the port takes connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tcp_socket: Option<RawTcpSocket>,
+    /// Ready when the gRPC health service answers `SERVING`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) grpc: Option<RawGrpc>,
+    /// Ready when a command ends with code 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exec: Option<RawExec>,
+    /// The time between two probes, once the replica was ready.
+    pub(crate) period: DurationText,
+    /// The longest one probe may take.
+    pub(crate) timeout: DurationText,
+    /// How many probes in a row must fail before a ready replica counts as unready.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(crate) failure_threshold: u32,
+    /// The longest a replica may take to be ready for the first time, then it is stopped.
+    pub(crate) start_timeout: DurationText,
+}
+
+/// A `GET` of a path of the model.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawHttpGet {
+    /// The path, such as `/healthz`.
+    #[schemars(required)]
+    pub(crate) path: Option<String>,
+}
+
+/// A connection to the model's port. Written `tcpSocket: {}`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTcpSocket {}
+
+/// A call of `grpc.health.v1.Health/Check`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RawGrpc {
+    /// The service to ask for; empty is the server as a whole.
+    pub(crate) service: String,
+}
+
+/// A command that is run in the model's working directory.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawExec {
+    /// The program and its arguments.
+    #[schemars(required)]
+    pub(crate) command: Option<Vec<String>>,
+}
+
+/// Requests that are this API's: all that is given must match.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RawRoute {
+    /// A host without its port; `*.example.com` takes every name below it. Without it, any host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<String>,
+    /// A path prefix of whole segments: `/v1` takes `/v1` and `/v1/x`, not `/v10`.
+    pub(crate) path: String,
+    /// Whether the prefix is taken off before the model sees the request.
+    pub(crate) strip_prefix: bool,
+}
+
+/// How many replicas there should be.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RawAutoscaling {
+    /// The fewest replicas; 0 lets the API sleep.
+    #[schemars(range(min = 0, max = 10_000))]
+    pub(crate) min_replicas: u32,
+    /// The most replicas.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) max_replicas: u32,
+    /// The rule that decides between the two.
+    pub(crate) policy: RawPolicy,
+    /// Settings of the policy `concurrency`.
+    pub(crate) concurrency: RawConcurrencyPolicy,
+}
+
+/// The scaling rules there are.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum RawPolicy {
+    /// Requests in flight a replica, over a stable and a panic window.
+    #[default]
+    Concurrency,
+}
+
+/// Settings of the policy `concurrency`. They mean what they mean in Knative's autoscaler.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RawConcurrencyPolicy {
+    /// How many requests in flight one replica is meant for. By default `concurrency.limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000.0), extend("exclusiveMinimum" = 0))]
+    pub(crate) target: Option<f64>,
+    /// The share of `target` that is aimed at: the rest is room for a burst.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0))]
+    pub(crate) utilization: f64,
+    /// The window over which load is averaged in calm, from 1s to 1h.
+    pub(crate) stable_window: DurationText,
+    /// The window over which load is averaged in a burst, from 1s to the stable window.
+    pub(crate) panic_window: DurationText,
+    /// A burst is when the panic window asks for this many times the replicas that are ready.
+    #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 1))]
+    pub(crate) panic_threshold: f64,
+    /// The most that one decision may multiply the ready replicas by.
+    #[schemars(range(max = 1_000_000.0), extend("exclusiveMinimum" = 1))]
+    pub(crate) max_scale_up_rate: f64,
+    /// The most that one decision may divide the ready replicas by.
+    #[schemars(range(max = 1_000_000.0), extend("exclusiveMinimum" = 1))]
+    pub(crate) max_scale_down_rate: f64,
+    /// How long fewer replicas must have been enough before some go, at most 1h.
+    pub(crate) scale_down_delay: DurationText,
+    /// How many replicas an API wakes with at the least.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(crate) activation_replicas: u32,
+    /// How long the last replica stays after the rule says zero.
+    pub(crate) scale_to_zero_grace: DurationText,
+    /// How long the last replica stays after its last request at the least.
+    pub(crate) last_replica_retention: DurationText,
+}
+
+fn working_dir() -> String {
+    defaults::WORKING_DIR.to_owned()
+}
+
+// === impl Default ===
+
+impl Default for RawConcurrency {
+    fn default() -> Self {
+        Self {
+            limit: defaults::CONCURRENCY_LIMIT,
+            queue_capacity: defaults::QUEUE_CAPACITY,
+            queue_bytes: Size(defaults::QUEUE_BYTES),
+            queue_timeout: DurationText(defaults::QUEUE_TIMEOUT),
+        }
+    }
+}
+
+impl Default for RawTimeouts {
+    fn default() -> Self {
+        Self {
+            first_byte: DurationText(defaults::FIRST_BYTE_TIMEOUT),
+            idle: DurationText(defaults::IDLE_TIMEOUT),
+            total: DurationText(defaults::TOTAL_TIMEOUT),
+            cold_start: DurationText(defaults::COLD_START_TIMEOUT),
+        }
+    }
+}
+
+impl Default for RawReadiness {
+    fn default() -> Self {
+        Self {
+            http_get: None,
+            tcp_socket: None,
+            grpc: None,
+            exec: None,
+            period: DurationText(defaults::PROBE_PERIOD),
+            timeout: DurationText(defaults::PROBE_TIMEOUT),
+            failure_threshold: defaults::PROBE_FAILURE_THRESHOLD,
+            start_timeout: DurationText(defaults::START_TIMEOUT),
+        }
+    }
+}
+
+impl Default for RawRoute {
+    fn default() -> Self {
+        Self { host: None, path: defaults::ROUTE_PATH.to_owned(), strip_prefix: false }
+    }
+}
+
+impl Default for RawAutoscaling {
+    fn default() -> Self {
+        Self {
+            min_replicas: defaults::MIN_REPLICAS,
+            max_replicas: defaults::MAX_REPLICAS,
+            policy: RawPolicy::default(),
+            concurrency: RawConcurrencyPolicy::default(),
+        }
+    }
+}
+
+impl Default for RawConcurrencyPolicy {
+    fn default() -> Self {
+        Self {
+            target: None,
+            utilization: defaults::UTILIZATION,
+            stable_window: DurationText(defaults::STABLE_WINDOW),
+            panic_window: DurationText(defaults::PANIC_WINDOW),
+            panic_threshold: defaults::PANIC_THRESHOLD,
+            max_scale_up_rate: defaults::MAX_SCALE_UP_RATE,
+            max_scale_down_rate: defaults::MAX_SCALE_DOWN_RATE,
+            scale_down_delay: DurationText(defaults::SCALE_DOWN_DELAY),
+            activation_replicas: defaults::ACTIVATION_REPLICAS,
+            scale_to_zero_grace: DurationText(defaults::SCALE_TO_ZERO_GRACE),
+            last_replica_retention: DurationText(defaults::LAST_REPLICA_RETENTION),
+        }
+    }
+}
