@@ -1,1 +1,49 @@
-//! placeholder
+//! Tidegate's data plane: a sidecar before one model, a gateway before many sidecars.
+//!
+//! # Life of a request
+//!
+//! 1. [`listen`]: a worker thread accepts the connection; it stays on that thread.
+//! 2. [`stack`]: the path itself, one function that names every step below.
+//! 3. [`guard`]: refuses what must not be let in.
+//! 4. [`policy::route`]: finds the API. In a sidecar there is one.
+//! 5. [`read_ahead`]: takes a bounded part of the body.
+//! 6. [`gate`] over [`policy::admission`]: a slot at once, a place in line, or a refusal.
+//! 7. [`forward`]: over a connection of [`upstream`] to the slot's [`endpoint`]; an upgraded
+//!    connection goes on in [`tunnel`].
+//! 8. [`body`]: streams the answer back. Slot, connection and books end with it.
+//! 9. [`account`] closes the books into [`metrics`]; [`respond`] words every refusal.
+//!
+//! Beside the path, on a thread of their own: [`admin`], [`health`] with [`probe`], [`discover`],
+//! [`wake`]. [`app`] wires all of it from [`config`]; [`drain`] ends it.
+
+pub mod account;
+pub mod admin;
+pub mod app;
+pub mod body;
+pub mod clock;
+pub mod config;
+pub mod discover;
+pub mod drain;
+pub mod endpoint;
+pub mod error;
+pub mod forward;
+pub mod gate;
+pub mod guard;
+pub mod health;
+pub mod listen;
+pub mod metrics;
+pub mod policy;
+pub mod probe;
+pub mod read_ahead;
+pub mod respond;
+mod run;
+pub mod stack;
+pub mod tunnel;
+pub mod upstream;
+pub mod wake;
+
+pub use app::{Gateway, Server};
+pub use config::{GatewayApi, GatewayArgs, GatewaySettings, SidecarArgs, SidecarSettings};
+pub use error::StartError;
+pub use guard::HttpLimits;
+pub use run::{run_gateway, run_sidecar};

@@ -1,0 +1,77 @@
+//! The books of one request: opened when it comes, closed once, whatever becomes of it.
+
+use crate::clock;
+use crate::metrics::ApiMetrics;
+use std::sync::Arc;
+use std::time::Instant;
+use tidegate_api::reason::Reason;
+
+/// The books of one request. Dropped unclosed, the client has left.
+pub struct Account {
+    metrics: Arc<ApiMetrics>,
+    /// When the request came.
+    pub arrived: Instant,
+    dispatched: Option<Instant>,
+    /// The status that was sent, if one was.
+    code: Option<u16>,
+    closed: bool,
+}
+
+// === impl Account ===
+
+impl Account {
+    /// Opens the books.
+    pub fn open(metrics: Arc<ApiMetrics>, arrived: Instant) -> Self {
+        Self { metrics, arrived, dispatched: None, code: None, closed: false }
+    }
+
+    /// A slot was given.
+    pub fn dispatched(&mut self, granted_at: Instant, was_cold: bool) {
+        let waited = granted_at.saturating_duration_since(self.arrived).as_secs_f64();
+        self.metrics.queue_wait.observe(waited);
+        if was_cold {
+            self.metrics.cold_start.observe(waited);
+        }
+        self.dispatched = Some(granted_at);
+    }
+
+    /// The upstream's response head came.
+    pub fn head(&mut self, code: u16) {
+        let taken = clock::now().saturating_duration_since(self.arrived);
+        self.metrics.first_byte.observe(taken.as_secs_f64());
+        self.code = Some(code);
+    }
+
+    /// Closes the books: with the upstream's answer, or with why it could not be had.
+    pub fn close(mut self, failed: Option<Reason>) {
+        self.book(failed);
+    }
+
+    fn book(&mut self, failed: Option<Reason>) {
+        self.closed = true;
+        let now = clock::now();
+        let since = |start: Instant| now.saturating_duration_since(start).as_secs_f64();
+        self.metrics.duration.observe(since(self.arrived));
+        match self.dispatched {
+            Some(dispatched) => self.metrics.upstream_duration.observe(since(dispatched)),
+            None => self.metrics.queue_wait.observe(since(self.arrived)),
+        }
+        match (failed, self.code) {
+            (None, Some(code)) => self.metrics.count_answered(code),
+            (Some(Reason::ClientGone), _) | (None, None) => {
+                self.metrics.count_failed(Reason::ClientGone.status(), Reason::ClientGone);
+            }
+            (Some(reason), sent) => {
+                self.metrics.count_failed(sent.unwrap_or_else(|| reason.status()), reason)
+            }
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if !self.closed {
+            self.book(Some(Reason::ClientGone));
+        }
+    }
+}

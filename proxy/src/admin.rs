@@ -1,0 +1,113 @@
+//! The admin port: alive, ready, metrics. Nothing on the data port leads here, nor around it.
+
+use crate::drain::DrainWatch;
+use crate::metrics::ProcessMetrics;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus::{Registry, TextEncoder};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_api::names::path;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+/// Probes and scrapers are few; more connections than this are somebody's mistake.
+const MAX_CONNECTIONS: usize = 64;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the admin port shows.
+pub struct Admin {
+    /// All metrics of the process.
+    pub registry: Registry,
+    /// Readiness and drain, as metrics.
+    pub process: ProcessMetrics,
+    /// Whether the process could serve, apart from draining.
+    pub ready: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Whether it drains.
+    pub drain: DrainWatch,
+}
+
+// === impl Admin ===
+
+impl Admin {
+    /// Serves the admin port until dropped.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let connections = TaskTracker::new();
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => stream,
+                Ok(_) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "can't accept an admin connection");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                }
+            };
+            let admin = Arc::clone(&self);
+            connections.spawn(async move {
+                let service = service_fn(|request| {
+                    let response = admin.answer(&request);
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                let serving = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEADER_TIMEOUT)
+                    .serve_connection(TokioIo::new(stream), service);
+                if let Err(error) = serving.await {
+                    tracing::debug!(%error, "admin connection ended early");
+                }
+            });
+        }
+    }
+
+    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        if *request.method() != Method::GET && *request.method() != Method::HEAD {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
+        }
+        match request.uri().path() {
+            path::HEALTHZ => text(StatusCode::OK, "alive\n"),
+            path::READYZ => self.readyz(),
+            path::METRICS => self.metrics(),
+            _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n"),
+        }
+    }
+
+    fn readyz(&self) -> Response<Full<Bytes>> {
+        if self.drain.is_draining() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+        }
+        if !(self.ready)() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n");
+        }
+        text(StatusCode::OK, "ready\n")
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let draining = self.drain.is_draining();
+        self.process.draining.set(i64::from(draining));
+        self.process.ready.set(i64::from(!draining && (self.ready)()));
+        match TextEncoder::new().encode_to_string(&self.registry.gather()) {
+            Ok(page) => {
+                let mut response = text(StatusCode::OK, page);
+                let kind = HeaderValue::from_static(prometheus::TEXT_FORMAT);
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+                response
+            }
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}

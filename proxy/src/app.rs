@@ -1,0 +1,239 @@
+//! The only wiring: settings → parts → running threads. Nothing else sees settings and parts both.
+
+use crate::admin::Admin;
+use crate::config::{GatewaySettings, SidecarSettings};
+use crate::discover::Discovery;
+use crate::drain::Drain;
+use crate::endpoint::Endpoint;
+use crate::error::StartError;
+use crate::forward::Role;
+use crate::gate::Gate;
+use crate::health;
+use crate::listen::{self, Worker};
+use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
+use crate::policy::route::{RouteTable, Rule};
+use crate::policy::slots::Usability;
+use crate::stack::{Service, Stack};
+use crate::wake;
+use prometheus::Registry;
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+/// How often connections that were idle for too long are closed.
+const SWEEP_PERIOD: Duration = Duration::from_secs(1);
+/// A sidecar's one rule: everything is for its model.
+const EVERYTHING: &str = "/";
+
+/// A running sidecar or gateway. Dropped, it ends at once.
+pub struct Server {
+    data: SocketAddr,
+    admin: SocketAddr,
+    drain: Drain,
+    workers: Vec<Worker>,
+    control: Control,
+}
+
+/// The gateway, as `up` starts it.
+pub type Gateway = Server;
+
+/// The thread beside the workers: admin port, probes, discovery.
+struct Control {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+// === impl Server ===
+
+impl Server {
+    /// Starts a sidecar.
+    ///
+    /// # Errors
+    /// If an address is taken or the system refuses a thread.
+    pub fn sidecar(settings: SidecarSettings) -> Result<Self, StartError> {
+        let SidecarSettings { workers, readiness, .. } = settings;
+        let data = listen::bind(settings.listen, workers, "--listen")?;
+        let admin = bind_admin(settings.admin)?;
+        let registry = Registry::new();
+        let gate = Gate::new(settings.queue, settings.queue_timeout, settings.queue_timeout);
+        let service = service(&registry, None, &gate, settings.timeouts)?;
+        let max_idle = settings.concurrency as usize;
+        let endpoint =
+            Arc::new(Endpoint::new("model".to_owned(), settings.upstream, workers, max_idle));
+        gate.add(Arc::clone(&endpoint), settings.concurrency, Usability::Usable);
+        let drain = Drain::new(settings.drain_delay, settings.drain_timeout);
+        let everything = Rule { host: None, path: EVERYTHING.to_owned(), strip_prefix: false };
+        let stack = Stack {
+            role: Role::Sidecar,
+            unrouted: Arc::clone(&service.metrics),
+            routes: RouteTable::new(vec![(everything, service)]),
+            limits: settings.limits,
+            drain: drain.watch(),
+        };
+        let ready = Arc::new(AtomicBool::new(false));
+        let (probed, is_ready) = (Arc::clone(&endpoint), Arc::clone(&ready));
+        let admin_page = Admin {
+            process: ProcessMetrics::register(&registry, "sidecar")?,
+            registry,
+            ready: Box::new(move || is_ready.load(Ordering::Acquire) && !probed.is_suspected()),
+            drain: drain.watch(),
+        };
+        let (swept, address) = (Arc::clone(&endpoint), settings.upstream);
+        let tasks: Vec<Task> = vec![
+            Box::pin(async move {
+                let changed = |now_ready| ready.store(now_ready, Ordering::Release);
+                health::watch(&endpoint, address, &readiness, changed).await;
+            }),
+            Box::pin(async move {
+                loop {
+                    tokio::time::sleep(SWEEP_PERIOD).await;
+                    swept.pools.iter().for_each(crate::upstream::Pool::sweep);
+                }
+            }),
+        ];
+        Self::run(data, admin, stack, admin_page, tasks, drain)
+    }
+
+    /// Starts a gateway.
+    ///
+    /// # Errors
+    /// If an address is taken, an API is named twice, a file can't be watched or the system
+    /// refuses a thread.
+    pub fn start(settings: GatewaySettings) -> Result<Self, StartError> {
+        let GatewaySettings { workers, wake, .. } = settings;
+        let data = listen::bind(settings.listen, workers, "--listen")?;
+        let admin = bind_admin(settings.admin)?;
+        let registry = Registry::new();
+        let mut rules = Vec::new();
+        let mut gates = HashMap::new();
+        let mut tasks: Vec<Task> = Vec::new();
+        for api in settings.apis {
+            let gate = Gate::new(api.queue, api.queue_timeout, api.cold_start_timeout);
+            let service = service(&registry, Some(&api.name), &gate, api.timeouts)?;
+            rules.extend(api.rules.into_iter().map(|rule| (rule, Arc::clone(&service))));
+            if let Some(autoscaler) = wake {
+                tasks.push(Box::pin(wake::push(autoscaler, api.name.clone(), Arc::clone(&gate))));
+            }
+            gates.insert(api.name, gate);
+        }
+        if let Some(file) = settings.endpoints_file {
+            let discovery = Discovery::new(file, gates, workers)?;
+            tasks.push(Box::pin(discovery.run()));
+        }
+        let drain = Drain::new(settings.drain_delay, settings.drain_timeout);
+        let stack = Stack {
+            role: Role::Gateway,
+            unrouted: Arc::new(ApiMetrics::register(&registry, Some(""))?),
+            routes: RouteTable::new(rules),
+            limits: settings.limits,
+            drain: drain.watch(),
+        };
+        let admin_page = Admin {
+            process: ProcessMetrics::register(&registry, "gateway")?,
+            registry,
+            ready: Box::new(|| true),
+            drain: drain.watch(),
+        };
+        Self::run(data, admin, stack, admin_page, tasks, drain)
+    }
+
+    /// Where requests are taken.
+    pub fn data_addr(&self) -> SocketAddr {
+        self.data
+    }
+
+    /// The admin port.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Drains: unready at once, closed after the delay, ended when nothing runs or waits any more,
+    /// or at the timeout.
+    pub async fn drain(self) {
+        self.drain.begin().await;
+        for worker in self.workers {
+            worker.join().await;
+        }
+        drop(self.control.stop);
+        if self.control.thread.join().is_err() {
+            tracing::error!("the control thread panicked");
+        }
+    }
+
+    fn run(
+        listeners: Vec<TcpListener>,
+        admin_listener: TcpListener,
+        stack: Stack,
+        admin_page: Admin,
+        tasks: Vec<Task>,
+        drain: Drain,
+    ) -> Result<Self, StartError> {
+        let failed =
+            |address| move |source| StartError::Listen { flag: "--listen", address, source };
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let data = listeners
+            .first()
+            .map_or(Ok(nowhere), TcpListener::local_addr)
+            .map_err(failed(nowhere))?;
+        let admin = admin_listener.local_addr().map_err(failed(nowhere))?;
+        let control = control(admin_listener, admin_page, tasks)?;
+        let stack = Arc::new(stack);
+        let workers = listeners
+            .into_iter()
+            .enumerate()
+            .map(|(worker, listener)| {
+                listen::start(worker, listener, Arc::clone(&stack), drain.timeout)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { data, admin, drain, workers, control })
+    }
+}
+
+fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
+    // One worker gives one listener.
+    let mut listeners = listen::bind(address, 1, "--admin")?;
+    Ok(listeners.remove(0))
+}
+
+fn service(
+    registry: &Registry,
+    api: Option<&str>,
+    gate: &Arc<Gate>,
+    timeouts: crate::forward::Timeouts,
+) -> Result<Arc<Service>, StartError> {
+    let metrics = Arc::new(ApiMetrics::register(registry, api)?);
+    let read = Arc::clone(gate);
+    GateCollector::register(registry, api, Box::new(move || read.snapshot()))?;
+    Ok(Arc::new(Service { gate: Arc::clone(gate), metrics, timeouts }))
+}
+
+fn control(listener: TcpListener, admin: Admin, tasks: Vec<Task>) -> Result<Control, StartError> {
+    let failed = |source| StartError::Worker { worker: 0, source };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let thread = std::thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || {
+            runtime.block_on(async move {
+                let listener = match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => listener,
+                    Err(error) => return tracing::error!(%error, "can't watch the admin listener"),
+                };
+                let mut running: JoinSet<()> = tasks.into_iter().collect();
+                running.spawn(Arc::new(admin).serve(listener));
+                // Ends when the sender is dropped; the tasks end with their set.
+                drop(stopped.await);
+            });
+        })
+        .map_err(failed)?;
+    Ok(Control { stop, thread })
+}

@@ -1,0 +1,319 @@
+//! Flags and their environment variables, and the checked settings made of them.
+
+use crate::forward::Timeouts;
+use crate::guard::HttpLimits;
+use crate::health::Schedule;
+use crate::policy::queue::QueueLimits;
+use crate::policy::route::Rule;
+use crate::probe::Probe;
+use clap::Args;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+use tidegate_api::document::InferenceApi;
+
+/// Flags of `sidecar`.
+#[derive(Debug, Clone, Args)]
+pub struct SidecarArgs {
+    /// Where requests are taken
+    #[arg(long, env = "TIDEGATE_LISTEN", default_value = "0.0.0.0:8012", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Where /healthz, /readyz and /metrics are
+    #[arg(long, env = "TIDEGATE_ADMIN", default_value = "0.0.0.0:8022", value_name = "ADDR")]
+    pub admin: SocketAddr,
+    /// Where the model listens
+    #[arg(long, env = "TIDEGATE_UPSTREAM", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub upstream: SocketAddr,
+    /// How many requests the model is given at once. 1 is safe for a model that handles one at a
+    /// time; a server that batches, or has several workers, wants as many as it can use
+    #[arg(long, env = "TIDEGATE_CONCURRENCY", default_value = "1", value_name = "N")]
+    pub concurrency: NonZeroU32,
+    /// How many requests may wait; 0 refuses what can't run at once
+    #[arg(long, env = "TIDEGATE_QUEUE_CAPACITY", default_value = "100", value_name = "N")]
+    pub queue_capacity: u32,
+    /// How many bytes of request bodies may be held for waiting requests
+    #[arg(long, env = "TIDEGATE_QUEUE_BYTES", default_value = "64MiB", value_parser = size, value_name = "SIZE")]
+    pub queue_bytes: u64,
+    /// The longest a request waits
+    #[arg(long, env = "TIDEGATE_QUEUE_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "TIME")]
+    pub queue_timeout: Duration,
+    /// The longest from dispatch to the response head; 0s is off
+    #[arg(long, env = "TIDEGATE_FIRST_BYTE_TIMEOUT", default_value = "300s", value_parser = duration, value_name = "TIME")]
+    pub first_byte_timeout: Duration,
+    /// The longest between two parts of a stream; 0s is off
+    #[arg(long, env = "TIDEGATE_IDLE_TIMEOUT", default_value = "300s", value_parser = duration, value_name = "TIME")]
+    pub idle_timeout: Duration,
+    /// The longest from arrival to the end; 0s is off
+    #[arg(long, env = "TIDEGATE_REQUEST_TIMEOUT", default_value = "0s", value_parser = duration, value_name = "TIME")]
+    pub request_timeout: Duration,
+    /// When the model counts as ready: tcp, none, http:/PATH, grpc:SERVICE or exec:["COMMAND","ARG"]
+    #[arg(long, env = "TIDEGATE_READINESS", default_value = "tcp", value_name = "PROBE")]
+    pub readiness: Probe,
+    /// Between two probes of a ready model; one that is not ready is asked every 25 ms
+    #[arg(long, env = "TIDEGATE_READINESS_PERIOD", default_value = "1s", value_parser = duration, value_name = "TIME")]
+    pub readiness_period: Duration,
+    /// The longest one probe may take
+    #[arg(long, env = "TIDEGATE_READINESS_TIMEOUT", default_value = "1s", value_parser = duration, value_name = "TIME")]
+    pub readiness_timeout: Duration,
+    /// Probes that fail in a row before a ready model counts as unready
+    #[arg(long, env = "TIDEGATE_READINESS_FAILURES", default_value = "3", value_name = "N")]
+    pub readiness_failures: NonZeroU32,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// Flags of `gateway`.
+#[derive(Debug, Clone, Args)]
+pub struct GatewayArgs {
+    /// The InferenceApi documents to serve: names, routes, queues, timeouts
+    #[arg(long, env = "TIDEGATE_CONFIG", value_name = "FILE")]
+    pub config: PathBuf,
+    /// Where requests are taken
+    #[arg(long, env = "TIDEGATE_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDR")]
+    pub listen: SocketAddr,
+    /// Where /healthz, /readyz and /metrics are
+    #[arg(long, env = "TIDEGATE_ADMIN", default_value = "0.0.0.0:8081", value_name = "ADDR")]
+    pub admin: SocketAddr,
+    /// The file, kept by the autoscaler, that says where each API's replicas listen; followed as it
+    /// changes
+    #[arg(long, env = "TIDEGATE_ENDPOINTS", value_name = "FILE")]
+    pub endpoints: PathBuf,
+    /// The autoscaler's admin address, to wake an API at zero at once
+    #[arg(long, env = "TIDEGATE_WAKE", value_name = "ADDR")]
+    pub wake: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// Flags that both have.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArgs {
+    /// The largest request body
+    #[arg(long, env = "TIDEGATE_MAX_BODY", default_value = "1GiB", value_parser = size, value_name = "SIZE")]
+    pub(crate) max_body: u64,
+    /// The largest request head
+    #[arg(long, env = "TIDEGATE_MAX_HEADER", default_value = "64KiB", value_parser = head_size, value_name = "SIZE")]
+    pub(crate) max_header: u64,
+    /// How long a request head may take
+    #[arg(long, env = "TIDEGATE_HEADER_TIMEOUT", default_value = "10s", value_parser = positive_duration, value_name = "TIME")]
+    pub(crate) header_timeout: Duration,
+    /// How much of a request's body is read before it is queued. What is wholly here can be sent
+    /// to another replica, and its client's leaving is seen while it waits
+    #[arg(long, env = "TIDEGATE_READ_AHEAD", default_value = "64KiB", value_parser = size, value_name = "SIZE")]
+    pub(crate) read_ahead: u64,
+    /// Worker threads; by default 1 in a sidecar and one for each core in a gateway
+    #[arg(long, env = "TIDEGATE_WORKERS", value_name = "N")]
+    pub(crate) workers: Option<NonZeroUsize>,
+    /// After SIGTERM: how long to be unready but still serve, so that senders have time to leave
+    #[arg(long, env = "TIDEGATE_DRAIN_DELAY", default_value = "5s", value_parser = duration, value_name = "TIME")]
+    pub(crate) drain_delay: Duration,
+    /// After the delay: how long queued and running requests have to finish
+    #[arg(long, env = "TIDEGATE_DRAIN_TIMEOUT", default_value = "60s", value_parser = duration, value_name = "TIME")]
+    pub(crate) drain_timeout: Duration,
+    /// What is logged to stderr: off, error, warn, info, debug or trace
+    #[arg(long, env = "TIDEGATE_LOG", default_value = "info", value_name = "LEVEL")]
+    pub(crate) log: tracing::level_filters::LevelFilter,
+}
+
+/// A sidecar's settings.
+#[derive(Debug, Clone)]
+pub struct SidecarSettings {
+    /// Where requests are taken.
+    pub listen: SocketAddr,
+    /// The admin port.
+    pub admin: SocketAddr,
+    /// Worker threads.
+    pub workers: usize,
+    /// The model.
+    pub upstream: SocketAddr,
+    /// Requests at once.
+    pub concurrency: u32,
+    /// How many may wait.
+    pub queue: QueueLimits,
+    /// For how long.
+    pub queue_timeout: Duration,
+    /// A request's clocks.
+    pub timeouts: Timeouts,
+    /// How the model is asked whether it is ready.
+    pub readiness: Schedule,
+    /// Sizes and times of HTTP.
+    pub limits: HttpLimits,
+    /// From SIGTERM to closing the listener.
+    pub drain_delay: Duration,
+    /// From there to cutting off.
+    pub drain_timeout: Duration,
+}
+
+/// A gateway's settings.
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// Where requests are taken.
+    pub listen: SocketAddr,
+    /// The admin port.
+    pub admin: SocketAddr,
+    /// Worker threads.
+    pub workers: usize,
+    /// The autoscaler's admin address.
+    pub wake: Option<SocketAddr>,
+    /// Where the endpoints are read from.
+    pub endpoints_file: Option<PathBuf>,
+    /// What is served.
+    pub apis: Vec<GatewayApi>,
+    /// From SIGTERM to closing the listener.
+    pub drain_delay: Duration,
+    /// From there to cutting off.
+    pub drain_timeout: Duration,
+    /// Sizes and times of HTTP.
+    pub limits: HttpLimits,
+}
+
+/// One API as a gateway serves it.
+#[derive(Debug, Clone)]
+pub struct GatewayApi {
+    /// Its name.
+    pub name: String,
+    /// Which requests are its own.
+    pub rules: Vec<Rule>,
+    /// How many may wait.
+    pub queue: QueueLimits,
+    /// For how long, while there are replicas.
+    pub queue_timeout: Duration,
+    /// For how long, while there are none.
+    pub cold_start_timeout: Duration,
+    /// A request's clocks.
+    pub timeouts: Timeouts,
+}
+
+// === impl SidecarSettings ===
+
+impl From<SidecarArgs> for SidecarSettings {
+    fn from(args: SidecarArgs) -> Self {
+        Self {
+            listen: args.listen,
+            admin: args.admin,
+            workers: args.server.workers.map_or(1, NonZeroUsize::get),
+            upstream: args.upstream,
+            concurrency: args.concurrency.get(),
+            queue: QueueLimits { capacity: args.queue_capacity, bytes: args.queue_bytes },
+            queue_timeout: args.queue_timeout,
+            timeouts: Timeouts {
+                first_byte: unless_zero(args.first_byte_timeout),
+                idle: unless_zero(args.idle_timeout),
+                total: unless_zero(args.request_timeout),
+            },
+            readiness: Schedule {
+                probe: args.readiness,
+                period: args.readiness_period,
+                timeout: args.readiness_timeout,
+                failure_threshold: args.readiness_failures.get(),
+            },
+            limits: args.server.limits(),
+            drain_delay: args.server.drain_delay,
+            drain_timeout: args.server.drain_timeout,
+        }
+    }
+}
+
+// === impl GatewaySettings ===
+
+impl GatewaySettings {
+    /// The settings of these flags, to serve these APIs.
+    pub fn new(args: GatewayArgs, apis: &[InferenceApi]) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self {
+            listen: args.listen,
+            admin: args.admin,
+            workers: args.server.workers.map_or(cores, NonZeroUsize::get),
+            wake: args.wake,
+            endpoints_file: Some(args.endpoints),
+            apis: apis.iter().map(GatewayApi::from_document).collect(),
+            limits: args.server.limits(),
+            drain_delay: args.server.drain_delay,
+            drain_timeout: args.server.drain_timeout,
+        }
+    }
+}
+
+// === impl GatewayApi ===
+
+impl GatewayApi {
+    /// One API of a document. The document bounds one replica's queue; the gateway holds what all
+    /// replicas together might.
+    pub fn from_document(api: &InferenceApi) -> Self {
+        let replicas = api.autoscaling.max_replicas.max(1);
+        let rule = |route: &tidegate_api::document::Route| Rule {
+            host: route.host.clone(),
+            path: route.path.clone(),
+            strip_prefix: route.strip_prefix,
+        };
+        Self {
+            name: api.name.clone(),
+            rules: api.routes.iter().map(rule).collect(),
+            queue: QueueLimits {
+                capacity: api.concurrency.queue_capacity.saturating_mul(replicas),
+                bytes: api.concurrency.queue_bytes.saturating_mul(u64::from(replicas)),
+            },
+            queue_timeout: api.concurrency.queue_timeout,
+            cold_start_timeout: api.timeouts.cold_start,
+            timeouts: Timeouts {
+                first_byte: api.timeouts.first_byte,
+                idle: api.timeouts.idle,
+                total: api.timeouts.total,
+            },
+        }
+    }
+}
+
+// === impl ServerArgs ===
+
+impl ServerArgs {
+    fn limits(&self) -> HttpLimits {
+        HttpLimits {
+            // The parsers bound both to what a usize holds.
+            max_head_bytes: usize::try_from(self.max_header).unwrap_or(usize::MAX),
+            max_body_bytes: self.max_body,
+            read_ahead_bytes: usize::try_from(self.read_ahead).unwrap_or(usize::MAX),
+            header_timeout: self.header_timeout,
+            ..HttpLimits::default()
+        }
+    }
+}
+
+fn unless_zero(duration: Duration) -> Option<Duration> {
+    (!duration.is_zero()).then_some(duration)
+}
+
+/// Longer times than this are typing errors, and would overflow a clock.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
+/// hyper reads a head into one buffer of at least this size.
+const MIN_HEAD_BYTES: u64 = 8 << 10;
+const MAX_HEAD_BYTES: u64 = 16 << 20;
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= MAX_DURATION => Ok(duration),
+        Ok(_) => Err("must be a year at the most".to_owned()),
+        Err(_) => Err("must be a time with its unit, such as 30s, 1m30s or 250ms".to_owned()),
+    }
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .and_then(|duration| unless_zero(duration).ok_or_else(|| "must be more than 0".to_owned()))
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let parsed = text.parse::<bytesize::ByteSize>();
+    parsed
+        .map(|size| size.0)
+        .map_err(|_| "must be a size such as 64MiB, 512KiB or 1048576".to_owned())
+}
+
+fn head_size(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    if (MIN_HEAD_BYTES..=MAX_HEAD_BYTES).contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err("must be from 8KiB to 16MiB".to_owned())
+}

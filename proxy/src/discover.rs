@@ -1,0 +1,191 @@
+//! Follows the endpoints file: adds, drains and removes a gateway's endpoints as it changes.
+
+use crate::endpoint::Endpoint;
+use crate::error::StartError;
+use crate::gate::Gate;
+use crate::health::{self, Schedule};
+use crate::policy::slots::{SlotId, Usability};
+use crate::probe::Probe;
+use notify::{RecursiveMode, Watcher};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_api::endpoints::{EndpointEntry, EndpointState, EndpointsFile};
+use tidegate_api::names::path;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// The most bytes an endpoints file may have: about a hundred thousand endpoints.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+/// Connections kept idle for each endpoint and worker at the most.
+const MAX_IDLE: usize = 256;
+/// Files are read again this often even if no change is told: some file systems tell none.
+const REREAD_PERIOD: Duration = Duration::from_secs(5);
+
+/// How a gateway asks a sidecar.
+fn schedule(probed: bool) -> Schedule {
+    Schedule {
+        probe: if probed { Probe::Http(path::READYZ.to_owned()) } else { Probe::None },
+        period: Duration::from_millis(250),
+        timeout: Duration::from_secs(1),
+        failure_threshold: 1,
+    }
+}
+
+/// Follows one endpoints file for all APIs of a gateway.
+pub struct Discovery {
+    file: PathBuf,
+    gates: HashMap<String, Arc<Gate>>,
+    workers: usize,
+    known: HashMap<(String, String), Known>,
+    probes: JoinSet<()>,
+    changed: watch::Receiver<()>,
+    _watcher: notify::RecommendedWatcher,
+}
+
+struct Known {
+    slot: SlotId,
+    entry: EndpointEntry,
+    probe: Option<AbortHandle>,
+}
+
+// === impl Discovery ===
+
+impl Discovery {
+    /// Begins to watch the file's folder; the file need not be there yet.
+    ///
+    /// # Errors
+    /// If the folder can't be watched.
+    pub fn new(
+        file: PathBuf,
+        gates: HashMap<String, Arc<Gate>>,
+        workers: usize,
+    ) -> Result<Self, StartError> {
+        let (told, changed) = watch::channel(());
+        let failed = |source| StartError::Watch { path: file.display().to_string(), source };
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                if event.is_ok_and(|event| !event.kind.is_access()) {
+                    told.send_replace(());
+                }
+            })
+            .map_err(failed)?;
+        let folder = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        watcher.watch(folder, RecursiveMode::NonRecursive).map_err(failed)?;
+        let (known, probes) = (HashMap::new(), JoinSet::new());
+        Ok(Self { file, gates, workers, known, probes, changed, _watcher: watcher })
+    }
+
+    /// Follows the file until dropped. A file that is missing, unreadable or broken changes
+    /// nothing: the endpoints stay as they were, and a warning says why.
+    pub async fn run(mut self) {
+        let mut complained = false;
+        loop {
+            self.changed.mark_unchanged();
+            match read(&self.file) {
+                Ok(Some(file)) => {
+                    complained = false;
+                    self.apply(file);
+                }
+                Ok(None) => {}
+                Err(error) if complained => {
+                    tracing::debug!(%error, "endpoints file still unusable")
+                }
+                Err(error) => {
+                    complained = true;
+                    let file = self.file.display();
+                    tracing::warn!(%error, %file, "can't use the endpoints file; keeping what was");
+                }
+            }
+            // The sender lives in the watcher, as long as this does.
+            drop(tokio::time::timeout(REREAD_PERIOD, self.changed.changed()).await);
+        }
+    }
+
+    fn apply(&mut self, file: EndpointsFile) {
+        while self.probes.try_join_next().is_some() {}
+        let mut wanted = HashMap::new();
+        for (api, entries) in file.apis {
+            if self.gates.contains_key(&api) {
+                wanted.extend(
+                    entries.into_iter().map(|entry| ((api.clone(), entry.id.clone()), entry)),
+                );
+            }
+        }
+        let gone: Vec<_> =
+            self.known.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
+        for key in gone {
+            self.remove(&key);
+        }
+        for (key, entry) in wanted {
+            match self.known.get(&key) {
+                Some(known) if known.entry == entry => {}
+                Some(known) if entry.state == EndpointState::Draining => {
+                    if let Some(probe) = &known.probe {
+                        probe.abort();
+                    }
+                    if let Some(gate) = self.gates.get(&key.0) {
+                        gate.set_usability(known.slot, Usability::Unusable);
+                    }
+                    tracing::info!(api = key.0, endpoint = key.1, "endpoint drains");
+                    self.known.entry(key).and_modify(|known| known.entry = entry);
+                }
+                Some(_) => {
+                    self.remove(&key);
+                    self.add(key, entry);
+                }
+                None if entry.state == EndpointState::Draining => {}
+                None => self.add(key, entry),
+            }
+        }
+    }
+
+    fn add(&mut self, key: (String, String), entry: EndpointEntry) {
+        let Some(gate) = self.gates.get(&key.0) else { return };
+        let max_idle =
+            usize::try_from(entry.concurrency).map_or(MAX_IDLE, |limit| limit.clamp(1, MAX_IDLE));
+        let endpoint =
+            Arc::new(Endpoint::new(entry.id.clone(), entry.address, self.workers, max_idle));
+        let slot = gate.add(Arc::clone(&endpoint), entry.concurrency, Usability::Unusable);
+        tracing::info!(api = key.0, endpoint = key.1, address = %entry.address, "endpoint added");
+        let gate = Arc::clone(gate);
+        let (address, probed) = (entry.admin.unwrap_or(entry.address), entry.admin.is_some());
+        let probe = self.probes.spawn(async move {
+            let changed = |ready| {
+                let usability = if ready { Usability::Usable } else { Usability::Unusable };
+                gate.set_usability(slot, usability);
+            };
+            health::watch(&endpoint, address, &schedule(probed), changed).await;
+        });
+        self.known.insert(key, Known { slot, entry, probe: Some(probe) });
+    }
+
+    fn remove(&mut self, key: &(String, String)) {
+        let Some(known) = self.known.remove(key) else { return };
+        if let Some(probe) = known.probe {
+            probe.abort();
+        }
+        if let Some(gate) = self.gates.get(&key.0) {
+            gate.remove(known.slot);
+        }
+        tracing::info!(api = key.0, endpoint = key.1, "endpoint removed");
+    }
+}
+
+fn read(file: &Path) -> std::io::Result<Option<EndpointsFile>> {
+    let size = match std::fs::metadata(file) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if size > MAX_FILE_BYTES {
+        return Err(std::io::Error::other(format!(
+            "it has {size} bytes, {MAX_FILE_BYTES} at most"
+        )));
+    }
+    Ok(Some(serde_json::from_slice(&std::fs::read(file)?)?))
+}

@@ -1,0 +1,65 @@
+//! One place where requests can be sent: a model behind a sidecar, or a sidecar behind a gateway.
+
+use crate::upstream::Pool;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Notify;
+
+/// An endpoint with its idle connections.
+pub struct Endpoint {
+    /// Unique within its API.
+    pub id: String,
+    /// Where requests go.
+    pub address: SocketAddr,
+    /// Idle connections, one pool for each worker, so that no two workers meet at a lock.
+    pub pools: Box<[Pool]>,
+    suspicions: AtomicU64,
+    cleared: AtomicU64,
+    suspected: Notify,
+}
+
+/// How many suspicions there were when a probe began.
+#[derive(Debug, Clone, Copy)]
+pub struct ProbeStart(u64);
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    /// An endpoint for `workers` workers that keeps up to `max_idle` connections for each.
+    pub fn new(id: String, address: SocketAddr, workers: usize, max_idle: usize) -> Self {
+        Self {
+            id,
+            address,
+            pools: (0..workers).map(|_| Pool::new(max_idle)).collect(),
+            suspicions: AtomicU64::new(0),
+            cleared: AtomicU64::new(0),
+            suspected: Notify::new(),
+        }
+    }
+
+    /// A request found the endpoint gone or closed: it counts as unready, and is probed at once.
+    pub fn suspect(&self) {
+        self.suspicions.fetch_add(1, Ordering::AcqRel);
+        self.suspected.notify_one();
+    }
+
+    /// Whether no probe that began after the last suspicion has passed.
+    pub fn is_suspected(&self) -> bool {
+        self.suspicions.load(Ordering::Acquire) != self.cleared.load(Ordering::Acquire)
+    }
+
+    /// Call before a probe: a suspicion that comes while it runs is not cleared by it.
+    pub fn probe_start(&self) -> ProbeStart {
+        ProbeStart(self.suspicions.load(Ordering::Acquire))
+    }
+
+    /// A probe has passed: clears the suspicions from before its start.
+    pub fn probe_passed(&self, start: ProbeStart) {
+        self.cleared.store(start.0, Ordering::Release);
+    }
+
+    /// Waits for a suspicion.
+    pub async fn suspicion(&self) {
+        self.suspected.notified().await;
+    }
+}

@@ -1,0 +1,61 @@
+//! Keeps asking one endpoint whether it can serve.
+
+use crate::endpoint::Endpoint;
+use crate::probe::Probe;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How soon an endpoint that is not ready is asked again: a cold start must not wait for a probe.
+const UNREADY_PERIOD: Duration = Duration::from_millis(25);
+
+/// How an endpoint is asked.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    /// What is asked.
+    pub probe: Probe,
+    /// Between two probes while it is ready.
+    pub period: Duration,
+    /// The longest a probe may take.
+    pub timeout: Duration,
+    /// Probes that fail in a row before a ready endpoint counts as unready.
+    pub failure_threshold: u32,
+}
+
+/// Asks `address` for ever, and tells each change to `changed`. An endpoint begins as unready. A
+/// suspicion makes it unready until a probe that began later passes.
+pub async fn watch(
+    endpoint: &Endpoint,
+    address: SocketAddr,
+    schedule: &Schedule,
+    mut changed: impl FnMut(bool),
+) {
+    let mut ready = false;
+    let mut failures = 0;
+    loop {
+        let start = endpoint.probe_start();
+        let suspected = endpoint.is_suspected();
+        match schedule.probe.ask(address, schedule.timeout).await {
+            Ok(()) => {
+                endpoint.probe_passed(start);
+                failures = 0;
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::trace!(endpoint = endpoint.id, %error, failures, "probe failed");
+            }
+        }
+        let patient = ready && !suspected && failures < schedule.failure_threshold;
+        let now_ready = !endpoint.is_suspected() && (failures == 0 || patient);
+        // A suspicion may have been acted on already; saying so again does no harm.
+        if now_ready != ready || suspected {
+            tracing::debug!(endpoint = endpoint.id, ready = now_ready, "endpoint readiness");
+            changed(now_ready);
+        }
+        ready = now_ready;
+        let pause = if ready { schedule.period } else { UNREADY_PERIOD };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = endpoint.suspicion(), if ready => {}
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What is counted. Handles are resolved once for each API, never while a request runs.
+
+use crate::policy::admission::Snapshot;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{
+    Counter, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use tidegate_api::names::{label, metric};
+use tidegate_api::reason::Reason;
+
+/// From a hop that is barely there to a model that thinks for minutes; two to three a decade.
+const LATENCY_BUCKETS_S: [f64; 18] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0, 120.0, 300.0,
+];
+/// Status codes have three digits, so that this many counters are enough for all.
+const STATUS_CODES: usize = 1000;
+
+/// The handles of one API.
+pub struct ApiMetrics {
+    requests: IntCounterVec,
+    /// Answered by the upstream, by status code; looked up once for each code that occurs.
+    answered: Box<[OnceLock<IntCounter>]>,
+    /// Answered by the proxy itself, by reason.
+    refused: Vec<IntCounter>,
+    /// Wait before a request ran, was refused or left.
+    pub queue_wait: Histogram,
+    /// From arrival to the response head.
+    pub first_byte: Histogram,
+    /// From arrival to the end.
+    pub duration: Histogram,
+    /// From dispatch to the end.
+    pub upstream_duration: Histogram,
+    /// From a request's arrival at an API at zero to its dispatch.
+    pub cold_start: Histogram,
+}
+
+/// Readiness and drain of the process.
+pub struct ProcessMetrics {
+    /// 1 while ready.
+    pub ready: IntGauge,
+    /// 1 while draining.
+    pub draining: IntGauge,
+}
+
+/// Where one gate's numbers come from at a scrape.
+pub type ReadSnapshot = Box<dyn Fn() -> Snapshot + Send + Sync>;
+
+/// Reads a gate's state at each scrape, so that gauges and integrals are exact at that moment.
+pub struct GateCollector {
+    api: HashMap<String, String>,
+    read: ReadSnapshot,
+    descs: Vec<Desc>,
+}
+
+// === impl ApiMetrics ===
+
+impl ApiMetrics {
+    /// Registers the metrics of one API; a gateway names it in a label, a sidecar has but one.
+    ///
+    /// # Errors
+    /// If an API of that name is registered already.
+    pub fn register(registry: &Registry, api: Option<&str>) -> prometheus::Result<Self> {
+        let labels = api_label(api);
+        let requests = IntCounterVec::new(
+            Opts::new(
+                metric::REQUESTS,
+                "Requests ended, by status code and by the proxy's reason.",
+            )
+            .const_labels(labels.clone()),
+            &[label::CODE, label::REASON],
+        )?;
+        registry.register(Box::new(requests.clone()))?;
+        let refused = Reason::ALL
+            .iter()
+            .map(|r| requests.get_metric_with_label_values(&[&r.status().to_string(), r.code()]))
+            .collect::<prometheus::Result<Vec<_>>>()?;
+        let histogram = |name: &str, help: &str| {
+            let opts = HistogramOpts::new(name, help)
+                .const_labels(labels.clone())
+                .buckets(LATENCY_BUCKETS_S.to_vec());
+            let histogram = Histogram::with_opts(opts)?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok::<_, prometheus::Error>(histogram)
+        };
+        Ok(Self {
+            requests,
+            answered: (0..STATUS_CODES).map(|_| OnceLock::new()).collect(),
+            refused,
+            queue_wait: histogram(
+                metric::QUEUE_WAIT_SECONDS,
+                "Wait of a request before it ran, was refused or left.",
+            )?,
+            first_byte: histogram(
+                metric::TIME_TO_FIRST_BYTE_SECONDS,
+                "From a request's arrival to the upstream's response head.",
+            )?,
+            duration: histogram(
+                metric::REQUEST_DURATION_SECONDS,
+                "From a request's arrival to the end of its response.",
+            )?,
+            upstream_duration: histogram(
+                metric::UPSTREAM_DURATION_SECONDS,
+                "From dispatch to the upstream to the end of the response.",
+            )?,
+            cold_start: histogram(
+                metric::COLD_START_SECONDS,
+                "Wait of a request that found its API at zero.",
+            )?,
+        })
+    }
+
+    /// Counts a request that ended as the upstream answered it.
+    pub fn count_answered(&self, code: u16) {
+        let Some(cell) = self.answered.get(usize::from(code)) else { return };
+        cell.get_or_init(|| self.requests.with_label_values(&[&code.to_string(), ""])).inc();
+    }
+
+    /// Counts a request that the proxy ended, with the status it was given.
+    pub fn count_failed(&self, code: u16, reason: Reason) {
+        if code == reason.status() {
+            self.refused[reason as usize].inc();
+        } else {
+            // The head had been sent when it failed: rare, and bounded by codes times reasons.
+            self.requests.with_label_values(&[&code.to_string(), reason.code()]).inc();
+        }
+    }
+}
+
+// === impl ProcessMetrics ===
+
+impl ProcessMetrics {
+    /// Registers what is true of the process as a whole.
+    ///
+    /// # Errors
+    /// If they are registered already.
+    pub fn register(registry: &Registry, role: &str) -> prometheus::Result<Self> {
+        let ready = IntGauge::new(metric::READY, "1 while ready for traffic.")?;
+        let draining = IntGauge::new(metric::DRAINING, "1 while draining.")?;
+        let build = IntGauge::with_opts(
+            Opts::new(metric::BUILD_INFO, "Which build runs; always 1.")
+                .const_label("version", env!("CARGO_PKG_VERSION"))
+                .const_label("role", role),
+        )?;
+        build.set(1);
+        registry.register(Box::new(ready.clone()))?;
+        registry.register(Box::new(draining.clone()))?;
+        registry.register(Box::new(build))?;
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        registry.register(Box::new(process))?;
+        Ok(Self { ready, draining })
+    }
+}
+
+// === impl GateCollector ===
+
+impl GateCollector {
+    /// Registers a collector over what `read` returns.
+    ///
+    /// # Errors
+    /// If a gate of that API is registered already.
+    pub fn register(
+        registry: &Registry,
+        api: Option<&str>,
+        read: ReadSnapshot,
+    ) -> prometheus::Result<()> {
+        let api = api_label(api);
+        let descs = Self::families()
+            .iter()
+            .map(|(name, help)| {
+                Desc::new((*name).to_owned(), (*help).to_owned(), Vec::new(), api.clone())
+            })
+            .collect::<prometheus::Result<Vec<_>>>()?;
+        registry.register(Box::new(Self { api, read, descs }))
+    }
+
+    const fn families() -> [(&'static str, &'static str); 6] {
+        [
+            (metric::REQUESTS_IN_FLIGHT, "Requests running at the upstream now."),
+            (metric::REQUESTS_QUEUED, "Requests waiting in the queue now."),
+            (metric::CONCURRENCY_LIMIT, "How many requests may run at once."),
+            (metric::QUEUE_CAPACITY, "How many requests may wait at once."),
+            (metric::CONCURRENCY_SECONDS, "Integral of running requests, in request-seconds."),
+            (metric::QUEUE_SECONDS, "Integral of waiting requests, in request-seconds."),
+        ]
+    }
+
+    fn opts(&self, index: usize) -> Opts {
+        let (name, help) = Self::families()[index];
+        Opts::new(name, help).const_labels(self.api.clone())
+    }
+}
+
+impl Collector for GateCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let seen = (self.read)();
+        let gauges = [seen.running, seen.waiting, seen.limit, seen.queue_capacity].map(f64::from);
+        let mut families = Vec::with_capacity(self.descs.len());
+        for (index, value) in gauges.into_iter().enumerate() {
+            if let Ok(gauge) = Gauge::with_opts(self.opts(index)) {
+                gauge.set(value);
+                families.append(&mut gauge.collect());
+            }
+        }
+        for (index, value) in [(4, seen.running_seconds), (5, seen.waiting_seconds)] {
+            if let Ok(counter) = Counter::with_opts(self.opts(index)) {
+                counter.inc_by(value);
+                families.append(&mut counter.collect());
+            }
+        }
+        families
+    }
+}
+
+fn api_label(api: Option<&str>) -> HashMap<String, String> {
+    api.map(|name| (label::API.to_owned(), name.to_owned())).into_iter().collect()
+}

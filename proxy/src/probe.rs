@@ -1,0 +1,235 @@
+//! Asks an endpoint whether it can serve: by HTTP, by TCP, by gRPC's health service, by a command.
+
+use bytes::{Buf, Bytes};
+use http::header::{CONTENT_TYPE, HOST, TE};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Full, Limited};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Stdio};
+use std::str::FromStr;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+/// A health answer has a few bytes; one that has more is something else.
+const MAX_ANSWER_BYTES: usize = 1 << 10;
+/// `grpc.health.v1.HealthCheckResponse.ServingStatus.SERVING`.
+const GRPC_SERVING: u8 = 1;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// Nothing: always ready.
+    None,
+    /// A connection can be made.
+    Tcp,
+    /// `GET` of this path answers with a status from 200 to 399.
+    Http(String),
+    /// `grpc.health.v1.Health/Check` of this service answers `SERVING`.
+    Grpc(String),
+    /// The command ends with code 0.
+    Exec(Vec<String>),
+}
+
+/// Why a probe failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// It took too long.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// No connection, or no program.
+    #[error("can't reach it")]
+    Io(#[from] std::io::Error),
+    /// What came was not HTTP.
+    #[error("the exchange broke off")]
+    Http(#[from] hyper::Error),
+    /// An answer that says no.
+    #[error("it answered {0}")]
+    Status(StatusCode),
+    /// An answer that says no, in gRPC's words.
+    #[error("its health service does not say SERVING")]
+    NotServing,
+    /// The command says no.
+    #[error("the command ended with {0}")]
+    Exit(ExitStatus),
+    /// The path or service can't be put in a request.
+    #[error("can't ask that")]
+    Request(#[from] http::Error),
+}
+
+/// A `--readiness` that can't be understood.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "must be tcp, none, http:/PATH, grpc:SERVICE (SERVICE may be empty) or exec:[\"COMMAND\", \"ARG\"]"
+)]
+pub struct ParseProbeError(());
+
+// === impl Probe ===
+
+impl Probe {
+    /// Asks once.
+    ///
+    /// # Errors
+    /// If the answer is no, or does not come within `timeout`.
+    pub async fn ask(&self, address: SocketAddr, timeout: Duration) -> Result<(), ProbeError> {
+        let asking = async {
+            match self {
+                Self::None => Ok(()),
+                Self::Tcp => TcpStream::connect(address).await.map(drop).map_err(ProbeError::Io),
+                Self::Http(path) => ask_http(address, path).await,
+                Self::Grpc(service) => ask_grpc(address, service).await,
+                Self::Exec(command) => ask_command(command).await,
+            }
+        };
+        tokio::time::timeout(timeout, asking).await.unwrap_or(Err(ProbeError::Timeout(timeout)))
+    }
+}
+
+impl FromStr for Probe {
+    type Err = ParseProbeError;
+
+    fn from_str(text: &str) -> Result<Self, ParseProbeError> {
+        match text.split_once(':').unwrap_or((text, "")) {
+            ("none", "") => Ok(Self::None),
+            ("tcp", "") => Ok(Self::Tcp),
+            ("http", path) if path.starts_with('/') => Ok(Self::Http(path.to_owned())),
+            ("grpc", service) => Ok(Self::Grpc(service.to_owned())),
+            ("exec", command) => match serde_json::from_str::<Vec<String>>(command) {
+                Ok(command) if !command.is_empty() => Ok(Self::Exec(command)),
+                _ => Err(ParseProbeError(())),
+            },
+            _ => Err(ParseProbeError(())),
+        }
+    }
+}
+
+async fn ask_http(address: SocketAddr, path: &str) -> Result<(), ProbeError> {
+    let request =
+        Request::get(path).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let status = tokio::select! {
+        response = sender.send_request(request) => response?.status(),
+        ended = connection => match ended {
+            Err(error) => return Err(error.into()),
+            Ok(()) => return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
+        },
+    };
+    // As Kubernetes counts it: redirects are a yes too.
+    if status.is_success() || status.is_redirection() {
+        Ok(())
+    } else {
+        Err(ProbeError::Status(status))
+    }
+}
+
+async fn ask_grpc(address: SocketAddr, service: &str) -> Result<(), ProbeError> {
+    let request = Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))
+        .header(CONTENT_TYPE, "application/grpc")
+        .header(TE, "trailers")
+        .body(Full::new(health_check_request(service)))?;
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    let asking = async {
+        let response = sender.send_request(request).await?;
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        Ok::<_, hyper::Error>(body.map(http_body_util::Collected::to_bytes).unwrap_or_default())
+    };
+    let answer = tokio::select! {
+        answer = asking => answer?,
+        ended = connection => {
+            ended?;
+            return Err(ProbeError::NotServing);
+        }
+    };
+    if is_serving(answer) { Ok(()) } else { Err(ProbeError::NotServing) }
+}
+
+/// A gRPC frame (flag, length, message) with `HealthCheckRequest { service = 1 }` in protobuf.
+fn health_check_request(service: &str) -> Bytes {
+    // A service name that is longer than a length byte says nothing real.
+    let name = service.as_bytes().get(..service.len().min(127)).unwrap_or_default();
+    let mut message = Vec::with_capacity(name.len() + 2);
+    if !name.is_empty() {
+        message.extend([0x0a, name.len() as u8]);
+        message.extend(name);
+    }
+    let mut frame = vec![0];
+    frame.extend((message.len() as u32).to_be_bytes());
+    frame.extend(message);
+    frame.into()
+}
+
+/// Whether a gRPC frame holds `HealthCheckResponse { status = 1: SERVING }`.
+fn is_serving(mut frame: Bytes) -> bool {
+    if frame.remaining() < 7 {
+        return false;
+    }
+    let compressed = frame.get_u8() != 0;
+    let length = frame.get_u32();
+    !compressed && length as usize == frame.remaining() && *frame == [0x08, GRPC_SERVING]
+}
+
+async fn ask_command(command: &[String]) -> Result<(), ProbeError> {
+    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
+    let status = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .status()
+        .await?;
+    if status.success() { Ok(()) } else { Err(ProbeError::Exit(status)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_as_text() {
+        for (text, expected) in [
+            ("none", Some(Probe::None)),
+            ("tcp", Some(Probe::Tcp)),
+            ("http:/healthz?full=1", Some(Probe::Http("/healthz?full=1".to_owned()))),
+            ("grpc:", Some(Probe::Grpc(String::new()))),
+            ("grpc:a.B", Some(Probe::Grpc("a.B".to_owned()))),
+            (
+                r#"exec:["test","-f","x"]"#,
+                Some(Probe::Exec(["test", "-f", "x"].map(String::from).to_vec())),
+            ),
+            ("exec:[]", None),
+            ("exec:test", None),
+            ("http:healthz", None),
+            ("tcp:80", None),
+            ("", None),
+        ] {
+            assert_eq!(text.parse().ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn grpc_health_on_the_wire() {
+        assert_eq!(*health_check_request(""), [0, 0, 0, 0, 0]);
+        assert_eq!(*health_check_request("ab"), [0, 0, 0, 0, 4, 0x0a, 2, b'a', b'b']);
+        assert!(is_serving(Bytes::from_static(&[0, 0, 0, 0, 2, 0x08, 1])));
+        assert!(!is_serving(Bytes::from_static(&[0, 0, 0, 0, 2, 0x08, 2])));
+        assert!(!is_serving(Bytes::from_static(&[0, 0, 0, 0, 0])));
+        assert!(!is_serving(Bytes::from_static(&[1, 0, 0, 0, 2, 0x08, 1])));
+    }
+
+    #[tokio::test]
+    async fn a_command_says_yes_or_no() {
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        let second = Duration::from_secs(20);
+        let ask = |command: &str| Probe::Exec(vec![command.to_owned()]);
+        assert!(ask("true").ask(anywhere, second).await.is_ok());
+        assert!(matches!(ask("false").ask(anywhere, second).await, Err(ProbeError::Exit(_))));
+        let missing = ask("no-such-command-anywhere").ask(anywhere, second).await;
+        assert!(matches!(missing, Err(ProbeError::Io(_))));
+    }
+}

@@ -1,0 +1,61 @@
+//! The only place that makes up a response: the reason in a header and in a small JSON body.
+
+use crate::body::ProxyBody;
+use crate::error::Refusal;
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use tidegate_api::names::header;
+use tidegate_api::reason::Reason;
+
+/// `x-tidegate-reason`.
+pub const REASON_HEADER: HeaderName = HeaderName::from_static(header::REASON);
+
+/// The response that tells a client why its request was not answered by the model.
+pub fn refusal(refusal: Refusal) -> Response<ProxyBody> {
+    let Refusal { reason, retry_after_s } = refusal;
+    let body =
+        serde_json::json!({ "error": { "reason": reason.code(), "message": message(reason) } });
+    let mut response = Response::new(ProxyBody::text(body.to_string() + "\n"));
+    // Every reason's status is a constant between 400 and 599.
+    *response.status_mut() =
+        StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(REASON_HEADER, HeaderValue::from_static(reason.code()));
+    if let Some(seconds) = retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if closes_connection(reason) {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// After these the connection's state is unknown or unwanted.
+fn closes_connection(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::BadRequest | Reason::Draining | Reason::RequestTimeout | Reason::BodyTooLarge
+    )
+}
+
+fn message(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BadRequest => "the request's head is malformed or not allowed",
+        Reason::HeaderTooLarge => "the request's headers are larger than allowed",
+        Reason::TargetTooLong => "the request's target is longer than allowed",
+        Reason::BodyTooLarge => "the request's body is larger than allowed",
+        Reason::RequestTimeout => "the request came too slowly",
+        Reason::QueueFull => "too many requests are waiting; come back later",
+        Reason::QueueTimeout => "the request waited longer than allowed",
+        Reason::RateLimited => "too many requests; come back later",
+        Reason::Draining => "this process is shutting down; ask another",
+        Reason::NoRoute => "no API is served at this host and path",
+        Reason::ColdStartTimeout => "no replica came up in time; come back later",
+        Reason::UpstreamConnect => "no connection to the model could be made",
+        Reason::UpstreamReset => "the model ended the connection before its answer was complete",
+        Reason::UpstreamTimeout => "the model did not answer in time",
+        Reason::ClientGone => "the client left",
+        Reason::Internal => "the proxy failed; this is a fault in it",
+    }
+}

@@ -1,0 +1,102 @@
+//! Runs a sidecar or a gateway as a process: starts it, says where it listens, drains on a signal.
+
+use crate::app::Server;
+use crate::config::{GatewayArgs, GatewaySettings, SidecarArgs};
+use anyhow::Context;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+/// What a wrong document ends with (`EX_DATAERR` of sysexits.h).
+const EXIT_BAD_DOCUMENT: u8 = 65;
+
+/// Runs a sidecar until a signal ends it.
+pub fn run_sidecar(args: SidecarArgs) -> ExitCode {
+    start_log(args.server.log);
+    exit(run(|| Ok(Server::sidecar(args.into())?)))
+}
+
+/// Runs a gateway until a signal ends it.
+pub fn run_gateway(args: GatewayArgs) -> ExitCode {
+    start_log(args.server.log);
+    let file = args.config.clone();
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) => {
+            let error = anyhow::Error::new(error)
+                .context(format!("can't read {} (--config)", file.display()));
+            return exit(Err(error));
+        }
+    };
+    let folder = file.parent().unwrap_or_else(|| Path::new("."));
+    match tidegate_api::parse(&text, &file.display().to_string(), folder) {
+        Ok(apis) => exit(run(|| Ok(Server::start(GatewaySettings::new(args, &apis))?))),
+        Err(report) => {
+            complain(&format!("{report}"));
+            ExitCode::from(EXIT_BAD_DOCUMENT)
+        }
+    }
+}
+
+fn run(start: impl FnOnce() -> anyhow::Result<Server>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the system refused an event queue")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
+        let server = start()?;
+        announce(&server);
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("draining; a second signal ends at once");
+        tokio::select! {
+            () = server.drain() => tracing::info!("drained"),
+            _ = terminate.recv() => tracing::warn!("second signal: ending at once"),
+            _ = interrupt.recv() => tracing::warn!("second signal: ending at once"),
+        }
+        Ok(())
+    })
+}
+
+/// One line of JSON, for whoever started the process with port 0.
+fn announce(server: &Server) {
+    let (data, admin) = (server.data_addr(), server.admin_addr());
+    tracing::info!(%data, %admin, "listening");
+    let line = serde_json::json!({ "event": "listening", "data": data, "admin": admin });
+    let mut out = std::io::stdout().lock();
+    // Nobody may be reading; that is no reason to end.
+    drop(writeln!(out, "{line}").and_then(|()| out.flush()));
+}
+
+fn start_log(level: LevelFilter) {
+    // In tests and in `up` a log is there already: keep it.
+    drop(
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .with_target(false)
+            .try_init(),
+    );
+}
+
+fn exit(ended: anyhow::Result<()>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a process goes to its user")]
+fn complain(text: &str) {
+    eprintln!("error: {}", text.trim_end());
+}

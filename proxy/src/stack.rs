@@ -1,0 +1,132 @@
+//! The request path: guard → classify → read ahead → admit → forward → account.
+
+use crate::account::Account;
+use crate::body::ProxyBody;
+use crate::clock;
+use crate::drain::DrainWatch;
+use crate::error::Refusal;
+use crate::forward::{self, Exchange, Role, Timeouts};
+use crate::gate::{Ask, Gate};
+use crate::guard::{self, HttpLimits};
+use crate::metrics::ApiMetrics;
+use crate::policy::route::RouteTable;
+use crate::read_ahead::read_ahead;
+use crate::respond;
+use crate::upstream::Connector;
+use http::header::{CONNECTION, HOST, HeaderValue};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use tidegate_api::reason::Reason;
+
+/// One API as requests see it.
+pub struct Service {
+    /// Where its requests wait.
+    pub gate: Arc<Gate>,
+    /// What it counts.
+    pub metrics: Arc<ApiMetrics>,
+    /// How long its requests may take.
+    pub timeouts: Timeouts,
+}
+
+/// All that a request meets on its way.
+pub struct Stack {
+    /// Where the process stands.
+    pub role: Role,
+    /// Host and path to API.
+    pub routes: RouteTable<Arc<Service>>,
+    /// Counts requests that reach no API.
+    pub unrouted: Arc<ApiMetrics>,
+    /// Sizes and times.
+    pub limits: HttpLimits,
+    /// Whether the process is ending.
+    pub drain: DrainWatch,
+}
+
+// === impl Stack ===
+
+impl Stack {
+    /// The life of a request.
+    pub async fn handle(
+        &self,
+        request: Request<Incoming>,
+        connector: &Connector,
+    ) -> Response<ProxyBody> {
+        let mut response = match self.serve(request, connector).await {
+            Ok(response) => response,
+            Err((account, refusal)) => {
+                account.close(Some(refusal.reason));
+                respond::refusal(refusal)
+            }
+        };
+        if self.drain.is_draining() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // Kept connections would outlive the listener.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn serve(
+        &self,
+        mut request: Request<Incoming>,
+        connector: &Connector,
+    ) -> Result<Response<ProxyBody>, (Account, Refusal)> {
+        let arrived = clock::now();
+        // Guard: what may not be here goes no further.
+        if let Err(refusal) = guard::check(&request, &self.limits) {
+            return Err((Account::open(Arc::clone(&self.unrouted), arrived), refusal));
+        }
+        // Classify: whose request it is.
+        let Some((service, strip)) = self.route(&request) else {
+            let account = Account::open(Arc::clone(&self.unrouted), arrived);
+            return Err((account, Reason::NoRoute.into()));
+        };
+        let mut account = Account::open(Arc::clone(&service.metrics), arrived);
+        let upgrade = guard::upgrade(request.headers())
+            .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+        let (parts, body) = request.into_parts();
+        // Read ahead: a small body is here before its request takes anybody's place.
+        let idle = service.timeouts.idle;
+        let body = match read_ahead(&parts.headers, body, &self.limits, idle).await {
+            Ok(body) => body,
+            Err(refusal) => return Err((account, refusal)),
+        };
+        let protocol = upgrade.as_ref().map(|(protocol, _)| protocol);
+        let head = match forward::upstream_head(parts, strip, protocol) {
+            Ok(head) => head,
+            Err(refusal) => return Err((account, refusal)),
+        };
+        // Admit: a slot at once, a place in line, or a refusal.
+        let ask = Ask {
+            arrived,
+            deadline: service.timeouts.total.map(|total| arrived + total),
+            held_bytes: body.held_bytes(),
+        };
+        let permit = match service.gate.enter(ask).await {
+            Ok(permit) => permit,
+            Err(refusal) => return Err((account, refusal)),
+        };
+        account.dispatched(permit.granted_at, permit.was_cold);
+        // Forward: slot, connection and books ride in the response's body to its end.
+        let exchange = Exchange {
+            role: self.role,
+            gate: &service.gate,
+            timeouts: &service.timeouts,
+            connector,
+            ask,
+            permit,
+            account,
+            upgrade,
+        };
+        exchange.run(head, body).await
+    }
+
+    fn route<B>(&self, request: &Request<B>) -> Option<(&Arc<Service>, usize)> {
+        let uri = request.uri();
+        let host = match uri.host() {
+            Some(host) => host,
+            None => request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
+        };
+        self.routes.find(host, uri.path()).map(|found| (found.target, found.strip))
+    }
+}
