@@ -1,1 +1,33 @@
-//! placeholder
+//! Tidegate's control plane: reads what the proxies measure and resizes what is behind them.
+//!
+//! # The life of a decision
+//!
+//! [`tick`](../src/tick.rs) runs it, once a second and whenever a gateway wakes a sleeping API:
+//!
+//! 1. observe: `scrape` asks every sidecar and the gateway; `sample` reads their metrics;
+//! 2. aggregate: `load` turns counters into what was in flight, each request counted once;
+//! 3. decide: [`policy::decide`] says how many replicas, and by which rule;
+//! 4. act: [`local`] starts and drains replicas, and writes the endpoints file;
+//! 5. explain: a log line, `metrics`, and [`status`] behind the port of `admin`.
+//!
+//! [`policy`] is pure: no clock, no sockets. `clock` reads the clock, [`App`] does the wiring.
+
+mod admin;
+mod app;
+mod args;
+mod child;
+mod clock;
+mod load;
+pub mod local;
+mod metrics;
+pub mod policy;
+mod sample;
+mod scrape;
+pub mod status;
+mod tick;
+mod wake;
+
+pub use app::{App, Handle, RunError, Settings, StartError};
+pub use args::{RunArgs, run};
+pub use child::{ChildArgs, child};
+pub use status::Status;

@@ -1,0 +1,126 @@
+//! The autoscaler's own port: alive, metrics, status, and the gateway's wake-ups.
+
+use crate::metrics::Metrics;
+use crate::status::Status;
+use crate::wake::Wakes;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tidegate_api::names::path;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Connections at once: gateways, a Prometheus, a human or two.
+const MOST_CONNECTIONS: usize = 64;
+
+/// How long a request's head may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait when no connection can be accepted, mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the port serves from.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    pub(crate) status: Arc<Mutex<Status>>,
+    pub(crate) metrics: Metrics,
+    pub(crate) wakes: Wakes,
+}
+
+/// Serves until it is dropped.
+pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) -> Infallible {
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        // Never closed, so it never fails; if it did there would just be no bound.
+        let place = Arc::clone(&places).acquire_owned().await.ok();
+        while connections.try_join_next().is_some() {}
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection on the admin port");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let admin = Arc::clone(&admin);
+        connections.spawn(async move {
+            let _place = place;
+            let service = service_fn(move |request| {
+                let answer = answer(&admin, &request);
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to the admin port broke");
+            }
+        });
+    }
+}
+
+fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let asked = request.uri().path();
+    let read = matches!(*request.method(), Method::GET | Method::HEAD);
+    match asked {
+        path::HEALTHZ | path::READYZ if read => text(StatusCode::OK, "ok\n".to_owned()),
+        path::METRICS if read => match admin.metrics.text() {
+            Ok(metrics) => text(StatusCode::OK, metrics),
+            Err(error) => failed(&error),
+        },
+        path::STATUS if read => {
+            let status = admin.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match serde_json::to_string_pretty(&status) {
+                Ok(json) => json_answer(json),
+                Err(error) => failed(&error),
+            }
+        }
+        path::HEALTHZ | path::READYZ | path::METRICS | path::STATUS => not_allowed("GET, HEAD"),
+        _ => match asked.strip_prefix(path::WAKE) {
+            Some(_) if request.method() != Method::POST => not_allowed("POST"),
+            Some(api) if admin.wakes.ask(api) => {
+                text(StatusCode::ACCEPTED, format!("{api} will be woken\n"))
+            }
+            Some(_) => text(StatusCode::NOT_FOUND, "no api of this name is scaled here\n".into()),
+            None => text(StatusCode::NOT_FOUND, "no such path on the admin port\n".into()),
+        },
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+fn json_answer(json: String) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::OK, json);
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
+    let body = format!("this path takes {methods}\n");
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, body);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+fn failed(error: &dyn std::fmt::Display) -> Response<Full<Bytes>> {
+    tracing::error!(%error, "can't answer on the admin port");
+    text(StatusCode::INTERNAL_SERVER_ERROR, "can't answer; the log says why\n".to_owned())
+}

@@ -1,0 +1,364 @@
+//! The wiring: the only file that sees the whole configuration and all parts.
+
+use crate::admin::{self, Admin};
+use crate::clock::Clock;
+use crate::local::{GaveUp, Local, LocalSettings, PreflightError};
+use crate::metrics::Metrics;
+use crate::policy::bounds::Bounds;
+use crate::policy::decide::ConcurrencySettings;
+use crate::policy::demand::Target;
+use crate::policy::idle::IdleSettings;
+use crate::scrape::Scraper;
+use crate::status::Status;
+use crate::tick::{ApiControl, Control};
+use crate::wake::Wakes;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tidegate_api::document::{InferenceApi, Policy};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+/// A scrape waits as long as a tick, but neither shorter nor longer than this.
+const SCRAPE_DEADLINE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
+
+/// Everything an autoscaler of local processes needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The APIs to scale; their names differ.
+    pub apis: Vec<InferenceApi>,
+    /// Where the autoscaler's own port listens; port 0 takes a free one.
+    pub admin: SocketAddr,
+    /// The file that tells a gateway where replicas listen.
+    pub endpoints_file: PathBuf,
+    /// Where each replica's output goes, in a file of its own.
+    pub log_dir: PathBuf,
+    /// The sidecar's command, to which flags are added: `["/usr/bin/tidegate", "sidecar"]`.
+    pub sidecar: Vec<OsString>,
+    /// The command of [`crate::child`], which ties children to this process. Empty for none: then
+    /// replicas outlive an autoscaler that is killed.
+    pub shim: Vec<OsString>,
+    /// The `bin` folder of each API's Python virtual environment, by the API's name.
+    pub python_bins: BTreeMap<String, PathBuf>,
+    /// Between two decisions.
+    pub tick: Duration,
+    /// Failed starts in a row after which an API that never was ready ends the run; 0 for never.
+    pub give_up_after: u32,
+    /// How long a draining sidecar still takes new connections.
+    pub drain_delay: Duration,
+    /// How long a draining sidecar's requests may take to finish.
+    pub drain_timeout: Duration,
+}
+
+/// Why an autoscaler could not begin. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The admin port can't be had.
+    #[error(
+        "can't listen on {address} for the autoscaler's admin port: {source}; is it in use? choose another with --admin"
+    )]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An API can't be started on this machine.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    /// A folder or file can't be written.
+    #[error("can't write {}: {source}; choose another place with {flag}", path.display())]
+    Write {
+        /// The folder or file.
+        path: PathBuf,
+        /// The flag that names it.
+        flag: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Two APIs have one name.
+    #[error("two APIs are named {0}; rename one (metadata.name)")]
+    SameName(String),
+    /// A setting makes no sense.
+    #[error("{0}")]
+    Setting(&'static str),
+    /// The metrics could not be set up.
+    #[error("can't set up the autoscaler's metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Why an autoscaler ended by itself. All it had started is stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An API never gets ready.
+    #[error(transparent)]
+    GaveUp(#[from] Box<GaveUp>),
+}
+
+/// An autoscaler that listens on its admin port and has started nothing yet.
+#[derive(Debug)]
+pub struct App {
+    control: Control,
+    listener: TcpListener,
+    address: SocketAddr,
+    wakes: Wakes,
+    tick: Duration,
+    handle: Handle,
+}
+
+/// A way to see and to stop a running autoscaler from elsewhere.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    status: Arc<Mutex<Status>>,
+    kill: CancellationToken,
+}
+
+impl Handle {
+    /// What the autoscaler sees, and its last decisions.
+    pub fn status(&self) -> Status {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the run and kills every replica at once, without draining.
+    pub fn kill_now(&self) {
+        self.kill.cancel();
+    }
+}
+
+impl App {
+    /// Checks the settings, binds the admin port and writes an empty endpoints file.
+    ///
+    /// Must be called, and [`App::run`] be awaited, on a `current_thread` runtime whose thread lives
+    /// on: the kernel ends the children when the *thread* that spawned them ends.
+    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+        check(&settings)?;
+        let clock = Clock::start();
+        let (shortest, longest) = SCRAPE_DEADLINE;
+        let scraper = Scraper::new(clock, settings.tick.clamp(shortest, longest));
+        let now = clock.now();
+        let mut policies: Vec<ApiControl> = settings
+            .apis
+            .iter()
+            .map(|api| ApiControl::new(api.name.clone(), policy(api), now))
+            .collect();
+        policies.sort_by(|one, other| one.name().cmp(other.name()));
+        let names = || settings.apis.iter().map(|api| api.name.clone());
+        let metrics = Metrics::new(settings.apis.iter().map(|api| api.name.as_str()))?;
+        let wakes = Wakes::new(names());
+        let (endpoints_file, log_dir) = (settings.endpoints_file.clone(), settings.log_dir.clone());
+        let mut local = local(&settings, clock, scraper.clone())?;
+
+        let address = settings.admin;
+        let failed = |source| StartError::Admin { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        prepare_folder(&log_dir, "--log-dir")?;
+        let beside = endpoints_file.parent().filter(|folder| *folder != Path::new(""));
+        beside.map_or(Ok(()), |folder| prepare_folder(folder, "--endpoints-file"))?;
+        local.write_endpoints().map_err(|source| StartError::Write {
+            path: endpoints_file,
+            flag: "--endpoints-file",
+            source,
+        })?;
+
+        let status = Arc::new(Mutex::new(Status::default()));
+        let handle = Handle { status: Arc::clone(&status), kill: CancellationToken::new() };
+        let gateway = None;
+        let control = Control { clock, local, scraper, gateway, metrics, status, apis: policies };
+        control.publish();
+        Ok(Self { control, listener, address, wakes, tick: settings.tick, handle })
+    }
+
+    /// Where the admin port listens.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A handle that outlives [`App::run`].
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Scales until `shutdown` completes, then drains every replica, and returns when all are gone.
+    ///
+    /// [`Handle::kill_now`] does away with the draining. Dropping the future kills all replicas.
+    /// Where an API fails to start again and again, everything is stopped and its error returned.
+    pub async fn run(
+        self,
+        gateway_admin: Option<SocketAddr>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
+        let Self { mut control, listener, wakes, tick, handle, .. } = self;
+        control.gateway = gateway_admin;
+        let admin = Arc::new(Admin {
+            status: Arc::clone(&control.status),
+            metrics: control.metrics.clone(),
+            wakes,
+        });
+        let mut server = JoinSet::new();
+        server.spawn(admin::serve(listener, Arc::clone(&admin)));
+
+        let ended = scale(&mut control, &admin.wakes, tick, shutdown, &handle.kill).await;
+        match &ended {
+            Ok(()) => control.local.drain_all(),
+            Err(_) => control.local.abandon_all(),
+        }
+        empty(&mut control, &handle.kill).await;
+        server.shutdown().await;
+        Ok(ended?)
+    }
+}
+
+/// Ticks, each period and for each wake-up, until told to stop.
+async fn scale(
+    control: &mut Control,
+    wakes: &Wakes,
+    period: Duration,
+    shutdown: impl Future<Output = ()>,
+    kill: &CancellationToken,
+) -> Result<(), Box<GaveUp>> {
+    tokio::pin!(shutdown);
+    let mut ticks = tokio::time::interval(period);
+    // After a pause of the machine one tick is enough.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last_wake = None;
+    let clock = control.clock;
+    loop {
+        let next = async {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => Next::Stop,
+                () = kill.cancelled() => Next::Stop,
+                names = wakes.next(clock, last_wake) => Next::Wake(names),
+                _ = ticks.tick() => Next::Tick,
+            }
+        };
+        match control.while_listening(next).await? {
+            Next::Stop => return Ok(()),
+            Next::Tick => control.tick().await?,
+            Next::Wake(names) => {
+                last_wake = Some(clock.now());
+                control.wake(&names).await?;
+            }
+        }
+    }
+}
+
+/// What the loop does next.
+enum Next {
+    Stop,
+    Tick,
+    Wake(Vec<String>),
+}
+
+/// Waits until every replica is gone.
+async fn empty(control: &mut Control, kill: &CancellationToken) {
+    let mut killed = false;
+    control.publish();
+    while !control.local.is_empty() {
+        tokio::select! {
+            event = control.local.next_event() => {
+                // A start that fails now is no news: everything ends anyway.
+                control.local.apply(event).ok();
+                control.publish();
+            }
+            () = kill.cancelled(), if !killed => {
+                killed = true;
+                control.local.kill_all();
+            }
+        }
+    }
+}
+
+fn check(settings: &Settings) -> Result<(), StartError> {
+    if settings.tick.is_zero() {
+        return Err(StartError::Setting("the tick must be longer than 0s; --tick 1s is usual"));
+    }
+    if settings.sidecar.is_empty() {
+        let what =
+            "no sidecar command is given; --sidecar-command 'tidegate-proxy sidecar' is usual";
+        return Err(StartError::Setting(what));
+    }
+    let mut names: Vec<&str> = settings.apis.iter().map(|api| api.name.as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(StartError::SameName(pair[0].to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// The local target, with every path absolute: children run in folders of their own.
+fn local(settings: &Settings, clock: Clock, scraper: Scraper) -> Result<Local, StartError> {
+    let absolute = |path: &Path, flag| {
+        std::path::absolute(path).map_err(|source| StartError::Write {
+            path: path.to_owned(),
+            flag,
+            source,
+        })
+    };
+    let apis = settings.apis.iter().map(|api| {
+        let bin = settings.python_bins.get(&api.name);
+        let bin = bin.map(|bin| absolute(bin, "--python-bin")).transpose()?;
+        Ok((api.clone(), bin))
+    });
+    let apis = apis.collect::<Result<Vec<_>, StartError>>()?;
+    let settings = LocalSettings {
+        endpoints_file: absolute(&settings.endpoints_file, "--endpoints-file")?,
+        log_dir: absolute(&settings.log_dir, "--log-dir")?,
+        sidecar: absolute_program(&settings.sidecar),
+        shim: absolute_program(&settings.shim),
+        drain_delay: settings.drain_delay,
+        drain_timeout: settings.drain_timeout,
+        give_up_after: settings.give_up_after,
+    };
+    Ok(Local::new(settings, apis, clock, scraper)?)
+}
+
+/// A command whose program, where it is a path, does not depend on the folder it is run in.
+fn absolute_program(command: &[OsString]) -> Vec<OsString> {
+    let mut words = command.to_vec();
+    if let Some(program) = words.first_mut()
+        && program.as_encoded_bytes().contains(&b'/')
+        && let Ok(path) = std::path::absolute(&*program)
+    {
+        *program = path.into();
+    }
+    words
+}
+
+fn prepare_folder(folder: &Path, flag: &'static str) -> Result<(), StartError> {
+    std::fs::create_dir_all(folder).map_err(|source| StartError::Write {
+        path: folder.to_owned(),
+        flag,
+        source,
+    })
+}
+
+/// An API's document as the policy's plain numbers.
+fn policy(api: &InferenceApi) -> ConcurrencySettings {
+    let Policy::Concurrency(policy) = &api.autoscaling.policy;
+    let limit = api.concurrency.limit.get();
+    ConcurrencySettings {
+        target: Target::new(policy.target, policy.utilization, Some(limit)),
+        stable_window: policy.stable_window,
+        panic_window: policy.panic_window,
+        panic_threshold: policy.panic_threshold,
+        bounds: Bounds {
+            min: api.autoscaling.min_replicas,
+            max: api.autoscaling.max_replicas,
+            up_rate: policy.max_scale_up_rate,
+            down_rate: policy.max_scale_down_rate,
+        },
+        scale_down_delay: policy.scale_down_delay,
+        activation_replicas: policy.activation_replicas,
+        idle: IdleSettings {
+            grace: policy.scale_to_zero_grace,
+            retention: policy.last_replica_retention,
+        },
+    }
+}

@@ -1,0 +1,24 @@
+//! The local target: replicas as processes on this machine.
+//!
+//! One replica is a model process and the sidecar process in front of it. Each has a task of its
+//! own ([`replica`]), which tells [`Local`] its news through one bounded channel. `Local` keeps the
+//! list, starts and stops replicas, and writes the endpoints file.
+//!
+//! Children must be spawned by the thread that runs the runtime (see [`crate::child`]), so the
+//! autoscaler needs a `current_thread` runtime on a thread that lives as long as itself.
+
+mod backoff;
+mod endpoints;
+mod failure;
+mod fleet;
+mod launch;
+mod port;
+mod preflight;
+mod process;
+mod replica;
+mod target;
+
+pub use failure::{GaveUp, StartFailure};
+pub(crate) use fleet::{Counts, Fleet, Phase, Replica};
+pub use preflight::{PreflightError, preflight};
+pub(crate) use target::{Local, LocalSettings};

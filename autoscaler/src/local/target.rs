@@ -1,0 +1,265 @@
+//! All replicas on this machine: starts, stops, listens to their news, writes the endpoints file.
+
+use super::endpoints::EndpointsWriter;
+use super::failure::{GaveUp, tail};
+use super::fleet::{Failed, Fleet, Phase, Replica};
+use super::replica::{Event, News, Order, Plan, live};
+use super::{PreflightError, port, preflight};
+use crate::clock::Clock;
+use crate::scrape::Scraper;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_api::document::InferenceApi;
+use tidegate_api::endpoints::EndpointsFile;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// News that wait to be read; a replica with more to say waits.
+const NEWS: usize = 256;
+
+/// How replicas are run.
+#[derive(Debug)]
+pub(crate) struct LocalSettings {
+    pub(crate) endpoints_file: PathBuf,
+    pub(crate) log_dir: PathBuf,
+    /// The sidecar's command, to which flags are added.
+    pub(crate) sidecar: Vec<OsString>,
+    /// The shim's command; without one, children outlive a killed autoscaler.
+    pub(crate) shim: Vec<OsString>,
+    pub(crate) drain_delay: Duration,
+    pub(crate) drain_timeout: Duration,
+    /// Failed starts in a row of an API that never was ready; 0 never gives up.
+    pub(crate) give_up_after: u32,
+}
+
+/// The replicas of all APIs. Dropping it kills them.
+#[derive(Debug)]
+pub(crate) struct Local {
+    settings: Arc<LocalSettings>,
+    clock: Clock,
+    scraper: Scraper,
+    fleets: BTreeMap<String, Fleet>,
+    endpoints: EndpointsWriter,
+    events: mpsc::Receiver<Event>,
+    news: mpsc::Sender<Event>,
+    tasks: JoinSet<()>,
+}
+
+impl Local {
+    /// A target without replicas, for APIs that passed the preflight.
+    pub(crate) fn new(
+        settings: LocalSettings,
+        apis: Vec<(InferenceApi, Option<PathBuf>)>,
+        clock: Clock,
+        scraper: Scraper,
+    ) -> Result<Self, PreflightError> {
+        let mut fleets = BTreeMap::new();
+        for (api, python_bin) in apis {
+            preflight(&api, python_bin.as_deref())?;
+            let program = preflight::resolve(&api, python_bin.as_deref())?;
+            fleets.insert(api.name.clone(), Fleet::new(Arc::new(api), program, python_bin));
+        }
+        let (news, events) = mpsc::channel(NEWS);
+        Ok(Self {
+            endpoints: EndpointsWriter::new(settings.endpoints_file.clone()),
+            settings: Arc::new(settings),
+            clock,
+            scraper,
+            fleets,
+            events,
+            news,
+            tasks: JoinSet::new(),
+        })
+    }
+
+    /// The replicas of an API.
+    pub(crate) fn fleet(&self, api: &str) -> Option<&Fleet> {
+        self.fleets.get(api)
+    }
+
+    /// Starts or drains replicas of `api` until `wanted` are not draining.
+    ///
+    /// `busy` says how many requests a replica holds. Draining is written to the endpoints file
+    /// before any sidecar is told. After a failed start the next one waits for its backoff.
+    pub(crate) fn scale(&mut self, api: &str, wanted: u32, busy: &dyn Fn(&str) -> u32) {
+        let now = self.clock.now();
+        let Some(fleet) = self.fleets.get(api) else { return };
+        let counts = fleet.counts();
+        let live = counts.starting + counts.ready;
+        if live > wanted {
+            let leaving = fleet.cheapest((live - wanted) as usize, busy);
+            self.order(api, &leaving, Order::Drain);
+        } else if now >= fleet.next_start {
+            for _ in live..wanted {
+                if let Err(error) = self.start(api) {
+                    tracing::error!(api, %error, "can't start a replica");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes a replica out whose sidecar drains though nobody here told it to.
+    pub(crate) fn left_by_itself(&mut self, api: &str, id: &str) {
+        self.order(api, &[id.to_owned()], Order::AwaitDrain);
+    }
+
+    /// Tells every replica to drain.
+    pub(crate) fn drain_all(&mut self) {
+        self.order_all(|_| Order::Drain);
+    }
+
+    /// Tells the replicas of APIs that never were ready to go at once, and the others to drain.
+    pub(crate) fn abandon_all(&mut self) {
+        self.order_all(|fleet| if fleet.was_ready { Order::Drain } else { Order::Kill });
+    }
+
+    /// Tells every replica to go at once.
+    pub(crate) fn kill_all(&mut self) {
+        self.order_all(|_| Order::Kill);
+    }
+
+    /// Whether no replica is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.fleets.values().all(|fleet| fleet.replicas.is_empty())
+    }
+
+    /// The next news of any replica. May be cancelled.
+    pub(crate) async fn next_event(&mut self) -> Event {
+        match self.events.recv().await {
+            Some(event) => event,
+            // `self.news` keeps the channel open, so this is never reached.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes news into account, and writes the endpoints file where it changes.
+    pub(crate) fn apply(&mut self, event: Event) -> Result<(), Box<GaveUp>> {
+        while self.tasks.try_join_next().is_some() {}
+        let Event { api, id, news } = event;
+        tracing::debug!(api, replica = id, ?news, "replica");
+        if matches!(news, News::Ready) {
+            tracing::info!(api, replica = id, "replica is ready");
+        }
+        let now = self.clock.now();
+        let failed = self.fleets.get_mut(&api).and_then(|fleet| fleet.learn(&id, news, now));
+        self.refresh_endpoints();
+        match failed {
+            Some(failed) => self.failed(&api, &id, failed),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the endpoints file if it does not say what is.
+    pub(crate) fn write_endpoints(&mut self) -> std::io::Result<()> {
+        let apis = self.fleets.iter().map(|(api, fleet)| (api.clone(), fleet.endpoints()));
+        self.endpoints.write(EndpointsFile { apis: apis.collect() })
+    }
+
+    /// Likewise, while replicas run: a failure is logged, and tried again at the next tick.
+    pub(crate) fn refresh_endpoints(&mut self) {
+        if let Err(error) = self.write_endpoints() {
+            let file = self.settings.endpoints_file.display();
+            tracing::error!(%file, %error, "can't write the endpoints file");
+        }
+    }
+
+    fn failed(&self, api: &str, id: &str, failed: Failed) -> Result<(), Box<GaveUp>> {
+        let Failed { failure, log } = failed;
+        tracing::warn!(api, replica = id, %failure, log = %log.display(), "start failed");
+        let Some(fleet) = self.fleets.get(api) else { return Ok(()) };
+        let most = self.settings.give_up_after;
+        if fleet.was_ready || most == 0 || fleet.failures < most {
+            return Ok(());
+        }
+        let command = if failure.is_sidecar() {
+            let words = self.settings.sidecar.iter().map(|word| word.to_string_lossy());
+            words.collect::<Vec<_>>().join(" ")
+        } else {
+            fleet.api.container.command.join(" ")
+        };
+        let tail = tail(&log);
+        let api = api.to_owned();
+        Err(Box::new(GaveUp { api, failures: fleet.failures, failure, command, log, tail }))
+    }
+
+    fn start(&mut self, api: &str) -> std::io::Result<()> {
+        let taken: BTreeSet<u16> = self
+            .fleets
+            .values()
+            .flat_map(|fleet| fleet.replicas.iter().map(|replica| replica.port))
+            .collect();
+        let Some(fleet) = self.fleets.get_mut(api) else { return Ok(()) };
+        let port = match preflight::fixed_port(&fleet.api) {
+            Some(port) => port,
+            None => port::free(&taken)?,
+        };
+        fleet.started += 1;
+        // With the process id, so that an autoscaler started anew gives no id a second time.
+        let id = format!("{api}-{}-{}", std::process::id(), fleet.started);
+        let log = self.settings.log_dir.join(format!("{id}.log"));
+        let (orders, orders_seen) = watch::channel(Order::Live);
+        tracing::info!(api, replica = id, port, log = %log.display(), "replica starts");
+        let plan = Plan {
+            id: id.clone(),
+            api: Arc::clone(&fleet.api),
+            program: fleet.program.clone(),
+            python_bin: fleet.python_bin.clone(),
+            port,
+            log: log.clone(),
+            settings: Arc::clone(&self.settings),
+            clock: self.clock,
+            scraper: self.scraper.clone(),
+        };
+        self.tasks.spawn(live(plan, orders_seen, self.news.clone()));
+        fleet.replicas.push(Replica {
+            id,
+            phase: Phase::Starting,
+            address: None,
+            admin: None,
+            sidecar_pid: None,
+            model_pid: None,
+            restarts: 0,
+            port,
+            log,
+            orders,
+        });
+        Ok(())
+    }
+
+    /// Marks replicas as draining, writes that down, and only then tells them.
+    fn order(&mut self, api: &str, ids: &[String], order: Order) {
+        let Some(fleet) = self.fleets.get_mut(api) else { return };
+        let leaving = |replica: &&mut Replica| ids.contains(&replica.id);
+        for replica in fleet.replicas.iter_mut().filter(leaving) {
+            replica.phase = Phase::Draining;
+        }
+        self.refresh_endpoints();
+        let Some(fleet) = self.fleets.get(api) else { return };
+        for replica in fleet.replicas.iter().filter(|replica| ids.contains(&replica.id)) {
+            tracing::info!(api, replica = replica.id, ?order, "replica leaves");
+            replica.orders.send_if_modified(|given| {
+                let stricter = order > *given;
+                *given = order.max(*given);
+                stricter
+            });
+        }
+    }
+
+    fn order_all(&mut self, order: fn(&Fleet) -> Order) {
+        let all: Vec<(String, Vec<String>, Order)> = self
+            .fleets
+            .iter()
+            .map(|(api, fleet)| {
+                let ids = fleet.replicas.iter().map(|replica| replica.id.clone());
+                (api.clone(), ids.collect(), order(fleet))
+            })
+            .collect();
+        for (api, ids, order) in all {
+            self.order(&api, &ids, order);
+        }
+    }
+}

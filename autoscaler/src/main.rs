@@ -1,0 +1,40 @@
+//! `tidegate-autoscaler`: the control plane by itself.
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tidegate_autoscaler::{ChildArgs, RunArgs, child, run};
+
+/// Exit code of a command line that can't be used (`EX_USAGE`).
+const USAGE: u8 = 64;
+
+/// Tidegate's autoscaler: reads what the proxies measure and resizes what is behind them.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate-autoscaler", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Scale APIs until told to stop.
+    Run(RunArgs),
+    /// Become a command that ends with its parent.
+    #[command(hide = true)]
+    Child(ChildArgs),
+}
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Nobody is left to tell where the output is closed.
+            error.print().ok();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match args.command {
+        Command::Run(args) => run(args),
+        Command::Child(args) => child(args),
+    }
+}

@@ -1,0 +1,95 @@
+//! The autoscaler's own metrics.
+
+use crate::policy::reason::DecisionReason;
+use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+/// Counters and gauges by API, and for decisions by reason; both sets are bounded.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    desired: IntGaugeVec,
+    ready: IntGaugeVec,
+    decisions: IntCounterVec,
+    scrape_failures: IntCounterVec,
+}
+
+impl Metrics {
+    /// Metrics in a registry of their own, with every series of `apis` at zero.
+    pub(crate) fn new<'a>(apis: impl Iterator<Item = &'a str>) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            registry: Registry::new(),
+            desired: IntGaugeVec::new(
+                Opts::new("tidegate_autoscaler_replicas_desired", "Replicas asked for."),
+                &["api"],
+            )?,
+            ready: IntGaugeVec::new(
+                Opts::new("tidegate_autoscaler_replicas_ready", "Replicas that are ready."),
+                &["api"],
+            )?,
+            decisions: IntCounterVec::new(
+                Opts::new("tidegate_autoscaler_decisions_total", "Decisions, by deciding rule."),
+                &["api", "reason"],
+            )?,
+            scrape_failures: IntCounterVec::new(
+                Opts::new(
+                    "tidegate_autoscaler_scrape_failures_total",
+                    "Scrapes of a sidecar or the gateway that gave no sample.",
+                ),
+                &["api", "source"],
+            )?,
+        };
+        metrics.registry.register(Box::new(metrics.desired.clone()))?;
+        metrics.registry.register(Box::new(metrics.ready.clone()))?;
+        metrics.registry.register(Box::new(metrics.decisions.clone()))?;
+        metrics.registry.register(Box::new(metrics.scrape_failures.clone()))?;
+        for api in apis {
+            metrics.replicas(api, 0, 0);
+            for reason in DecisionReason::ALL {
+                metrics.decisions.with_label_values(&[api, reason.code()]).inc_by(0);
+            }
+            for source in [Source::Sidecar, Source::Gateway] {
+                metrics.scrape_failures.with_label_values(&[api, source.code()]).inc_by(0);
+            }
+        }
+        Ok(metrics)
+    }
+
+    /// How many replicas an API should have and has.
+    pub(crate) fn replicas(&self, api: &str, desired: u32, ready: u32) {
+        self.desired.with_label_values(&[api]).set(i64::from(desired));
+        self.ready.with_label_values(&[api]).set(i64::from(ready));
+    }
+
+    /// One decision.
+    pub(crate) fn decided(&self, api: &str, reason: DecisionReason) {
+        self.decisions.with_label_values(&[api, reason.code()]).inc();
+    }
+
+    /// One scrape that gave no sample.
+    pub(crate) fn scrape_failed(&self, api: &str, source: Source) {
+        self.scrape_failures.with_label_values(&[api, source.code()]).inc();
+    }
+
+    /// All in Prometheus text format.
+    pub(crate) fn text(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// What was scraped.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
+    /// A replica's sidecar.
+    Sidecar,
+    /// The gateway.
+    Gateway,
+}
+
+impl Source {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Sidecar => "sidecar",
+            Self::Gateway => "gateway",
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Prometheus text to the few numbers that a decision needs. Pure.
+//!
+//! A sidecar's series have no `api` label, a gateway's have one. Lines with other names are passed
+//! over, whatever they look like; a number that is not finite, or a needed series that is missing,
+//! makes the whole sample worthless.
+
+use std::collections::BTreeMap;
+use tidegate_api::names::{label, metric};
+
+/// What a sidecar says of itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct ReplicaSample {
+    /// Integral over time of requests running or waiting, in request-seconds.
+    pub(crate) request_seconds: f64,
+    /// Requests running at the model now.
+    pub(crate) in_flight: u32,
+    /// Requests waiting now.
+    pub(crate) queued: u32,
+    /// Whether it drains.
+    pub(crate) draining: bool,
+    /// Resident memory in bytes, where it says so.
+    pub(crate) resident_bytes: Option<u64>,
+}
+
+/// What a gateway says of the requests it has handed to no replica yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct QueueSample {
+    /// Integral over time of requests waiting, in request-seconds.
+    pub(crate) request_seconds: f64,
+    /// Requests waiting now.
+    pub(crate) queued: u32,
+}
+
+/// Why a text is no sample.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SampleError {
+    /// A series that is always there is missing: another program answers at this address.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A value that can't be a measurement.
+    #[error("{name} is {value:?}, which is no finite number from 0 up")]
+    Value {
+        /// The metric.
+        name: String,
+        /// What was there.
+        value: String,
+    },
+}
+
+/// Reads a sidecar's metrics.
+pub(crate) fn replica(text: &str) -> Result<ReplicaSample, SampleError> {
+    let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
+    for series in text.lines().filter_map(Series::parse).filter(|series| series.api.is_none()) {
+        if REPLICA.contains(&series.name) {
+            *sums.entry(series.name).or_default() += series.number()?;
+        }
+    }
+    let need = |name: &'static str| sums.get(name).copied().ok_or(SampleError::Missing(name));
+    Ok(ReplicaSample {
+        request_seconds: need(metric::CONCURRENCY_SECONDS)? + need(metric::QUEUE_SECONDS)?,
+        in_flight: need(metric::REQUESTS_IN_FLIGHT)? as u32,
+        queued: need(metric::REQUESTS_QUEUED)? as u32,
+        draining: sums.get(metric::DRAINING).is_some_and(|draining| *draining > 0.0),
+        resident_bytes: sums.get(metric::PROCESS_RESIDENT_MEMORY_BYTES).map(|bytes| *bytes as u64),
+    })
+}
+
+/// Reads a gateway's metrics: the queue of each API it knows.
+pub(crate) fn gateway(text: &str) -> Result<BTreeMap<String, QueueSample>, SampleError> {
+    let mut queues: BTreeMap<String, QueueSample> = BTreeMap::new();
+    for series in text.lines().filter_map(Series::parse) {
+        let Some(api) = &series.api else { continue };
+        match series.name {
+            metric::QUEUE_SECONDS => {
+                queues.entry(api.clone()).or_default().request_seconds += series.number()?;
+            }
+            metric::REQUESTS_QUEUED => {
+                queues.entry(api.clone()).or_default().queued += series.number()? as u32;
+            }
+            _ => {}
+        }
+    }
+    Ok(queues)
+}
+
+/// The names a sidecar's sample is made of.
+const REPLICA: [&str; 6] = [
+    metric::CONCURRENCY_SECONDS,
+    metric::QUEUE_SECONDS,
+    metric::REQUESTS_IN_FLIGHT,
+    metric::REQUESTS_QUEUED,
+    metric::DRAINING,
+    metric::PROCESS_RESIDENT_MEMORY_BYTES,
+];
+
+/// One line: `name{label="value",…} value [timestamp]`.
+struct Series<'a> {
+    name: &'a str,
+    api: Option<String>,
+    value: &'a str,
+}
+
+impl<'a> Series<'a> {
+    /// The series in a line; nothing in comments and in lines of another form.
+    fn parse(line: &'a str) -> Option<Self> {
+        let line = line.trim();
+        if line.starts_with('#') {
+            return None;
+        }
+        let end = line.find(['{', ' ', '\t'])?;
+        let (name, rest) = line.split_at_checked(end)?;
+        let (api, rest) = match rest.strip_prefix('{') {
+            Some(labels) => api_label(labels)?,
+            None => (None, rest),
+        };
+        let value = rest.split_whitespace().next()?;
+        Some(Self { name, api, value })
+    }
+
+    fn number(&self) -> Result<f64, SampleError> {
+        match self.value.parse::<f64>() {
+            Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+            _ => Err(SampleError::Value {
+                name: self.name.to_owned(),
+                value: self.value.chars().take(40).collect(),
+            }),
+        }
+    }
+}
+
+/// The `api` label among `labels`, and what follows the closing brace.
+fn api_label(labels: &str) -> Option<(Option<String>, &str)> {
+    let mut api = None;
+    let mut rest = labels;
+    loop {
+        rest = rest.trim_start_matches([',', ' ', '\t']);
+        if let Some(after) = rest.strip_prefix('}') {
+            return Some((api, after));
+        }
+        let (name, quoted) = rest.split_once('=')?;
+        let (value, after) = label_value(quoted.trim_start().strip_prefix('"')?)?;
+        if name.trim() == label::API {
+            api = Some(value);
+        }
+        rest = after;
+    }
+}
+
+/// A label's value up to its closing quote, unescaped, and what follows.
+fn label_value(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut letters = text.chars();
+    loop {
+        match letters.next()? {
+            '"' => return Some((value, letters.as_str())),
+            '\\' => match letters.next()? {
+                'n' => value.push('\n'),
+                other => value.push(other),
+            },
+            letter => value.push(letter),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIDECAR: &str = "\
+# HELP tidegate_concurrency_seconds_total Requests running.
+# TYPE tidegate_concurrency_seconds_total counter
+tidegate_concurrency_seconds_total 12.5
+tidegate_queue_seconds_total 0.25
+tidegate_requests_in_flight 2
+tidegate_requests_queued 1 1700000000000
+tidegate_requests_total{code=\"200\",reason=\"\"} 40
+tidegate_upstream_duration_seconds_bucket{le=\"+Inf\"} NaN
+tidegate_draining 0
+process_resident_memory_bytes 4.194304e+06
+";
+
+    #[test]
+    fn a_sidecar_counts_what_runs_and_what_waits() {
+        assert_eq!(
+            replica(SIDECAR),
+            Ok(ReplicaSample {
+                request_seconds: 12.75,
+                in_flight: 2,
+                queued: 1,
+                draining: false,
+                resident_bytes: Some(4_194_304),
+            })
+        );
+    }
+
+    #[test]
+    fn a_gateway_counts_only_its_queue_and_by_api() {
+        let text = r#"
+tidegate_concurrency_seconds_total{api="digits"} 900
+tidegate_queue_seconds_total{api="digits"} 3.5
+tidegate_requests_queued{ api = "digits" , zone="a}b" } 4
+tidegate_queue_seconds_total{zone="x",api="a\"b\\c\nd"} 1
+tidegate_queue_seconds_total 77
+"#;
+        let queues = gateway(text).unwrap();
+        assert_eq!(queues["digits"], QueueSample { request_seconds: 3.5, queued: 4 });
+        assert_eq!(queues["a\"b\\c\nd"].request_seconds, 1.0);
+        assert_eq!(queues.len(), 2);
+    }
+
+    #[test]
+    fn what_can_not_be_measured_is_refused() {
+        for bad in ["NaN", "+Inf", "-Inf", "-1", "many"] {
+            let text = SIDECAR.replace("_in_flight 2", &format!("_in_flight {bad}"));
+            let error = replica(&text).unwrap_err();
+            assert!(matches!(&error, SampleError::Value { value, .. } if value == bad), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_program_is_no_sidecar() {
+        let gateway = SIDECAR.replace("_total 12.5", "_total{api=\"digits\"} 12.5");
+        for text in ["", "<html>busy</html>", "go_goroutines 8", gateway.as_str()] {
+            assert_eq!(replica(text), Err(SampleError::Missing(metric::CONCURRENCY_SECONDS)));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in "\\PC*|([a-z_]{1,9}(\\{[a-z=\",\\\\]*\\}?)? ?[0-9e.]*\n){0,9}") {
+            replica(&text).ok();
+            gateway(&text).ok();
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What the autoscaler sees and what it decided, as served at `/status`.
+
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// How many decisions an API's status remembers.
+pub const DECISIONS: usize = 200;
+
+/// Everything, by API in the order of their names.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The APIs.
+    pub apis: Vec<ApiStatus>,
+}
+
+/// One API.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ApiStatus {
+    /// `metadata.name`.
+    pub name: String,
+    /// Replicas asked for.
+    pub wanted: u32,
+    /// Replicas that are ready.
+    pub ready: u32,
+    /// Replicas that were started and are not ready yet, or whose model is being restarted.
+    pub starting: u32,
+    /// Replicas that finish what they have and then go.
+    pub draining: u32,
+    /// Requests running at models, by the last scrape.
+    pub in_flight: u32,
+    /// Requests waiting at sidecars and at the gateway, by the last scrape.
+    pub queued: u32,
+    /// The last changes, oldest first, at most [`DECISIONS`].
+    pub decisions: Vec<DecisionStatus>,
+    /// The replicas, oldest first.
+    pub replicas: Vec<ReplicaStatus>,
+}
+
+/// One change of the number of replicas asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionStatus {
+    /// When, in seconds since the autoscaler began.
+    pub at_seconds: f64,
+    /// Replicas before.
+    pub from: u32,
+    /// Replicas after.
+    pub to: u32,
+    /// The rule's code, as in the log and the metric.
+    pub reason: String,
+    /// A sentence with the numbers.
+    pub detail: String,
+}
+
+/// One replica.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaStatus {
+    /// Its name, also that of its log file.
+    pub id: String,
+    /// Where it is in its life.
+    pub state: ReplicaState,
+    /// Where requests go, once its sidecar listens.
+    pub address: Option<SocketAddr>,
+    /// The sidecar's admin port, once it listens.
+    pub admin: Option<SocketAddr>,
+    /// Requests running at the model, by the last scrape.
+    pub in_flight: u32,
+    /// Requests waiting at the sidecar, by the last scrape.
+    pub queued: u32,
+    /// The sidecar's process id, once it listens.
+    pub sidecar_pid: Option<u32>,
+    /// The model's process id, while it runs.
+    pub model_pid: Option<u32>,
+    /// The sidecar's resident memory in bytes, by the last scrape.
+    pub sidecar_rss_bytes: Option<u64>,
+    /// How often the model was started again.
+    pub restarts: u32,
+}
+
+/// Where a replica is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplicaState {
+    /// Not ready yet, or its model is being restarted.
+    Starting,
+    /// Its sidecar said it can serve.
+    Ready,
+    /// It finishes what it has and then goes.
+    Draining,
+}
+
+impl ReplicaState {
+    /// The state's name, as in the JSON.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! One tick, top to bottom: observe, aggregate, decide, act, explain.
+
+use crate::clock::Clock;
+use crate::load::{Meter, total};
+use crate::local::{Counts, Fleet, GaveUp, Local, Phase, Replica};
+use crate::metrics::{Metrics, Source};
+use crate::policy::decide::{ConcurrencySettings, Decision, Observation, State, decide};
+use crate::sample::{QueueSample, ReplicaSample};
+use crate::scrape::{GatewayReading, ReplicaReadings, Scraper};
+use crate::status::{ApiStatus, DECISIONS, DecisionStatus, ReplicaState, ReplicaStatus, Status};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What the ticks work on.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) clock: Clock,
+    pub(crate) local: Local,
+    pub(crate) scraper: Scraper,
+    pub(crate) gateway: Option<SocketAddr>,
+    pub(crate) metrics: Metrics,
+    pub(crate) status: Arc<Mutex<Status>>,
+    pub(crate) apis: Vec<ApiControl>,
+}
+
+/// What is remembered of one API between ticks.
+#[derive(Debug)]
+pub(crate) struct ApiControl {
+    name: String,
+    settings: ConcurrencySettings,
+    state: State,
+    wanted: u32,
+    /// Until when the load is known.
+    known: Duration,
+    replicas: BTreeMap<String, Seen<ReplicaSample>>,
+    gateway: Seen<QueueSample>,
+    decisions: VecDeque<DecisionStatus>,
+}
+
+/// A source's meter and its last sample.
+#[derive(Debug, Clone)]
+struct Seen<T> {
+    meter: Meter,
+    last: Option<T>,
+}
+
+/// What the sources said at one tick.
+struct Seeing {
+    /// The replicas that were asked.
+    asked: BTreeSet<String>,
+    replicas: ReplicaReadings,
+    gateway: Option<GatewayReading>,
+}
+
+impl ApiControl {
+    /// An API that begins at `now` without replicas.
+    pub(crate) fn new(name: String, settings: ConcurrencySettings, now: Duration) -> Self {
+        Self {
+            name,
+            state: State::begin(&settings, 0, now),
+            settings,
+            wanted: 0,
+            known: now,
+            replicas: BTreeMap::new(),
+            gateway: Seen::default(),
+            decisions: VecDeque::new(),
+        }
+    }
+
+    /// The API's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Control {
+    /// One tick of every API.
+    pub(crate) async fn tick(&mut self) -> Result<(), Box<GaveUp>> {
+        let seeing = self.observe().await?;
+        let now = self.clock.now();
+        if let Some(Err(error)) = &seeing.gateway {
+            tracing::debug!(%error, "gateway scrape failed");
+        }
+        for index in 0..self.apis.len() {
+            let observation = self.aggregate(index, &seeing, now);
+            let api = &mut self.apis[index];
+            let decision = decide(&api.settings, &observation, &mut api.state, now);
+            self.act(index, &decision);
+            self.explain(index, &decision, now);
+        }
+        self.local.refresh_endpoints();
+        self.publish();
+        Ok(())
+    }
+
+    /// A tick of some APIs out of turn, because a request is held for each of them.
+    ///
+    /// An API with nothing ready needs no window and no sidecar: how much is held says it all.
+    pub(crate) async fn wake(&mut self, names: &[String]) -> Result<(), Box<GaveUp>> {
+        let asleep = |name: &String| self.counts(name).ready == 0;
+        if !names.iter().all(asleep) {
+            return self.tick().await;
+        }
+        let (scraper, gateway) = (self.scraper.clone(), self.gateway);
+        let scrape = async move { gateway_reading(&scraper, gateway).await };
+        let reading = self.while_listening(scrape).await?;
+        let now = self.clock.now();
+        for index in 0..self.apis.len() {
+            let api = &self.apis[index];
+            let Counts { ready, starting, .. } = self.counts(&api.name);
+            if !names.contains(&api.name) || ready > 0 {
+                continue;
+            }
+            let queue = match &reading {
+                Some(Ok(reading)) => reading.sample.get(&api.name).copied().unwrap_or_default(),
+                _ => QueueSample::default(),
+            };
+            let observation = Observation {
+                current: api.wanted,
+                ready,
+                starting,
+                load: None,
+                complete: false,
+                running: 0,
+                // Whoever wakes holds a request, whether or not it is counted yet.
+                held: queue.queued.max(1),
+            };
+            let api = &mut self.apis[index];
+            let decision = decide(&api.settings, &observation, &mut api.state, now);
+            self.act(index, &decision);
+            self.explain(index, &decision, now);
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// Observe: asks every sidecar and the gateway, all at once.
+    async fn observe(&mut self) -> Result<Seeing, Box<GaveUp>> {
+        let targets: Vec<(String, SocketAddr)> = self
+            .apis
+            .iter()
+            .filter_map(|api| self.local.fleet(&api.name))
+            .flat_map(Fleet::replicas)
+            .filter_map(|replica| Some((replica.id.clone(), replica.admin?)))
+            .collect();
+        let asked = targets.iter().map(|(id, _)| id.clone()).collect();
+        let (scraper, gateway) = (self.scraper.clone(), self.gateway);
+        let scrape = async move {
+            tokio::join!(scraper.replicas(targets), gateway_reading(&scraper, gateway))
+        };
+        let (replicas, gateway) = self.while_listening(scrape).await?;
+        Ok(Seeing { asked, replicas, gateway })
+    }
+
+    /// Aggregate: what was in flight since it was last known, each request counted once.
+    ///
+    /// A sidecar counts what it holds, running and waiting; the gateway only what waits there,
+    /// because what it has handed on is counted by a sidecar. Draining replicas count too: their
+    /// requests are part of what is asked of this API.
+    fn aggregate(&mut self, index: usize, seeing: &Seeing, now: Duration) -> Observation {
+        let counts = self.counts(&self.apis[index].name);
+        let api = &mut self.apis[index];
+        let mut parts = Vec::new();
+        let mut running = 0_u32;
+        let mut leaving = Vec::new();
+        let replicas = self.local.fleet(&api.name).map_or(&[][..], Fleet::replicas);
+        api.replicas.retain(|id, _| replicas.iter().any(|replica| replica.id == *id));
+        for replica in replicas.iter().filter(|replica| seeing.asked.contains(&replica.id)) {
+            let seen = api.replicas.entry(replica.id.clone()).or_default();
+            match seeing.replicas.get(&replica.id) {
+                Some(Ok(reading)) => {
+                    let sample = reading.sample;
+                    let held = sample.in_flight.saturating_add(sample.queued);
+                    parts.push(seen.meter.read(reading.at, sample.request_seconds, held));
+                    seen.last = Some(sample);
+                    if sample.draining && replica.phase != Phase::Draining {
+                        leaving.push(replica.id.clone());
+                    }
+                }
+                lost => {
+                    if let Some(Err(error)) = lost {
+                        tracing::debug!(replica = replica.id, %error, "sidecar scrape failed");
+                    }
+                    self.metrics.scrape_failed(&api.name, Source::Sidecar);
+                    parts.push(seen.meter.lost());
+                }
+            }
+            running = running.saturating_add(seen.last.map_or(0, held));
+        }
+        match &seeing.gateway {
+            Some(Ok(reading)) => {
+                // A gateway that has not met this API yet has nothing waiting for it.
+                let queue = reading.sample.get(&api.name).copied().unwrap_or_default();
+                let meter = &mut api.gateway.meter;
+                parts.push(meter.read(reading.at, queue.request_seconds, queue.queued));
+                api.gateway.last = Some(queue);
+            }
+            Some(Err(_)) => {
+                self.metrics.scrape_failed(&api.name, Source::Gateway);
+                parts.push(api.gateway.meter.lost());
+            }
+            None => {}
+        }
+        let total = total(&parts, api.known);
+        if total.load.is_some() {
+            api.known = now;
+        }
+        let observation = Observation {
+            current: api.wanted,
+            ready: counts.ready,
+            starting: counts.starting,
+            load: total.load,
+            complete: total.complete,
+            running,
+            held: api.gateway.last.map_or(0, |queue| queue.queued),
+        };
+        let name = api.name.clone();
+        for id in leaving {
+            self.local.left_by_itself(&name, &id);
+        }
+        observation
+    }
+
+    /// Act: asks the target for as many replicas as were decided, and to replace lost ones.
+    fn act(&mut self, index: usize, decision: &Decision) {
+        let api = &self.apis[index];
+        let busy = |id: &str| api.replicas.get(id).and_then(|seen| seen.last).map_or(0, held);
+        self.local.scale(&api.name, decision.replicas, &busy);
+    }
+
+    /// Explain: one log line, one entry in the status and one count for the rule that decided.
+    fn explain(&mut self, index: usize, decision: &Decision, now: Duration) {
+        let api = &mut self.apis[index];
+        self.metrics.decided(&api.name, decision.reason);
+        let (from, to) = (api.wanted, decision.replicas);
+        if from == to {
+            return;
+        }
+        let (reason, detail) = (decision.reason.code(), decision.sentence());
+        tracing::info!(api = api.name, from, to, reason, detail, "scale");
+        api.wanted = to;
+        if api.decisions.len() == DECISIONS {
+            api.decisions.pop_front();
+        }
+        api.decisions.push_back(DecisionStatus {
+            at_seconds: now.as_secs_f64(),
+            from,
+            to,
+            reason: reason.to_owned(),
+            detail,
+        });
+    }
+
+    /// Makes the status and the gauges say what is.
+    pub(crate) fn publish(&self) {
+        let apis: Vec<ApiStatus> = self.apis.iter().map(|api| self.api_status(api)).collect();
+        for api in &apis {
+            self.metrics.replicas(&api.name, api.wanted, api.ready);
+        }
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Status { apis };
+    }
+
+    fn api_status(&self, api: &ApiControl) -> ApiStatus {
+        let fleet = self.local.fleet(&api.name);
+        let replicas: Vec<ReplicaStatus> = fleet
+            .map_or(&[][..], Fleet::replicas)
+            .iter()
+            .map(|replica| replica_status(replica, api.replicas.get(&replica.id)))
+            .collect();
+        let counts = self.counts(&api.name);
+        let waiting = api.gateway.last.map_or(0, |queue| queue.queued);
+        ApiStatus {
+            name: api.name.clone(),
+            wanted: api.wanted,
+            ready: counts.ready,
+            starting: counts.starting,
+            draining: counts.draining,
+            in_flight: replicas.iter().map(|replica| replica.in_flight).sum(),
+            queued: replicas.iter().map(|replica| replica.queued).sum::<u32>() + waiting,
+            decisions: api.decisions.iter().cloned().collect(),
+            replicas,
+        }
+    }
+
+    fn counts(&self, api: &str) -> Counts {
+        self.local.fleet(api).map(Fleet::counts).unwrap_or_default()
+    }
+
+    /// Waits for `work`, taking news of replicas into account meanwhile.
+    pub(crate) async fn while_listening<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Box<GaveUp>> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                event = self.local.next_event() => {
+                    let outcome = self.local.apply(event);
+                    self.publish();
+                    outcome?;
+                }
+            }
+        }
+    }
+}
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Self { meter: Meter::default(), last: None }
+    }
+}
+
+async fn gateway_reading(scraper: &Scraper, gateway: Option<SocketAddr>) -> Option<GatewayReading> {
+    match gateway {
+        Some(admin) => Some(scraper.gateway(admin).await),
+        None => None,
+    }
+}
+
+/// Requests that a sidecar holds, running and waiting.
+fn held(sample: ReplicaSample) -> u32 {
+    sample.in_flight.saturating_add(sample.queued)
+}
+
+fn replica_status(replica: &Replica, seen: Option<&Seen<ReplicaSample>>) -> ReplicaStatus {
+    let last = seen.and_then(|seen| seen.last);
+    ReplicaStatus {
+        id: replica.id.clone(),
+        state: match replica.phase {
+            Phase::Starting => ReplicaState::Starting,
+            Phase::Ready => ReplicaState::Ready,
+            Phase::Draining => ReplicaState::Draining,
+        },
+        address: replica.address,
+        admin: replica.admin,
+        in_flight: last.map_or(0, |sample| sample.in_flight),
+        queued: last.map_or(0, |sample| sample.queued),
+        sidecar_pid: replica.sidecar_pid,
+        model_pid: replica.model_pid,
+        sidecar_rss_bytes: last.and_then(|sample| sample.resident_bytes),
+        restarts: replica.restarts,
+    }
+}
