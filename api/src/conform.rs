@@ -259,3 +259,69 @@ fn names(known: &Map<String, Value>) -> String {
 fn list(words: impl Iterator<Item = String>) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::json_schema;
+
+    /// The keywords that are obeyed here, and those that only inform.
+    const OBEYED: &[&str] = &[
+        "additionalProperties",
+        "enum",
+        "exclusiveMinimum",
+        "format",
+        "items",
+        "maximum",
+        "minimum",
+        "oneOf",
+        "properties",
+        "required",
+        "type",
+    ];
+    const INFORM: &[&str] = &["$schema", "default", "description", "title"];
+    const FORMATS: &[&str] = &[DURATION_FORMAT, SIZE_FORMAT, "uint16", "uint32", "double"];
+
+    #[test]
+    fn the_schema_has_no_keyword_that_is_not_obeyed() {
+        let mut schemas = vec![json_schema()];
+        let mut count = 0;
+        while let Some(schema) = schemas.pop() {
+            count += 1;
+            for (keyword, value) in schema.as_object().unwrap() {
+                let known =
+                    OBEYED.contains(&keyword.as_str()) || INFORM.contains(&keyword.as_str());
+                assert!(known, "conform.rs must obey `{keyword}`");
+                match keyword.as_str() {
+                    "properties" => schemas.extend(value.as_object().unwrap().values().cloned()),
+                    "items" => schemas.push(value.clone()),
+                    "additionalProperties" if value.is_object() => schemas.push(value.clone()),
+                    "additionalProperties" => assert_eq!(value, &Value::Bool(false)),
+                    "format" => assert!(FORMATS.contains(&value.as_str().unwrap()), "{value}"),
+                    "oneOf" => assert!(value[0].get("const").is_some(), "{value}"),
+                    _ => {}
+                }
+            }
+        }
+        assert!(count > 45, "only {count} schemas were seen");
+    }
+
+    #[test]
+    fn the_nearest_key_is_a_slip_of_the_pen_and_not_any_key() {
+        let known: Map<String, Value> = ["limit", "queueCapacity", "queueBytes"]
+            .map(|key| (key.to_owned(), Value::Null))
+            .into_iter()
+            .collect();
+        for (key, near) in [
+            ("queue_capacity", Some("queueCapacity")),
+            ("QueueBytes", Some("queueBytes")),
+            ("queueCapcity", Some("queueCapacity")),
+            ("limits", Some("limit")),
+            ("lim", Some("limit")),
+            ("timeout", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(key, &known).map(String::as_str), near, "{key}");
+        }
+    }
+}

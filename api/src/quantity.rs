@@ -51,7 +51,8 @@ pub(crate) fn size(value: &Value) -> Option<u64> {
 
 /// A duration in the form that documents use.
 pub(crate) fn shown(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string().replace(' ', "")
+    let text = humantime::format_duration(duration).to_string();
+    text.replace(' ', "").replace("days", "d").replace("day", "d")
 }
 
 // === impl DurationText ===

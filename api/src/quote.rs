@@ -2,6 +2,8 @@
 
 /// The most characters of a document's text that a message repeats.
 const MAX_SHOWN: usize = 60;
+/// The most characters of a parser's message that is passed on.
+const MAX_WORDS: usize = 200;
 
 /// The text in double quotes.
 pub(crate) fn quoted(text: &str) -> String {
@@ -10,8 +12,17 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// The text as it is, but for what would break a line or a terminal.
 pub(crate) fn plain(text: &str) -> String {
-    let mut shown: String = text.chars().take(MAX_SHOWN).flat_map(escaped).collect();
-    if text.chars().nth(MAX_SHOWN).is_some() {
+    shortened(text, MAX_SHOWN)
+}
+
+/// A parser's own words, which may repeat a part of the document.
+pub(crate) fn words(text: &str) -> String {
+    shortened(text, MAX_WORDS)
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    let mut shown: String = text.chars().take(most).flat_map(escaped).collect();
+    if text.chars().nth(most).is_some() {
         shown.push('…');
     }
     shown

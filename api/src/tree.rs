@@ -134,7 +134,7 @@ impl<'a> Builder<'a> {
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| Fault {
                 mark: mark(error.marker()),
-                what: format!("is not valid YAML: {}", quote::plain(error.info())),
+                what: format!("is not valid YAML: {}", quote::words(error.info())),
                 must: "valid YAML: look at the quotes, colons and indentation here and in the \
                        lines before"
                     .to_owned(),

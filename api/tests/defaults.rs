@@ -1,0 +1,237 @@
+//! The shortest document, the full example and the defaults say the same.
+
+use crate::{FULL, MINIMAL};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tidegate_api::document::{
+    Autoscaling, Concurrency, ConcurrencyPolicy, Container, Policy, Probe, Readiness, Route,
+    Timeouts,
+};
+use tidegate_api::{InferenceApi, json_schema, parse};
+
+fn one(text: &str) -> InferenceApi {
+    let mut apis = parse(text, "app.yaml", Path::new("/apps")).expect("a good document");
+    assert_eq!(apis.len(), 1);
+    apis.remove(0)
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn the_shortest_document_has_the_documented_defaults() {
+    let expected = InferenceApi {
+        name: "example".to_owned(),
+        container: Container {
+            command: ["python", "app.py", "--port", "{port}"].map(str::to_owned).to_vec(),
+            env: BTreeMap::new(),
+            working_dir: PathBuf::from("/apps"),
+            python: None,
+        },
+        port: None,
+        concurrency: Concurrency {
+            limit: NonZeroU32::new(1).unwrap(),
+            queue_capacity: 100,
+            queue_bytes: 64 << 20,
+            queue_timeout: seconds(30),
+        },
+        timeouts: Timeouts {
+            first_byte: Some(seconds(300)),
+            idle: Some(seconds(300)),
+            total: None,
+            cold_start: seconds(120),
+        },
+        readiness: Readiness {
+            probe: Probe::TcpSocket,
+            period: seconds(1),
+            timeout: seconds(1),
+            failure_threshold: NonZeroU32::new(3).unwrap(),
+            start_timeout: seconds(120),
+        },
+        routes: vec![Route { host: None, path: "/".to_owned(), strip_prefix: false }],
+        autoscaling: Autoscaling {
+            min_replicas: 0,
+            max_replicas: 10,
+            policy: Policy::Concurrency(ConcurrencyPolicy {
+                target: 1.0,
+                utilization: 0.7,
+                stable_window: seconds(60),
+                panic_window: seconds(6),
+                panic_threshold: 2.0,
+                max_scale_up_rate: 1000.0,
+                max_scale_down_rate: 2.0,
+                scale_down_delay: Duration::ZERO,
+                activation_replicas: 1,
+                scale_to_zero_grace: seconds(30),
+                last_replica_retention: Duration::ZERO,
+            }),
+        },
+    };
+    assert_eq!(one(MINIMAL), expected);
+}
+
+#[test]
+fn the_full_example_is_the_shortest_document_written_out() {
+    assert_eq!(one(FULL), one(MINIMAL));
+}
+
+#[test]
+fn the_full_example_has_every_key_of_the_schema() {
+    let text = FULL.replace("#: ", "   ");
+    let mut paths = Vec::new();
+    schema_keys(&json_schema(), "", &mut paths);
+    assert!(paths.len() > 45, "the schema has lost keys: {paths:?}");
+    let keys: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim_start_matches(['-', ' ']).split_once(':'))
+        .map(|(key, _)| key)
+        .collect();
+    for path in paths {
+        let key = path.rsplit('.').next().unwrap();
+        assert!(keys.contains(&key), "examples/full.yaml doesn't show `{path}`");
+    }
+}
+
+fn schema_keys(schema: &Value, path: &str, keys: &mut Vec<String>) {
+    for (key, value) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{key}");
+        schema_keys(value, &path, keys);
+        schema_keys(&value["items"], &path, keys);
+        keys.push(path);
+    }
+}
+
+/// Takes the `#: ` off, so that what stood behind it counts.
+fn with_alternatives() -> String {
+    FULL.lines().map(|line| line.replacen("#: ", "", 1) + "\n").collect()
+}
+
+#[test]
+fn the_commented_alternatives_are_valid_but_for_there_being_four_probes() {
+    let report = parse(&with_alternatives(), "full.yaml", Path::new("/apps")).unwrap_err();
+    let [mistake] = report.mistakes.as_slice() else { panic!("{report}") };
+    assert_eq!(mistake.path, "spec.readiness.tcpSocket");
+    assert_eq!(mistake.what, "is one of 4 probes: `httpGet`, `tcpSocket`, `grpc`, `exec`");
+}
+
+#[test]
+fn every_value_of_a_document_arrives() {
+    let text = with_alternatives().replace("tcpSocket: {}\n", "\n");
+    for (probe, expected) in [
+        ("httpGet", Probe::HttpGet { path: "/healthz".to_owned() }),
+        ("grpc", Probe::Grpc { service: String::new() }),
+        ("exec", Probe::Exec { command: vec!["python".to_owned(), "ready.py".to_owned()] }),
+    ] {
+        let api = one(&without_probes_but(&text, probe));
+        assert_eq!(api.readiness.probe, expected);
+        assert_eq!(api.port.unwrap().get(), 8000);
+        assert_eq!(api.routes[0].host.as_deref(), Some("models.example.com"));
+        let python = api.container.python.unwrap();
+        assert_eq!(python.requirements, Path::new("/apps/requirements.lock"));
+    }
+}
+
+fn without_probes_but(text: &str, kept: &str) -> String {
+    let mut lines = Vec::new();
+    let mut skip_next = false;
+    for line in text.lines() {
+        let key = line.trim_start().split(':').next().expect("at least one part");
+        let is_other = ["httpGet", "grpc", "exec"].contains(&key) && key != kept;
+        if !is_other && !skip_next {
+            lines.push(line);
+        }
+        skip_next = is_other;
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn values_that_differ_from_the_defaults_arrive() {
+    let api = one("
+apiVersion: tidegate.dev/v1alpha1
+kind: InferenceApi
+metadata: {name: other}
+spec:
+  container: {command: [serve], env: {PORT: '{port}'}, workingDir: models/a}
+  concurrency: {limit: 4, queueCapacity: 0, queueBytes: 512k, queueTimeout: 250ms}
+  timeouts: {firstByte: 0s, idle: 0s, total: 1m30s, coldStart: 5m}
+  readiness: {period: 2s, timeout: 500ms, failureThreshold: 1, startTimeout: 10s}
+  routes: [{host: Models.Example.com, path: /v1/, stripPrefix: true}, {host: '*.example.org'}]
+  autoscaling:
+    minReplicas: 2
+    maxReplicas: 3
+    concurrency:
+      utilization: 1
+      stableWindow: 10s
+      panicWindow: 10s
+      panicThreshold: 1.5
+      maxScaleUpRate: 10
+      maxScaleDownRate: 3
+      scaleDownDelay: 1m
+      activationReplicas: 3
+      scaleToZeroGrace: 0s
+      lastReplicaRetention: 5m
+");
+    assert_eq!(api.container.env["PORT"], "{port}");
+    assert_eq!(api.container.working_dir, Path::new("/apps/models/a"));
+    let concurrency = &api.concurrency;
+    assert_eq!((concurrency.limit.get(), concurrency.queue_capacity), (4, 0));
+    assert_eq!(concurrency.queue_bytes, 512_000);
+    assert_eq!(concurrency.queue_timeout, Duration::from_millis(250));
+    let timeouts = &api.timeouts;
+    assert_eq!((timeouts.first_byte, timeouts.idle), (None, None));
+    assert_eq!((timeouts.total, timeouts.cold_start), (Some(seconds(90)), seconds(300)));
+    let readiness = &api.readiness;
+    assert_eq!((readiness.period, readiness.start_timeout), (seconds(2), seconds(10)));
+    assert_eq!(readiness.timeout, Duration::from_millis(500));
+    assert_eq!(readiness.failure_threshold.get(), 1);
+    let route = |host: &str, path: &str, strip_prefix| Route {
+        host: Some(host.to_owned()),
+        path: path.to_owned(),
+        strip_prefix,
+    };
+    let routes = [route("models.example.com", "/v1", true), route("*.example.org", "/", false)];
+    assert_eq!(api.routes, routes);
+    assert_eq!((api.autoscaling.min_replicas, api.autoscaling.max_replicas), (2, 3));
+    let Policy::Concurrency(policy) = api.autoscaling.policy;
+    let expected = ConcurrencyPolicy {
+        target: 4.0,
+        utilization: 1.0,
+        stable_window: seconds(10),
+        panic_window: seconds(10),
+        panic_threshold: 1.5,
+        max_scale_up_rate: 10.0,
+        max_scale_down_rate: 3.0,
+        scale_down_delay: seconds(60),
+        activation_replicas: 3,
+        scale_to_zero_grace: Duration::ZERO,
+        last_replica_retention: seconds(300),
+    };
+    assert_eq!(policy, expected);
+}
+
+#[test]
+fn relative_paths_are_seen_from_the_documents_folder_and_become_absolute() {
+    let here = std::env::current_dir().unwrap();
+    for (base, expected) in
+        [("/apps", PathBuf::from("/apps")), ("", here.clone()), ("sub", here.join("sub"))]
+    {
+        let apis = parse(MINIMAL, "app.yaml", Path::new(base)).unwrap();
+        assert_eq!(apis[0].container.working_dir, expected, "{base:?}");
+    }
+}
+
+#[test]
+fn a_file_may_hold_several_documents_and_empty_ones_do_not_count() {
+    let other = MINIMAL
+        .replace("name: example", "name: other")
+        .replace("spec: {", "spec: {routes: [{path: /other}], ");
+    let text = format!("# both\n---\n{MINIMAL}---\n---\n# nothing\n---\n{other}---\n");
+    let apis = parse(&text, "app.yaml", Path::new("/apps")).unwrap();
+    let names: Vec<_> = apis.iter().map(|api| api.name.as_str()).collect();
+    assert_eq!(names, ["example", "other"]);
+}

@@ -1,0 +1,16 @@
+//! Tests of the document as its users meet it: text in, checked values or a report out.
+
+mod defaults;
+mod hostile;
+mod mistakes;
+
+/// The shortest document: everything else has a default.
+const MINIMAL: &str = "\
+apiVersion: tidegate.dev/v1alpha1
+kind: InferenceApi
+metadata: {name: example}
+spec: {container: {command: [python, app.py, --port, '{port}']}}
+";
+
+/// The example that documents every key.
+const FULL: &str = include_str!("../examples/full.yaml");
