@@ -29,8 +29,8 @@ impl Account {
     pub fn dispatched(&mut self, granted_at: Instant, was_cold: bool) {
         let waited = granted_at.saturating_duration_since(self.arrived).as_secs_f64();
         self.metrics.queue_wait.observe(waited);
-        if was_cold {
-            self.metrics.cold_start.observe(waited);
+        if let Some(cold_start) = self.metrics.cold_start.as_ref().filter(|_| was_cold) {
+            cold_start.observe(waited);
         }
         self.dispatched = Some(granted_at);
     }

@@ -46,9 +46,11 @@ pub async fn watch(
         }
         let patient = ready && !suspected && failures < schedule.failure_threshold;
         let now_ready = !endpoint.is_suspected() && (failures == 0 || patient);
-        // A suspicion may have been acted on already; saying so again does no harm.
+        if now_ready != ready {
+            tracing::info!(endpoint = endpoint.id, ready = now_ready, "endpoint readiness");
+        }
+        // A suspicion has been acted on where it arose: what this says counts after it.
         if now_ready != ready || suspected {
-            tracing::debug!(endpoint = endpoint.id, ready = now_ready, "endpoint readiness");
             changed(now_ready);
         }
         ready = now_ready;

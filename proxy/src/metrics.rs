@@ -34,8 +34,8 @@ pub struct ApiMetrics {
     pub duration: Histogram,
     /// From dispatch to the end.
     pub upstream_duration: Histogram,
-    /// From a request's arrival at an API at zero to its dispatch.
-    pub cold_start: Histogram,
+    /// From a request's arrival at an API at zero to its dispatch. A sidecar knows of none.
+    pub cold_start: Option<Histogram>,
 }
 
 /// Readiness and drain of the process.
@@ -106,10 +106,13 @@ impl ApiMetrics {
                 metric::UPSTREAM_DURATION_SECONDS,
                 "From dispatch to the upstream to the end of the response.",
             )?,
-            cold_start: histogram(
-                metric::COLD_START_SECONDS,
-                "Wait of a request that found its API at zero.",
-            )?,
+            cold_start: match api {
+                Some(_) => Some(histogram(
+                    metric::COLD_START_SECONDS,
+                    "Wait of a request that found its API at zero.",
+                )?),
+                None => None,
+            },
         })
     }
 

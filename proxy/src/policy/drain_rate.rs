@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 /// Two of these give the rate its memory: long enough to see slow models, short enough to follow.
 const BUCKET: Duration = Duration::from_secs(10);
+/// One completion in the first milliseconds is not yet a rate.
+const SHORTEST_AVERAGE: Duration = Duration::from_secs(1);
 /// Never tell a client to come back sooner: a refused request costs both sides.
 const RETRY_AFTER_MIN_S: u64 = 1;
 /// Never send a client away for longer: replicas may have been added by then.
@@ -14,13 +16,14 @@ const RETRY_AFTER_MAX_S: u64 = 60;
 pub struct DrainRate {
     bucket_start: Instant,
     current: u32,
-    previous: u32,
+    /// `None` until a whole bucket has passed: then only what was seen so far is averaged.
+    previous: Option<u32>,
 }
 
 impl DrainRate {
     /// Begins with no completions.
     pub fn new(now: Instant) -> Self {
-        Self { bucket_start: now, current: 0, previous: 0 }
+        Self { bucket_start: now, current: 0, previous: None }
     }
 
     /// Counts one completion.
@@ -43,16 +46,20 @@ impl DrainRate {
         self.roll(now);
         let into = now.saturating_duration_since(self.bucket_start).as_secs_f64();
         let bucket = BUCKET.as_secs_f64();
-        let counted = f64::from(self.current) + f64::from(self.previous) * (1.0 - into / bucket);
-        counted / bucket
+        match self.previous {
+            Some(previous) => {
+                (f64::from(self.current) + f64::from(previous) * (1.0 - into / bucket)) / bucket
+            }
+            None => f64::from(self.current) / into.max(SHORTEST_AVERAGE.as_secs_f64()),
+        }
     }
 
     fn roll(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.bucket_start);
         if elapsed >= 2 * BUCKET {
-            (self.previous, self.current, self.bucket_start) = (0, 0, now);
+            (self.previous, self.current, self.bucket_start) = (Some(0), 0, now);
         } else if elapsed >= BUCKET {
-            (self.previous, self.current) = (self.current, 0);
+            (self.previous, self.current) = (Some(self.current), 0);
             self.bucket_start += BUCKET;
         }
     }
@@ -72,6 +79,17 @@ mod tests {
         }
         // Twenty completions in ten seconds: two a second, so forty waiting take twenty seconds.
         assert_eq!(rate.retry_after_s(40, start + Duration::from_millis(9_999)), 20);
+    }
+
+    #[test]
+    fn a_young_process_averages_over_what_it_has_seen() {
+        let start = Instant::now();
+        let mut rate = DrainRate::new(start);
+        for _ in 0..8 {
+            rate.completed(start);
+        }
+        // Eight completions in two seconds, not in ten.
+        assert_eq!(rate.retry_after_s(20, start + Duration::from_secs(2)), 5);
     }
 
     #[test]
