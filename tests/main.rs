@@ -1,1 +1,8 @@
-//! End-to-end tests.
+//! End-to-end tests with real processes, and the house's own rules.
+//!
+//! One binary: `support` is what the tests share, each other module is a group of tests.
+
+mod gateway;
+mod sidecar;
+mod support;
+mod tidy;

@@ -1,0 +1,1 @@
+//! The gateway before sidecars: routes, late binding, retries elsewhere, cold start, endpoints.

@@ -1,0 +1,273 @@
+//! The sidecar before a real Python server: queue, limit, streams, leaving clients, faults, drain.
+
+use crate::support::http::{Http, connect, get, read_answer};
+use crate::support::sidecar::{Sidecar, plain_model};
+use crate::support::{eventually, now};
+use rustix::process::Signal;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+#[test]
+fn passes_a_request_and_its_answer_on() {
+    let sidecar = Sidecar::start(&[]);
+    let mut stream = connect(sidecar.data);
+    let head = "POST /echo?a=b HTTP/1.1\r\nhost: me\r\nx-own: 1\r\nconnection: close, x-hop\r\nx-hop: 1\r\n";
+    write!(stream, "{head}content-length: 3\r\n\r\nabc").unwrap();
+    let answer = read_answer(&mut stream);
+    assert_eq!((answer.status, answer.text().as_str()), (200, "abc"));
+    let seen = sidecar.model.wait_for_line("REQUEST");
+    assert_eq!(seen, "REQUEST POST /echo?a=b content-length=3 host=me x-own=1");
+}
+
+#[test]
+fn streams_each_part_as_it_comes() {
+    let sidecar = Sidecar::start(&[]);
+    let mut stream = connect(sidecar.data);
+    // The second part comes after longer than any test waits: the first must not wait for it.
+    write!(stream, "GET /stream?n=2&ms=600000 HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
+    let mut seen = String::new();
+    let mut buffer = [0; 1024];
+    while !seen.contains("data") {
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "ended early: {seen}");
+        seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    }
+}
+
+#[test]
+fn uploads_chunked_and_large_bodies() {
+    let sidecar = Sidecar::start(&[]);
+    let mut stream = connect(sidecar.data);
+    let part = "x".repeat(100_000);
+    write!(stream, "POST /echo HTTP/1.1\r\nhost: me\r\nconnection: close\r\n").unwrap();
+    write!(stream, "transfer-encoding: chunked\r\n\r\n").unwrap();
+    for _ in 0..10 {
+        write!(stream, "{:x}\r\n{part}\r\n", part.len()).unwrap();
+    }
+    write!(stream, "0\r\n\r\n").unwrap();
+    let answer = read_answer(&mut stream);
+    assert_eq!((answer.status, answer.body.len()), (200, 1_000_000));
+}
+
+#[test]
+fn tunnels_an_upgraded_connection_both_ways() {
+    let sidecar = Sidecar::start(&[]);
+    let mut stream = connect(sidecar.data);
+    write!(
+        stream,
+        "GET /ws HTTP/1.1\r\nhost: me\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n"
+    )
+    .unwrap();
+    let mut buffer = [0; 1024];
+    let count = stream.read(&mut buffer).unwrap();
+    let head = String::from_utf8_lossy(&buffer[..count]).into_owned();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    for word in ["ping", "pong"] {
+        stream.write_all(word.as_bytes()).unwrap();
+        stream.read_exact(&mut buffer[..4]).unwrap();
+        assert_eq!(&buffer[..4], word.as_bytes());
+    }
+    assert_eq!(sidecar.metric("tidegate_requests_in_flight", ""), 1.0);
+    drop(stream);
+    sidecar.model.wait_for_line("TUNNEL ENDED");
+    sidecar.wait_until_idle();
+    assert_eq!(sidecar.metric("tidegate_requests_total", r#"code="101""#), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_as_many_as_the_limit_queues_as_many_as_fit_and_refuses_the_rest() {
+    let sidecar = Sidecar::start(&["--concurrency", "2", "--queue-capacity", "3"]);
+    let http = Http::new();
+    let ask = |target: &'static str| {
+        let (http, data) = (http.clone(), sidecar.data);
+        tokio::spawn(async move { http.get(data, target).await })
+    };
+    let held: Vec<_> = (0..5).map(|_| ask("/sleep?ms=600000")).collect();
+    eventually("two run and three wait", || {
+        sidecar.metric("tidegate_requests_in_flight", "") == 2.0
+            && sidecar.metric("tidegate_requests_queued", "") == 3.0
+    });
+    let refused = ask("/refused").await.unwrap();
+    assert_eq!((refused.status, refused.reason()), (503, "queue-full"));
+    let retry_after: u32 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&retry_after));
+    assert!(refused.text().contains("queue-full"), "{}", refused.text());
+    assert_eq!(sidecar.model.count_lines("/sleep"), 2, "the model saw more than the limit");
+    held.iter().for_each(|request| request.abort());
+    sidecar.wait_until_idle();
+    assert_eq!(sidecar.model.count_lines("/refused"), 0);
+}
+
+#[test]
+fn refuses_who_waits_too_long() {
+    let sidecar = Sidecar::start(&["--queue-timeout", "50ms"]);
+    let mut running = connect(sidecar.data);
+    write!(running, "GET /sleep?ms=600000 HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
+    sidecar.model.wait_for_line("REQUEST");
+    let answer = get(sidecar.data, "/late");
+    assert_eq!((answer.status, answer.reason()), (503, "queue-timeout"));
+    assert_ne!(answer.header("retry-after"), "");
+    drop(running);
+    sidecar.wait_until_idle();
+    assert_eq!(sidecar.model.count_lines("/late"), 0);
+}
+
+#[test]
+fn a_client_that_leaves_the_queue_is_never_seen_by_the_model() {
+    let sidecar = Sidecar::start(&[]);
+    let mut running = connect(sidecar.data);
+    write!(running, "GET /sleep?ms=600000 HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
+    sidecar.model.wait_for_line("REQUEST");
+    for request in [
+        "GET /left HTTP/1.1\r\nhost: me\r\n\r\n",
+        "POST /left HTTP/1.1\r\nhost: me\r\ncontent-length: 4\r\n\r\nbody",
+    ] {
+        let mut waiting = connect(sidecar.data);
+        waiting.write_all(request.as_bytes()).unwrap();
+        eventually("it waits", || sidecar.metric("tidegate_requests_queued", "") == 1.0);
+        drop(waiting);
+        eventually("its place is free", || sidecar.metric("tidegate_requests_queued", "") == 0.0);
+    }
+    drop(running);
+    sidecar.wait_until_idle();
+    assert_eq!(get(sidecar.data, "/after").status, 200);
+    assert_eq!(sidecar.model.count_lines("/left"), 0);
+    assert_eq!(sidecar.metric("tidegate_requests_total", "client-gone"), 3.0);
+}
+
+#[test]
+fn a_client_that_leaves_a_running_request_frees_the_model() {
+    let sidecar = Sidecar::start(&[]);
+    for target in ["/sleep?ms=600000", "/stream?n=2&ms=600000"] {
+        let mut running = connect(sidecar.data);
+        write!(running, "GET {target} HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
+        sidecar.model.wait_for_line(target);
+        drop(running);
+        sidecar.model.wait_for_line(&format!("LEFT {target}"));
+        sidecar.wait_until_idle();
+    }
+    assert_eq!(sidecar.metric("tidegate_requests_total", r#"code="499""#), 2.0);
+}
+
+#[test]
+fn faults_of_the_model_have_their_reasons() {
+    let sidecar = Sidecar::start(&["--first-byte-timeout", "100ms"]);
+    let answer = get(sidecar.data, "/close");
+    assert_eq!((answer.status, answer.reason()), (502, "upstream-reset"));
+    let answer = get(sidecar.data, "/sleep?ms=600000");
+    assert_eq!((answer.status, answer.reason()), (504, "upstream-timeout"));
+    // The head was sent: nothing may be appended, the client sees the body end short.
+    let answer = get(sidecar.data, "/half");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "0123456789"));
+    sidecar.wait_until_idle();
+    assert_eq!(
+        sidecar.metric("tidegate_requests_total", r#"code="200",reason="upstream-reset""#),
+        1.0
+    );
+}
+
+#[test]
+fn the_models_own_refusals_pass_and_its_claims_do_not() {
+    let sidecar = Sidecar::start(&[]);
+    for code in [429, 503] {
+        let answer = get(sidecar.data, &format!("/status?code={code}"));
+        assert_eq!(
+            (answer.status, answer.reason(), answer.text().as_str()),
+            (code, "", "status\n")
+        );
+    }
+}
+
+#[test]
+fn a_killed_model_is_noticed_and_its_successor_found() {
+    let mut sidecar = Sidecar::start(&["--concurrency", "4"]);
+    let mut running = connect(sidecar.data);
+    write!(running, "GET /sleep?ms=600000 HTTP/1.1\r\nhost: me\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    sidecar.model.wait_for_line("REQUEST");
+    sidecar.model.signal(Signal::KILL);
+    let cut = read_answer(&mut running);
+    assert_eq!((cut.status, cut.reason()), (502, "upstream-reset"));
+    let answer = get(sidecar.data, "/gone");
+    assert_eq!((answer.status, answer.reason()), (502, "upstream-connect"));
+    assert_eq!(get(sidecar.admin, "/readyz").status, 503);
+    assert_eq!(get(sidecar.admin, "/healthz").status, 200);
+    sidecar.model.wait();
+    let (_model, _) = plain_model(sidecar.model_addr.port());
+    eventually("ready again", || get(sidecar.admin, "/readyz").status == 200);
+    assert_eq!(get(sidecar.data, "/back").status, 200);
+    assert_eq!(sidecar.metric("tidegate_requests_in_flight", ""), 0.0);
+}
+
+#[test]
+fn drains_on_sigterm_without_losing_what_runs_or_waits() {
+    let mut sidecar = Sidecar::start(&["--drain-delay", "300ms", "--drain-timeout", "60s"]);
+    let mut clients: Vec<_> = (0..3)
+        .map(|_| {
+            let mut stream = connect(sidecar.data);
+            write!(stream, "GET /sleep?ms=200 HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    eventually("one runs and two wait", || sidecar.metric("tidegate_requests_queued", "") == 2.0);
+    sidecar.process.signal(Signal::TERM);
+    eventually("unready", || get(sidecar.admin, "/readyz").text().contains("draining"));
+    // New connections are still served for the delay.
+    assert_eq!(get(sidecar.data, "/new").status, 200);
+    for stream in &mut clients {
+        let answer = read_answer(stream);
+        assert_eq!((answer.status, answer.header("connection")), (200, "close"));
+    }
+    assert!(sidecar.process.wait().success());
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let mut sidecar = Sidecar::start(&["--drain-timeout", "1h"]);
+    let mut running = connect(sidecar.data);
+    write!(running, "GET /sleep?ms=600000 HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
+    sidecar.model.wait_for_line("REQUEST");
+    sidecar.process.signal(Signal::TERM);
+    sidecar.process.wait_for_line("draining");
+    sidecar.process.signal(Signal::TERM);
+    assert!(sidecar.process.wait().success());
+}
+
+#[test]
+fn integrals_agree_with_the_clock() {
+    let sidecar = Sidecar::start(&[]);
+    let start = now();
+    assert_eq!(get(sidecar.data, "/sleep?ms=300").status, 200);
+    let elapsed = now() - start;
+    sidecar.wait_until_idle();
+    let seconds = sidecar.metric("tidegate_concurrency_seconds_total", "");
+    assert!(seconds >= 0.3, "{seconds} s of a 300 ms request");
+    assert!(
+        seconds <= (elapsed + Duration::from_secs(1)).as_secs_f64(),
+        "{seconds} s of {elapsed:?}"
+    );
+    assert_eq!(sidecar.metric("tidegate_requests_total", r#"code="200",reason="""#), 1.0);
+}
+
+#[test]
+fn heads_that_must_not_pass_do_not() {
+    let sidecar = Sidecar::start(&["--max-body", "10"]);
+    for (request, status, reason) in [
+        ("GET /evil HTTP/1.1\r\n\r\n", 400, "bad-request"),
+        ("GET /evil HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", 400, "bad-request"),
+        ("TRACE /evil HTTP/1.1\r\nhost: a\r\n\r\n", 400, "bad-request"),
+        ("POST /evil HTTP/1.1\r\nhost: a\r\ncontent-length: 11\r\n\r\n", 413, "body-too-large"),
+    ] {
+        let mut stream = connect(sidecar.data);
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let answer = read_answer(&mut stream);
+        assert_eq!((answer.status, answer.reason()), (status, reason), "{request}");
+    }
+    let mut stream = connect(sidecar.data);
+    write!(stream, "POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    write!(stream, "b\r\n01234567890\r\n0\r\n\r\n").unwrap();
+    let answer = read_answer(&mut stream);
+    assert_eq!((answer.status, answer.reason()), (413, "body-too-large"));
+    assert_eq!(sidecar.model.count_lines("/evil"), 0);
+}

@@ -1,0 +1,56 @@
+//! What the tests share: real processes, their output, requests, metrics.
+
+pub(crate) mod http;
+pub(crate) mod process;
+pub(crate) mod sidecar;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The longest any single event may take on a busy machine. Tests wait for events, not for times.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The workspace's root.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent")
+}
+
+/// One of the workspace's binaries, built from what is there now, in the profile of these tests.
+pub(crate) fn binary(name: &str) -> PathBuf {
+    static PROFILE_DIR: OnceLock<PathBuf> = OnceLock::new();
+    let profile_dir = PROFILE_DIR.get_or_init(|| {
+        let exe = std::env::current_exe().expect("a test has a path");
+        // target/<profile>/deps/tests-<hash>
+        let profile_dir = exe.parent().and_then(Path::parent).expect("a test lies in deps/");
+        let target_dir = profile_dir.parent().expect("a profile lies in target/");
+        let profile = profile_dir.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
+        let built = Command::new(env!("CARGO"))
+            .current_dir(root())
+            .args(["build", "--quiet", "--workspace", "--bins", "--locked", "--profile"])
+            .arg(if profile == "debug" { "dev" } else { profile })
+            .arg("--target-dir")
+            .arg(target_dir)
+            .status();
+        assert!(built.expect("cargo runs").success(), "cargo build failed");
+        profile_dir.to_owned()
+    });
+    profile_dir.join(name)
+}
+
+/// The time now.
+#[expect(clippy::disallowed_methods, reason = "tests measure real processes by the real clock")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Asks again and again until the answer is yes; fails, saying what was awaited, after
+/// [`PATIENCE`].
+pub(crate) fn eventually(what: &str, mut answer: impl FnMut() -> bool) {
+    let start = now();
+    while !answer() {
+        assert!(now() - start < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

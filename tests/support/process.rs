@@ -1,0 +1,122 @@
+//! A child process: its lines of output as events, its end, and nothing left behind.
+
+use super::{PATIENCE, now};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// A running child. Dropped, it is killed and reaped.
+pub(crate) struct Process {
+    child: Child,
+    lines: Arc<Lines>,
+    name: String,
+}
+
+#[derive(Default)]
+struct Lines {
+    seen: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Process {
+    /// Starts a command; its stdout and stderr become lines.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let name = format!("{command:?}");
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let lines = Arc::new(Lines::default());
+        follow(child.stdout.take().expect("piped"), Arc::clone(&lines));
+        follow(child.stderr.take().expect("piped"), Arc::clone(&lines));
+        Self { child, lines, name }
+    }
+
+    /// Waits for a line that contains `text`, also one that came before, and returns it.
+    pub(crate) fn wait_for_line(&self, text: &str) -> String {
+        self.wait_for_lines(text, 1).remove(0)
+    }
+
+    /// Waits for so many lines that contain `text`.
+    pub(crate) fn wait_for_lines(&self, text: &str, count: usize) -> Vec<String> {
+        let found = |lines: &Vec<String>| {
+            lines.iter().filter(|line| line.contains(text)).cloned().collect::<Vec<_>>()
+        };
+        let seen = self.lines.seen.lock().unwrap();
+        let (seen, timeout) = self
+            .lines
+            .more
+            .wait_timeout_while(seen, PATIENCE, |lines| found(lines).len() < count)
+            .unwrap();
+        let all = seen.join("\n");
+        assert!(!timeout.timed_out(), "{}: no line {text:?} (x{count}) in:\n{all}", self.name);
+        found(&seen)
+    }
+
+    /// How many lines so far contain `text`.
+    pub(crate) fn count_lines(&self, text: &str) -> usize {
+        let seen = self.lines.seen.lock().unwrap();
+        seen.iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// All output so far.
+    pub(crate) fn output(&self) -> String {
+        self.lines.seen.lock().unwrap().join("\n")
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        signal_pid(self.child.id(), signal);
+    }
+
+    /// Waits for the end, and for the last line of output.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let start = now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            let output = self.output();
+            assert!(now() - start < PATIENCE, "{} does not end:\n{output}", self.name);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Sends a signal to a process by its id. One that has ended is no error.
+pub(crate) fn signal_pid(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    drop(kill_process(pid, signal));
+}
+
+/// Whether a process is there and not a zombie.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z')
+}
+
+fn follow(stream: impl Read + Send + 'static, lines: Arc<Lines>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            lines.seen.lock().unwrap().push(line);
+            lines.more.notify_all();
+        }
+    });
+}

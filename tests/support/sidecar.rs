@@ -1,0 +1,72 @@
+//! A sidecar process before a plain Python model.
+
+use super::process::Process;
+use super::{binary, http, root};
+use std::net::SocketAddr;
+use std::process::Command;
+
+/// A model and the sidecar before it.
+pub(crate) struct Sidecar {
+    /// The sidecar's process.
+    pub(crate) process: Process,
+    /// The model's process.
+    pub(crate) model: Process,
+    /// The model's address.
+    pub(crate) model_addr: SocketAddr,
+    /// Where requests go.
+    pub(crate) data: SocketAddr,
+    /// The admin port.
+    pub(crate) admin: SocketAddr,
+}
+
+impl Sidecar {
+    /// Starts both, with more flags for the sidecar, and waits until it is ready.
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        let (model, model_addr) = plain_model(0);
+        let upstream = model_addr.to_string();
+        let (process, data, admin) =
+            proxy("sidecar", &[&["--upstream", &upstream], flags].concat());
+        let sidecar = Self { process, model, model_addr, data, admin };
+        super::eventually("the sidecar is ready", || http::get(admin, "/readyz").status == 200);
+        sidecar
+    }
+
+    /// One of the sidecar's metrics.
+    pub(crate) fn metric(&self, name: &str, labels: &str) -> f64 {
+        http::metric(self.admin, name, labels)
+    }
+
+    /// Waits until nothing runs and nothing waits.
+    pub(crate) fn wait_until_idle(&self) {
+        super::eventually("nothing runs or waits", || {
+            self.metric("tidegate_requests_in_flight", "") == 0.0
+                && self.metric("tidegate_requests_queued", "") == 0.0
+        });
+    }
+}
+
+/// The plain model, on this port.
+pub(crate) fn plain_model(port: u16) -> (Process, SocketAddr) {
+    let script = root().join("tests/models/plain.py");
+    let model = Process::start(Command::new("python3").arg(script).arg(port.to_string()));
+    let line = model.wait_for_line("LISTENING");
+    let port: u16 = line.rsplit(' ').next().unwrap().parse().unwrap();
+    (model, SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+/// A sidecar or gateway on free ports.
+pub(crate) fn proxy(role: &str, flags: &[&str]) -> (Process, SocketAddr, SocketAddr) {
+    let delay: &[&str] =
+        if flags.contains(&"--drain-delay") { &[] } else { &["--drain-delay", "0s"] };
+    let process = Process::start(
+        Command::new(binary("tidegate-proxy"))
+            .arg(role)
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(delay)
+            .args(flags),
+    );
+    let line = process.wait_for_line(r#""event":"listening""#);
+    let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let address = |key: &str| json[key].as_str().unwrap().parse().unwrap();
+    (process, address("data"), address("admin"))
+}

@@ -1,0 +1,175 @@
+//! The order of modules: a file uses only what lies nearer the core than itself.
+//!
+//! A module stands for its file and the folder of the same name. `lib.rs` and `main.rs` stand
+//! above all others.
+
+use super::source::{Source, Violation};
+
+/// The order within one crate.
+pub(super) struct Crate {
+    /// The crate's folder.
+    pub(super) folder: &'static str,
+    /// Each module's rank. It may use those of lower rank.
+    pub(super) ranks: &'static [(&'static str, u8)],
+    /// Imports against the order that are known: who, whom, why. The list only shrinks.
+    pub(super) excused: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// From pure rules (0) through what a request meets, back to front, to wiring and running.
+pub(super) const PROXY: Crate = Crate {
+    folder: "proxy",
+    ranks: &[
+        ("policy", 0),
+        ("clock", 1),
+        ("drain", 1),
+        ("error", 1),
+        ("probe", 1),
+        ("guard", 2),
+        ("metrics", 2),
+        ("account", 3),
+        ("admin", 3),
+        ("upstream", 3),
+        ("endpoint", 4),
+        ("gate", 5),
+        ("health", 5),
+        ("body", 6),
+        ("discover", 6),
+        ("wake", 6),
+        ("read_ahead", 7),
+        ("respond", 7),
+        ("tunnel", 7),
+        ("forward", 8),
+        ("config", 9),
+        ("stack", 9),
+        ("listen", 10),
+        ("app", 11),
+        ("run", 12),
+    ],
+    excused: &[
+        ("upstream", "body", "a connection is typed by the body that is sent on it"),
+        ("upstream", "endpoint", "a lease names its endpoint, and an endpoint holds its pool"),
+    ],
+};
+
+/// From pure rules (0) through what a tick does to wiring and flags.
+pub(super) const AUTOSCALER: Crate = Crate {
+    folder: "autoscaler",
+    ranks: &[
+        ("policy", 0),
+        ("child", 1),
+        ("clock", 1),
+        ("sample", 1),
+        ("status", 1),
+        ("load", 2),
+        ("metrics", 2),
+        ("scrape", 2),
+        ("wake", 2),
+        ("admin", 3),
+        ("local", 3),
+        ("tick", 4),
+        ("app", 5),
+        ("args", 6),
+    ],
+    excused: &[],
+};
+
+/// Where the tables stand, for messages.
+const TABLES: &str = "tests/tidy/rank.rs";
+
+/// Imports that go against the order, files without a rank, and lines of the tables that are stale.
+pub(super) fn order(tree: &[Source], of: &Crate) -> Vec<Violation> {
+    let rank =
+        |name: &str| of.ranks.iter().find(|(ranked, _)| *ranked == name).map(|(_, rank)| *rank);
+    let mut found = Vec::new();
+    let mut seen = Vec::new();
+    let mut used_excuses = Vec::new();
+    for source in tree {
+        let Some((folder, file)) = source.place() else { continue };
+        let module = file.split('/').next().unwrap_or(file).trim_end_matches(".rs");
+        if folder != of.folder || ["lib", "main", "bin"].contains(&module) {
+            continue;
+        }
+        seen.push(module);
+        let Some(own) = rank(module) else {
+            let what = format!("`{module}` has no rank: give it one in {TABLES}");
+            found.push(source.violation(1, what));
+            continue;
+        };
+        if source.is_unit_test() {
+            continue;
+        }
+        for (line, used) in imports(source, file) {
+            let is_excused = |(who, whom, _): &&(&str, &str, &str)| *who == module && *whom == used;
+            if let Some(excuse) = of.excused.iter().find(is_excused) {
+                used_excuses.push(*excuse);
+            } else if used != module && rank(&used).is_some_and(|rank| rank >= own) {
+                let what = format!(
+                    "`{module}` uses `{used}`, which is not of a lower rank: let `{used}` use it, \
+                     move what both need further down, or correct the ranks in {TABLES}"
+                );
+                found.push(source.violation(line, what));
+            }
+        }
+    }
+    let stale = |what: String| Source::new(TABLES, "").violation(1, what);
+    let gone = of.ranks.iter().filter(|(name, _)| !seen.contains(name));
+    found.extend(gone.map(|(name, _)| {
+        stale(format!("{}: there is no module `{name}`: take it out of the table", of.folder))
+    }));
+    let unused = of.excused.iter().filter(|excuse| !used_excuses.contains(excuse));
+    found.extend(unused.map(|(who, whom, _)| {
+        stale(format!("{}: `{who}` no longer uses `{whom}`: take the excuse out", of.folder))
+    }));
+    found
+}
+
+/// The crate's own modules that a file names, with lines: by `crate::`, or by enough `super::`.
+fn imports(source: &Source, file: &str) -> Vec<(usize, String)> {
+    let depth = file.matches('/').count() + 1;
+    let to_root = "super::".repeat(depth);
+    let code = source.code();
+    let mut found = Vec::new();
+    for prefix in ["crate::", to_root.as_str()] {
+        for (at, _) in code.match_indices(prefix) {
+            let (before, rest) = code.split_at(at);
+            let is_part =
+                before.ends_with(|letter: char| letter.is_alphanumeric() || "_:$".contains(letter));
+            if is_part {
+                continue;
+            }
+            let line = before.matches('\n').count() + 1;
+            let rest = rest.strip_prefix(prefix).unwrap_or(rest);
+            found.extend(heads(rest).into_iter().map(|(below, name)| (line + below, name)));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The first names of a path or of a braced list of paths, each with the lines before it.
+fn heads(rest: &str) -> Vec<(usize, String)> {
+    let is_name = |letter: &char| letter.is_alphanumeric() || *letter == '_';
+    let name = |text: &str| text.chars().take_while(is_name).collect::<String>();
+    if !rest.starts_with('{') {
+        return vec![(0, name(rest))];
+    }
+    let (mut depth, mut lines, mut at_head) = (0, 0, true);
+    let mut heads = Vec::new();
+    for (at, letter) in rest.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            '\n' => lines += 1,
+            ',' if depth == 1 => at_head = true,
+            _ if at_head && depth == 1 && is_name(&letter) => {
+                heads.push((lines, name(rest.split_at(at).1)));
+                at_head = false;
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    heads
+}
