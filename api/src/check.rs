@@ -86,7 +86,10 @@ struct Check<'a> {
 impl Check<'_> {
     /// Reports a value that breaks a rule, unless something is known to be wrong with it already.
     fn wrong(&mut self, path: &KeyPath, what: impl Into<String>, must: impl Into<String>) {
-        if !self.mistakes.touch(path) {
+        if self.mistakes.is_full() {
+            // Only counted from here on: looking for its place would cost the square of the file.
+            self.mistakes.add(self.node.mark, path, what, must);
+        } else if !self.mistakes.touch(path) {
             self.mistakes.add(self.node.locate(path), path, what, must);
         }
     }
