@@ -2,7 +2,7 @@
 //!
 //! # The life of a decision
 //!
-//! [`tick`](../src/tick.rs) runs it, once a second and whenever a gateway wakes a sleeping API:
+//! `tick` runs it, once a second and whenever a gateway wakes a sleeping API:
 //!
 //! 1. observe: `scrape` asks every sidecar and the gateway; `sample` reads their metrics;
 //! 2. aggregate: `load` turns counters into what was in flight, each request counted once;

@@ -18,7 +18,7 @@ struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Scale APIs until told to stop.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Become a command that ends with its parent.
     #[command(hide = true)]
     Child(ChildArgs),
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         }
     };
     match args.command {
-        Command::Run(args) => run(args),
+        Command::Run(args) => run(*args),
         Command::Child(args) => child(args),
     }
 }

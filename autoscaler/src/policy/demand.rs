@@ -16,8 +16,9 @@ impl Target {
     /// With a concurrency `limit` no more than that is aimed at: a replica can't run more.
     pub fn new(target: f64, utilization: f64, limit: Option<u32>) -> Self {
         let most = limit.map_or(f64::INFINITY, f64::from);
-        // `max` also turns what is no number into the least.
-        Self((target.min(most) * utilization).max(LEAST_TARGET))
+        // Not `min`, which would turn what is no number into the limit; `max` makes it the least.
+        let capped = if target > most { most } else { target };
+        Self((capped * utilization).max(LEAST_TARGET))
     }
 
     /// Requests a replica.

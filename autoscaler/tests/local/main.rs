@@ -1,0 +1,8 @@
+//! Local replicas for real: processes, signals, files. Sidecar and model are small Python scripts.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod failures;
+mod life;
+mod orphans;
+mod world;
