@@ -2,6 +2,8 @@
 //!
 //! One binary: `support` is what the tests share, each other module is a group of tests.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on says so by a panic")]
+
 mod gateway;
 mod sidecar;
 mod support;

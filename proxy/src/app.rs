@@ -95,7 +95,7 @@ impl Server {
             Box::pin(async move {
                 loop {
                     tokio::time::sleep(SWEEP_PERIOD).await;
-                    swept.pools.iter().for_each(crate::upstream::Pool::sweep);
+                    swept.pools.iter().for_each(crate::pool::Pool::sweep);
                 }
             }),
         ];

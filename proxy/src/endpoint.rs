@@ -1,6 +1,6 @@
 //! One place where requests can be sent: a model behind a sidecar, or a sidecar behind a gateway.
 
-use crate::upstream::Pool;
+use crate::pool::Pool;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;

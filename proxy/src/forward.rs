@@ -1,11 +1,12 @@
 //! Sends a request that has its slot to the endpoint, and what comes back to the client.
 
 use crate::account::Account;
-use crate::body::{Held, ProxyBody, RequestBody};
+use crate::body::{Held, ProxyBody};
 use crate::error::Refusal;
 use crate::gate::{Ask, Gate, Permit};
 use crate::guard;
 use crate::policy::slots::Usability;
+use crate::request_body::RequestBody;
 use crate::respond::REASON_HEADER;
 use crate::tunnel;
 use crate::upstream::{Connector, Lease};

@@ -6,10 +6,10 @@
 //! 2. [`stack`]: the path itself, one function that names every step below.
 //! 3. [`guard`]: refuses what must not be let in.
 //! 4. [`policy::route`]: finds the API. In a sidecar there is one.
-//! 5. [`read_ahead`]: takes a bounded part of the body.
+//! 5. [`read_ahead`]: takes a bounded part of the [`request_body`].
 //! 6. [`gate`] over [`policy::admission`]: a slot at once, a place in line, or a refusal.
-//! 7. [`forward`]: over a connection of [`upstream`] to the slot's [`endpoint`]; an upgraded
-//!    connection goes on in [`tunnel`].
+//! 7. [`forward`]: over a connection of [`upstream`], kept in a [`pool`], to the slot's
+//!    [`endpoint`]; an upgraded connection goes on in [`tunnel`].
 //! 8. [`body`]: streams the answer back. Slot, connection and books end with it.
 //! 9. [`account`] closes the books into [`metrics`]; [`respond`] words every refusal.
 //!
@@ -33,8 +33,10 @@ pub mod health;
 pub mod listen;
 pub mod metrics;
 pub mod policy;
+pub mod pool;
 pub mod probe;
 pub mod read_ahead;
+pub mod request_body;
 pub mod respond;
 mod run;
 pub mod stack;

@@ -1,8 +1,8 @@
 //! Reads a bounded part of a request's body before the request is queued.
 
-use crate::body::RequestBody;
 use crate::error::Refusal;
 use crate::guard::{HttpLimits, content_length};
+use crate::request_body::RequestBody;
 use bytes::{Bytes, BytesMut};
 use http::header::{EXPECT, HeaderMap};
 use http_body::Body;
@@ -42,6 +42,9 @@ pub async fn read_ahead(
         Some(_) => Ok(RequestBody::streaming(VecDeque::new(), body, limit)),
         None => {
             let (ahead, ended) = read_ready(&mut body, limits.read_ahead_bytes).await?;
+            if ahead.iter().map(|chunk| chunk.len() as u64).sum::<u64>() > limit {
+                return Err(Reason::BodyTooLarge.into());
+            }
             if ended {
                 return Ok(RequestBody::Whole(Some(join(ahead))));
             }

@@ -1,33 +1,17 @@
-//! Connections to one endpoint: made, kept idle for reuse, leased to one request at a time.
+//! Connections to one endpoint: made or reused, leased to one request at a time.
 
-use crate::body::RequestBody;
-use crate::clock;
 use crate::endpoint::Endpoint;
 use crate::error::UpstreamError;
+use crate::request_body::RequestBody;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 /// How long to try for a connection. An endpoint is near; one that is slower than this is gone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept. Uvicorn closes after 5 s, others later: closing first
-/// spares most requests the race with the upstream's close.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// One worker's idle connections to one endpoint, the last used first.
-pub struct Pool {
-    max_idle: usize,
-    idle: Mutex<Vec<Idle>>,
-}
-
-struct Idle {
-    sender: SendRequest<RequestBody>,
-    since: Instant,
-}
-
 /// A connection for the time of one exchange.
 pub struct Lease {
     /// What sends a request.
@@ -108,65 +92,5 @@ impl Lease {
         if !sender.is_closed() {
             endpoint.pools[worker].put(sender);
         }
-    }
-}
-
-// === impl Pool ===
-
-impl Pool {
-    /// A pool that keeps up to `max_idle` connections.
-    pub fn new(max_idle: usize) -> Self {
-        Self { max_idle, idle: Mutex::new(Vec::new()) }
-    }
-
-    /// Closes connections that were idle for too long.
-    pub fn sweep(&self) {
-        let now = clock::now();
-        self.with(|idle| idle.retain(|entry| entry.is_fresh(now) && !entry.sender.is_closed()));
-    }
-
-    fn take(&self) -> Option<SendRequest<RequestBody>> {
-        let now = clock::now();
-        self.with(|idle| {
-            let mut unready = None;
-            let found = loop {
-                let Some(entry) = idle.pop() else { break None };
-                if !entry.is_fresh(now) {
-                    // The rest is older still.
-                    idle.clear();
-                    break None;
-                }
-                if entry.sender.is_ready() {
-                    break Some(entry.sender);
-                }
-                // Its task has yet to see the response's end, or its request is still being sent.
-                if !entry.sender.is_closed() && unready.is_none() {
-                    unready = Some(entry);
-                }
-            };
-            idle.extend(unready);
-            found
-        })
-    }
-
-    fn put(&self, sender: SendRequest<RequestBody>) {
-        let since = clock::now();
-        self.with(|idle| {
-            if idle.len() >= self.max_idle {
-                idle.remove(0);
-            }
-            idle.push(Idle { sender, since });
-        });
-    }
-
-    fn with<T>(&self, work: impl FnOnce(&mut Vec<Idle>) -> T) -> T {
-        // Nothing in here panics; if it did, a list of connections is still a list.
-        work(&mut self.idle.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Idle {
-    fn is_fresh(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) < IDLE_TIMEOUT
     }
 }

@@ -82,7 +82,7 @@ async def one_request(reader, writer):
         streaming = asyncio.ensure_future(stream(writer, int(query["n"]), int(query["ms"]) / 1000))
         leaving = asyncio.ensure_future(reader.read(1))
         await asyncio.wait([streaming, leaving], return_when=asyncio.FIRST_COMPLETED)
-        if not streaming.done():
+        if not streaming.done() or streaming.exception():
             streaming.cancel()
             say("LEFT", target)
             return False

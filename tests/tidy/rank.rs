@@ -24,12 +24,14 @@ pub(super) const PROXY: Crate = Crate {
         ("drain", 1),
         ("error", 1),
         ("probe", 1),
+        ("request_body", 1),
         ("guard", 2),
         ("metrics", 2),
+        ("pool", 2),
         ("account", 3),
         ("admin", 3),
-        ("upstream", 3),
-        ("endpoint", 4),
+        ("endpoint", 3),
+        ("upstream", 4),
         ("gate", 5),
         ("health", 5),
         ("body", 6),
@@ -45,10 +47,7 @@ pub(super) const PROXY: Crate = Crate {
         ("app", 11),
         ("run", 12),
     ],
-    excused: &[
-        ("upstream", "body", "a connection is typed by the body that is sent on it"),
-        ("upstream", "endpoint", "a lease names its endpoint, and an endpoint holds its pool"),
-    ],
+    excused: &[],
 };
 
 /// From pure rules (0) through what a tick does to wiring and flags.

@@ -1,0 +1,138 @@
+//! A request's body on its way to the upstream.
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+/// Why a body that is passed on broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The other side broke off.
+    #[error("the sender broke off")]
+    Broken(#[source] hyper::Error),
+    /// More came than is allowed.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(u64),
+    /// Nothing came for too long.
+    #[error("nothing came within {0:?}")]
+    Idle(Duration),
+}
+
+/// A request's body on its way to the upstream.
+pub enum RequestBody {
+    /// There is none.
+    Empty,
+    /// It is here as a whole, and can be sent again.
+    Whole(Option<Bytes>),
+    /// It is passed on as it comes.
+    Streaming(Box<Upload>),
+}
+
+/// A body that is passed on as it comes, with what was read ahead of it.
+pub struct Upload {
+    ahead: VecDeque<Bytes>,
+    rest: Incoming,
+    remaining: u64,
+    limit: u64,
+    too_large: Arc<AtomicBool>,
+}
+
+// === impl RequestBody ===
+
+impl RequestBody {
+    /// A body of which a part was read ahead, and the rest still comes.
+    pub fn streaming(ahead: VecDeque<Bytes>, rest: Incoming, limit: u64) -> Self {
+        let read: u64 = ahead.iter().map(|chunk| chunk.len() as u64).sum();
+        let remaining = limit.saturating_sub(read);
+        let too_large = Arc::new(AtomicBool::new(false));
+        Self::Streaming(Box::new(Upload { ahead, rest, remaining, limit, too_large }))
+    }
+
+    /// The same body once more, if all of it is here.
+    pub fn copy(&self) -> Option<Self> {
+        match self {
+            Self::Empty => Some(Self::Empty),
+            Self::Whole(bytes) => Some(Self::Whole(bytes.clone())),
+            Self::Streaming(_) => None,
+        }
+    }
+
+    /// Bytes that are held in memory.
+    pub fn held_bytes(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Whole(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+            Self::Streaming(upload) => upload.ahead.iter().map(|chunk| chunk.len() as u64).sum(),
+        }
+    }
+
+    /// Tells later whether the body turned out larger than allowed.
+    pub fn too_large_flag(&self) -> Option<Arc<AtomicBool>> {
+        match self {
+            Self::Streaming(upload) => Some(Arc::clone(&upload.too_large)),
+            Self::Empty | Self::Whole(_) => None,
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Streaming(upload) => upload.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Streaming(upload) => upload.ahead.is_empty() && upload.rest.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(_) => SizeHint::with_exact(self.held_bytes()),
+            Self::Streaming(upload) => match upload.rest.size_hint().exact() {
+                Some(rest) => SizeHint::with_exact(self.held_bytes() + rest),
+                None => SizeHint::default(),
+            },
+        }
+    }
+}
+
+// === impl Upload ===
+
+impl Upload {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(chunk) = self.ahead.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        let Some(frame) = ready!(Pin::new(&mut self.rest).poll_frame(cx)) else {
+            return Poll::Ready(None);
+        };
+        let frame = frame.map_err(BodyError::Broken)?;
+        let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+        let Some(remaining) = self.remaining.checked_sub(size) else {
+            self.too_large.store(true, Ordering::Release);
+            return Poll::Ready(Some(Err(BodyError::TooLarge(self.limit))));
+        };
+        self.remaining = remaining;
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
