@@ -1,0 +1,145 @@
+//! Reads the InferenceApi documents that a command line names.
+
+use crate::exit::{BadDocument, BadUsage};
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use tidegate_api::document::InferenceApi;
+
+/// A document is a few kilobytes; what is larger than this is something else.
+const BYTES_MAX: u64 = 1024 * 1024;
+
+/// Every API of every file.
+///
+/// # Errors
+/// `BadUsage` for a file that can't be read; `BadDocument` with the mistakes of all files.
+pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<InferenceApi>> {
+    let mut apis = Vec::new();
+    let mut reports = Vec::new();
+    for path in files {
+        let source = path.display().to_string();
+        let text = match text(path)? {
+            Ok(text) => text,
+            Err(mistake) => {
+                reports.push(mistake);
+                continue;
+            }
+        };
+        let absolute = std::path::absolute(path)?;
+        let folder = absolute.parent().unwrap_or_else(|| Path::new("/"));
+        match tidegate_api::parse(&text, &source, folder) {
+            Ok(more) => apis.extend(more.into_iter().map(|api| (source.clone(), api))),
+            Err(report) => reports.push(report.to_string()),
+        }
+    }
+    reports.extend(conflicts(&apis));
+    if reports.is_empty() {
+        return Ok(apis.into_iter().map(|(_, api)| api).collect());
+    }
+    Err(BadDocument(reports.join("\n")).into())
+}
+
+/// A file's text; the inner error is a mistake of the document.
+fn text(path: &Path) -> Result<Result<String, String>> {
+    let hint = "name a file with an InferenceApi document";
+    let length = match std::fs::metadata(path) {
+        Ok(file) if file.is_dir() => {
+            return Err(BadUsage(format!("{} is a folder; {hint}", path.display())).into());
+        }
+        Ok(file) => file.len(),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(BadUsage(format!("{} does not exist; {hint}", path.display())).into());
+        }
+        Err(error) => {
+            return Err(BadUsage(format!("can't read {}: {error}; {hint}", path.display())).into());
+        }
+    };
+    if length > BYTES_MAX {
+        return Ok(Err(format!("{}: is {length} bytes; must be 1 MiB at most", path.display())));
+    }
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            format!("{}: byte {at} is not UTF-8; must be a text in UTF-8", path.display())
+        })),
+        Err(error) => {
+            Err(BadUsage(format!("can't read {}: {error}; {hint}", path.display())).into())
+        }
+    }
+}
+
+/// Names and routes that two files both claim; within a file the parser has found them.
+fn conflicts(apis: &[(String, InferenceApi)]) -> Vec<String> {
+    let mut claims: BTreeMap<String, (&str, &str)> = BTreeMap::new();
+    let mut mistakes = Vec::new();
+    for (file, api) in apis {
+        let routes = api
+            .routes
+            .iter()
+            .map(|route| format!("route {}{}", route.host.as_deref().unwrap_or("*"), route.path));
+        for claim in std::iter::once(format!("name {}", api.name)).chain(routes) {
+            let (other, name) = *claims.entry(claim.clone()).or_insert((file, &api.name));
+            if (other, name) != (file.as_str(), api.name.as_str()) {
+                mistakes.push(format!(
+                    "{file}: the {claim} of api {} is also that of api {name} in {other}; must be \
+                     different",
+                    api.name
+                ));
+            }
+        }
+    }
+    mistakes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(name: &str, path: &str) -> String {
+        format!(
+            "apiVersion: tidegate.dev/v1alpha1\nkind: InferenceApi\nmetadata: {{name: {name}}}\n\
+             spec:\n  container: {{command: [serve, \"{{port}}\"]}}\n  routes: [{{path: {path}}}]\n"
+        )
+    }
+
+    fn read_all(texts: &[String]) -> Result<Vec<InferenceApi>> {
+        let folder = tempfile::tempdir().unwrap();
+        let files: Vec<PathBuf> =
+            (0..texts.len()).map(|n| folder.path().join(format!("{n}.yaml"))).collect();
+        for (file, text) in files.iter().zip(texts) {
+            std::fs::write(file, text).unwrap();
+        }
+        read(&files)
+    }
+
+    #[test]
+    fn several_files_make_one_list() {
+        let apis = read_all(&[document("a", "/a"), document("b", "/b")]).unwrap();
+        assert_eq!(apis.iter().map(|api| api.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn files_that_claim_the_same_are_refused() {
+        let error = read_all(&[document("a", "/"), document("b", "/")]).unwrap_err();
+        assert!(error.is::<BadDocument>());
+        assert!(error.to_string().contains("route */ of api b is also that of api a"), "{error}");
+        let error = read_all(&[document("a", "/a"), document("a", "/b")]).unwrap_err();
+        assert!(error.to_string().contains("name a"), "{error}");
+    }
+
+    #[test]
+    fn mistakes_of_all_files_are_reported() {
+        let bad = |name: &str| document(name, "/").replace("routes", "rotues");
+        let error = read_all(&[bad("a"), bad("b")]).unwrap_err().to_string();
+        assert!(error.contains("0.yaml:") && error.contains("1.yaml:"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_bad_usage() {
+        for path in ["/nonexistent/a.yaml", "/"] {
+            let error = read(&[path.into()]).unwrap_err();
+            assert!(error.is::<BadUsage>() && error.to_string().contains(path), "{error}");
+        }
+    }
+}

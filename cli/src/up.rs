@@ -1,0 +1,206 @@
+//! `tidegate up`: models on this machine, from zero replicas to as many as are needed.
+
+use crate::documents;
+use crate::machine::{self, Machine, Plan};
+use crate::run_dir::RunDir;
+use crate::screen::{Format, Screen};
+use crate::signals::Signals;
+use crate::venv::Venvs;
+use crate::view;
+use anyhow::{Context, Result};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tidegate_api::document::{InferenceApi, Probe};
+use tidegate_autoscaler::{Handle, Status};
+
+/// Between two looks at the status.
+const VIEW_PERIOD: Duration = Duration::from_secs(1);
+
+/// Flags of `up`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UpArgs {
+    /// InferenceApi documents: what to run
+    #[arg(required = true, value_name = "FILE", env = "TIDEGATE_UP_FILES", value_delimiter = ',')]
+    files: Vec<PathBuf>,
+    /// Where requests are taken; port 0 takes a free one
+    #[arg(long, env = "TIDEGATE_UP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// The gateway's /healthz, /readyz and /metrics
+    #[arg(long, env = "TIDEGATE_UP_ADMIN", default_value = "127.0.0.1:8081", value_name = "ADDR")]
+    admin: SocketAddr,
+    /// The autoscaler's /status and /metrics, which `tidegate top` reads
+    #[arg(long, env = "TIDEGATE_UP_STATUS", default_value = "127.0.0.1:8082", value_name = "ADDR")]
+    status: SocketAddr,
+    /// Where Python environments and logs are kept
+    #[arg(
+        long,
+        env = "TIDEGATE_UP_DATA_DIR",
+        default_value = "target/tidegate",
+        value_name = "DIR"
+    )]
+    data_dir: PathBuf,
+    /// The Python, 3.11 or newer, that makes environments
+    #[arg(long, env = "TIDEGATE_UP_PYTHON", default_value = "python3", value_name = "PROGRAM")]
+    python: PathBuf,
+    /// Between two scaling decisions
+    #[arg(long, env = "TIDEGATE_UP_TICK", default_value = "1s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    tick: Duration,
+    /// How long requests may take to finish when a replica or everything stops
+    #[arg(long, env = "TIDEGATE_UP_DRAIN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    drain_timeout: Duration,
+    /// How it is shown what happens
+    #[arg(long, env = "TIDEGATE_UP_FORMAT", default_value = "auto")]
+    format: Format,
+}
+
+/// Runs until Ctrl-C or SIGTERM, or until a model can't be started.
+pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
+    let apis = documents::read(&args.files)?;
+    machine::raise_file_limit();
+    // One thread, the main one: replicas are tied to the life of the thread that starts them.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(up(args, apis))
+}
+
+async fn up(args: &UpArgs, apis: Vec<InferenceApi>) -> Result<ExitCode> {
+    let signals = Signals::listen()?;
+    let screen = Screen::new(args.format);
+    let data_dir = std::path::absolute(&args.data_dir).context("can't find the current folder")?;
+    let run_dir = RunDir::create(&data_dir)?;
+    machine::start_log(&run_dir)?;
+    let venvs = Venvs { python: args.python.clone(), data_dir };
+    // Standard output holds nothing but JSON where JSON is asked for.
+    let quiet = args.format == Format::Json;
+    let progress = |step: &str| {
+        if !quiet {
+            screen.step(step)
+        }
+    };
+    let python_bins = tokio::select! {
+        bins = machine::python_bins(&apis, &venvs, &progress) => bins?,
+        () = signals.first() => return Ok(ExitCode::SUCCESS),
+    };
+    let names = apis.iter().map(|api| api.name.as_str()).collect::<Vec<_>>().join(", ");
+    let example = example(&apis);
+    let plan = Plan {
+        apis,
+        listen: args.listen,
+        admin: args.admin,
+        status: args.status,
+        python_bins,
+        tick: args.tick,
+        drain_timeout: args.drain_timeout,
+    };
+    let machine = Machine::start(plan, run_dir).await?;
+    introduce(&screen, &machine, &names, &example, args.format);
+    let view = show(&screen, machine.handle(), args.format);
+    let stopping = || {
+        if !quiet {
+            screen.line("stopping: requests finish first; Ctrl-C again stops at once");
+        }
+    };
+    // The view goes on while everything stops.
+    tokio::select! {
+        ended = machine.run(&signals, std::future::pending(), stopping) => ended?,
+        () = view => {}
+    }
+    if !quiet {
+        screen.line("stopped");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A request to try: the first API's first route, and its health where that is behind the route.
+fn example(apis: &[InferenceApi]) -> Example {
+    let route = apis.first().and_then(|api| api.routes.first());
+    let prefix = route.map_or("/", |route| &route.path);
+    let path = match apis.first().map(|api| &api.readiness.probe) {
+        Some(Probe::HttpGet { path }) if prefix == "/" => path.clone(),
+        Some(Probe::HttpGet { path }) if route.is_some_and(|route| route.strip_prefix) => {
+            format!("{}{path}", prefix.trim_end_matches('/'))
+        }
+        _ => prefix.to_owned(),
+    };
+    let host = route.and_then(|route| route.host.as_deref());
+    Example { host: host.map(|host| host.replace('*', "any")), path }
+}
+
+/// What `curl` is told to ask for.
+#[derive(Debug, PartialEq, Eq)]
+struct Example {
+    host: Option<String>,
+    path: String,
+}
+
+/// Says where everything is: in words, or as a line of JSON for a program that chose port 0.
+fn introduce(screen: &Screen, machine: &Machine, names: &str, example: &Example, format: Format) {
+    let (data, admin, status) = (machine.data, machine.admin, machine.status);
+    let logs = machine.logs().display();
+    if format == Format::Json {
+        let line = serde_json::json!({
+            "event": "listening", "requests": data, "gateway": admin, "autoscaler": status,
+            "logs": machine.logs(),
+        });
+        return screen.line(&line.to_string());
+    }
+    let host = example.host.as_ref().map(|host| format!(" -H 'host: {host}'")).unwrap_or_default();
+    screen.line(&format!("tidegate {}: {names}", env!("CARGO_PKG_VERSION")));
+    screen.line(&format!("  requests    http://{data}"));
+    screen.line(&format!("  gateway     http://{admin}/metrics"));
+    screen.line(&format!(
+        "  autoscaler  http://{status}/status; see it: tidegate top --url http://{status}"
+    ));
+    screen.line(&format!("  logs        {logs}"));
+    screen.line(&format!("  try         curl -i{host} http://{data}{}", example.path));
+    screen.line("  stop        Ctrl-C");
+}
+
+/// Shows the status for ever: a table drawn in place, or a line for each change.
+async fn show(screen: &Screen, handle: Handle, format: Format) {
+    let mut before = Status::default();
+    loop {
+        let status = handle.status();
+        if screen.is_live() {
+            screen.draw(&view::table(&status));
+        } else if format == Format::Json {
+            if status != before
+                && let Ok(json) = serde_json::to_string(&status)
+            {
+                screen.line(&json);
+            }
+        } else {
+            view::changes(&before, &status).iter().for_each(|line| screen.line(line));
+        }
+        before = status;
+        tokio::time::sleep(VIEW_PERIOD).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_to_try_goes_through_the_first_route() {
+        for (spec, host, path) in [
+            ("readiness: {httpGet: {path: /healthz}}", None, "/healthz"),
+            ("routes: [{path: /m}]\n  readiness: {httpGet: {path: /healthz}}", None, "/m"),
+            (
+                "routes: [{path: /m, stripPrefix: true}]\n  readiness: {httpGet: {path: /h}}",
+                None,
+                "/m/h",
+            ),
+            ("routes: [{host: \"*.a.test\", path: /}]", Some("any.a.test"), "/"),
+        ] {
+            let text = format!(
+                "apiVersion: tidegate.dev/v1alpha1\nkind: InferenceApi\nmetadata: {{name: a}}\n\
+                 spec:\n  container: {{command: [serve, \"{{port}}\"]}}\n  {spec}\n"
+            );
+            let apis = tidegate_api::parse(&text, "a.yaml", "/".as_ref()).unwrap();
+            let expected = Example { host: host.map(str::to_owned), path: path.to_owned() };
+            assert_eq!(example(&apis), expected, "{spec}");
+        }
+    }
+}

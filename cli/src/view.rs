@@ -1,0 +1,152 @@
+//! The autoscaler's status as text: a table, or a line for each change. Pure.
+
+use tidegate_autoscaler::Status;
+use tidegate_autoscaler::status::{ApiStatus, ReplicaStatus};
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// The APIs, and below them their replicas.
+pub(crate) fn table(status: &Status) -> Vec<String> {
+    let mut apis =
+        vec![cells(["API", "WANTED", "READY", "STARTING", "DRAINING", "IN FLIGHT", "QUEUED"])];
+    apis.extend(status.apis.iter().map(api_row));
+    let mut replicas = vec![cells([
+        "REPLICA",
+        "STATE",
+        "ADDRESS",
+        "IN FLIGHT",
+        "QUEUED",
+        "SIDECAR MIB",
+        "RESTARTS",
+    ])];
+    replicas.extend(status.apis.iter().flat_map(|api| &api.replicas).map(replica_row));
+    let mut lines = align(&apis, 1);
+    if replicas.len() > 1 {
+        lines.push(String::new());
+        lines.extend(align(&replicas, 3));
+    }
+    lines
+}
+
+fn api_row(api: &ApiStatus) -> Vec<String> {
+    let counts = [api.wanted, api.ready, api.starting, api.draining, api.in_flight, api.queued];
+    std::iter::once(api.name.clone()).chain(counts.map(|count| count.to_string())).collect()
+}
+
+fn replica_row(replica: &ReplicaStatus) -> Vec<String> {
+    let unknown = || "-".to_owned();
+    let memory = replica.sidecar_rss_bytes.map(|bytes| format!("{:.1}", bytes as f64 / MIB));
+    vec![
+        replica.id.clone(),
+        replica.state.code().to_owned(),
+        replica.address.map_or_else(unknown, |address| address.to_string()),
+        replica.in_flight.to_string(),
+        replica.queued.to_string(),
+        memory.unwrap_or_else(unknown),
+        replica.restarts.to_string(),
+    ]
+}
+
+fn cells<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.map(str::to_owned).into()
+}
+
+/// Rows with their columns under each other: the first `words` to the left, numbers to the right.
+fn align(rows: &[Vec<String>], words: usize) -> Vec<String> {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
+    };
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let padded = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+            if column < words { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// What is new since the status before: decisions, and numbers of replicas.
+pub(crate) fn changes(before: &Status, after: &Status) -> Vec<String> {
+    let mut lines = Vec::new();
+    for api in &after.apis {
+        let old = before.apis.iter().find(|old| old.name == api.name);
+        let known = old.and_then(|old| old.decisions.last()).map(|last| last.at_seconds);
+        let new = api.decisions.iter().filter(|new| known.is_none_or(|at| new.at_seconds > at));
+        lines.extend(new.map(|new| {
+            let (from, to, reason) = (new.from, new.to, &new.reason);
+            format!("{}: {from} -> {to} replicas ({reason}): {}", api.name, new.detail)
+        }));
+        let counts = |api: &ApiStatus| (api.ready, api.starting, api.draining);
+        if old.map(counts).unwrap_or_default() != counts(api) {
+            lines.push(format!(
+                "{}: ready {}, starting {}, draining {}, in flight {}, queued {}",
+                api.name, api.ready, api.starting, api.draining, api.in_flight, api.queued
+            ));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_autoscaler::status::{DecisionStatus, ReplicaState};
+
+    fn status() -> Status {
+        let replica = ReplicaStatus {
+            id: "digits-1".to_owned(),
+            state: ReplicaState::Ready,
+            address: Some(([127, 0, 0, 1], 41_000).into()),
+            admin: None,
+            in_flight: 2,
+            queued: 0,
+            sidecar_pid: Some(1),
+            model_pid: Some(2),
+            sidecar_rss_bytes: Some(6 * 1024 * 1024),
+            restarts: 0,
+        };
+        let name = "digits".to_owned();
+        let api = ApiStatus {
+            name,
+            wanted: 1,
+            ready: 1,
+            in_flight: 2,
+            replicas: vec![replica],
+            ..Default::default()
+        };
+        Status { apis: vec![api] }
+    }
+
+    #[test]
+    fn columns_stand_under_each_other() {
+        let lines = table(&status());
+        assert_eq!(lines[0], "API     WANTED  READY  STARTING  DRAINING  IN FLIGHT  QUEUED");
+        assert_eq!(lines[1], "digits       1      1         0         0          2       0");
+        assert_eq!(lines[2], "");
+        assert_eq!(
+            lines[4],
+            "digits-1  ready  127.0.0.1:41000          2       0          6.0         0"
+        );
+    }
+
+    #[test]
+    fn a_change_is_told_once() {
+        let (before, mut after) = (Status::default(), status());
+        after.apis[0].decisions.push(DecisionStatus {
+            at_seconds: 1.0,
+            from: 0,
+            to: 1,
+            reason: "wake".to_owned(),
+            detail: "a request waits".to_owned(),
+        });
+        let lines = changes(&before, &after);
+        assert_eq!(lines[0], "digits: 0 -> 1 replicas (wake): a request waits");
+        assert!(lines[1].starts_with("digits: ready 1, starting 0"), "{lines:?}");
+        assert_eq!(changes(&after, &after), Vec::<String>::new());
+        let mut busier = after.clone();
+        busier.apis[0].in_flight = 9;
+        assert_eq!(changes(&after, &busier), Vec::<String>::new());
+    }
+}
