@@ -27,6 +27,10 @@ use tokio_util::sync::CancellationToken;
 /// A scrape waits as long as a tick, but neither shorter nor longer than this.
 const SCRAPE_DEADLINE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
+/// When the next tick comes after a wake-up. The request that wakes is often the first of a burst,
+/// whose size can be seen a moment later.
+const SECOND_LOOK: Duration = Duration::from_millis(100);
+
 /// Everything an autoscaler of local processes needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -242,7 +246,12 @@ async fn scale(
             Next::Stop => return Ok(()),
             Next::Tick => control.tick().await?,
             Next::Wake(names) => {
-                last_wake = Some(clock.now());
+                let now = clock.now();
+                // Not after each of many wake-ups: they would put off the ticks for ever.
+                if last_wake.is_none_or(|last| now.saturating_sub(last) >= period) {
+                    ticks.reset_after(SECOND_LOOK.min(period));
+                }
+                last_wake = Some(now);
                 control.wake(&names).await?;
             }
         }

@@ -3,7 +3,7 @@
 use crate::app::{App, RunError, Settings, StartError};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -111,9 +111,9 @@ pub struct RunArgs {
 ///
 /// Exit codes: 0 after a signal, 65 for a document that can't be used, 1 for all else.
 pub fn run(args: RunArgs) -> ExitCode {
-    let writer = std::io::stderr;
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
     // An embedding program may log its own way already.
-    tracing_subscriber::fmt().with_writer(writer).with_target(false).try_init().ok();
+    log.with_ansi(std::io::stderr().is_terminal()).try_init().ok();
     match try_run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

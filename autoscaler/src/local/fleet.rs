@@ -167,3 +167,61 @@ pub(super) struct Failed {
     pub(super) failure: StartFailure,
     pub(super) log: PathBuf,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica(id: &str, phase: Phase) -> Replica {
+        Replica {
+            id: id.to_owned(),
+            phase,
+            address: None,
+            admin: None,
+            sidecar_pid: None,
+            model_pid: None,
+            restarts: 0,
+            port: 0,
+            log: PathBuf::new(),
+            orders: watch::Sender::new(Order::Live),
+        }
+    }
+
+    fn fleet(replicas: Vec<Replica>) -> Fleet {
+        let text = "apiVersion: tidegate.dev/v1alpha1\nkind: InferenceApi\nmetadata: {name: api}\n\
+                    spec: {container: {command: [model]}}\n";
+        let api = tidegate_api::parse(text, "test", std::path::Path::new("/")).unwrap().remove(0);
+        Fleet { replicas, ..Fleet::new(Arc::new(api), PathBuf::new(), None) }
+    }
+
+    #[test]
+    fn starting_ones_go_first_then_the_least_busy_then_the_newest() {
+        use Phase::{Draining, Ready, Starting};
+        let phases = [("a", Ready), ("b", Ready), ("c", Starting), ("d", Ready), ("e", Draining)];
+        let fleet = fleet(phases.map(|(id, phase)| replica(id, phase)).into());
+        let busy = |id: &str| u32::from(id == "d") * 3;
+        assert_eq!(fleet.cheapest(9, &busy), ["c", "b", "a", "d"]);
+        assert_eq!(fleet.cheapest(2, &busy), ["c", "b"]);
+        assert_eq!(fleet.counts(), Counts { starting: 1, ready: 3, draining: 1 });
+    }
+
+    #[test]
+    fn a_draining_replica_never_becomes_ready_again() {
+        let mut fleet = fleet(vec![replica("a", Phase::Draining)]);
+        assert!(fleet.learn("a", News::Ready, Duration::ZERO).is_none());
+        assert_eq!(fleet.replicas()[0].phase, Phase::Draining);
+    }
+
+    #[test]
+    fn failed_starts_wait_longer_each_time_until_one_is_ready() {
+        let mut fleet = fleet(vec![replica("a", Phase::Starting)]);
+        let now = Duration::from_secs(100);
+        let waits = [0, 1, 2, 4].map(|wait| {
+            fleet.learn("a", News::Failed(StartFailure::NotReady(now)), now).unwrap();
+            (fleet.next_start - now, Duration::from_secs(wait))
+        });
+        assert!(waits.iter().all(|(got, want)| got == want), "{waits:?}");
+        fleet.learn("a", News::Ready, now);
+        assert_eq!((fleet.failures, fleet.was_ready, fleet.next_start), (0, true, Duration::ZERO));
+    }
+}

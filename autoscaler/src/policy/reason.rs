@@ -127,7 +127,7 @@ impl Decision {
                 seconds(self.facts.stable.1)
             ),
             Why::Wake => {
-                format!("{held} requests are held and none is ready, {target:.2} a replica")
+                format!("{held} held and none ready, at {target:.2} a replica: {replicas}")
             }
             Why::ScaleUpRate => format!("{panic}, but one step from {ready} ready goes no higher"),
             Why::ScaleDownRate => {

@@ -205,3 +205,22 @@ async fn a_second_stop_kills_what_does_not_want_to_end() {
     ended.unwrap();
     assert!(all.iter().all(|pid| !exists(*pid)));
 }
+
+#[tokio::test]
+async fn dropping_the_run_kills_all_it_started() {
+    let world = World::new(2, 2, "stubborn");
+    let app = world.bind().await;
+    let handle = app.handle();
+    let api = || handle.status().apis.remove(0);
+    let all = {
+        let look = || Some(api()).filter(|api| api.ready == 2);
+        let ready = until("ready", look, || format!("{:?}", api()));
+        tokio::select! {
+            ended = app.run(None, std::future::pending()) => panic!("it ended: {ended:?}"),
+            api = ready => pids(&api),
+        }
+    };
+    assert_eq!(all.len(), 4);
+    let gone = || all.iter().all(|pid| !runs(*pid)).then_some(());
+    until("they end", gone, || format!("{all:?}")).await;
+}
