@@ -1,7 +1,7 @@
 //! The local target: replicas as processes on this machine.
 //!
 //! One replica is a model process and the sidecar process in front of it. Each has a task of its
-//! own ([`replica`]), which tells [`Local`] its news through one bounded channel. `Local` keeps the
+//! own (`replica`), which tells `Local` (`target`) its news through one bounded channel. `Local` keeps the
 //! list, starts and stops replicas, and writes the endpoints file.
 //!
 //! Children must be spawned by the thread that runs the runtime (see [`crate::child`]), so the

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tidegate_api::document::InferenceApi;
 use tidegate_api::endpoints::EndpointsFile;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// News that wait to be read; a replica with more to say waits.
 const NEWS: usize = 256;
@@ -46,6 +46,8 @@ pub(crate) struct Local {
     events: mpsc::Receiver<Event>,
     news: mpsc::Sender<Event>,
     tasks: JoinSet<()>,
+    /// The API and the replica of each task.
+    owners: BTreeMap<tokio::task::Id, (String, String)>,
 }
 
 impl Local {
@@ -72,6 +74,7 @@ impl Local {
             events,
             news,
             tasks: JoinSet::new(),
+            owners: BTreeMap::new(),
         })
     }
 
@@ -129,16 +132,27 @@ impl Local {
 
     /// The next news of any replica. May be cancelled.
     pub(crate) async fn next_event(&mut self) -> Event {
-        match self.events.recv().await {
-            Some(event) => event,
-            // `self.news` keeps the channel open, so this is never reached.
-            None => std::future::pending().await,
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => return event,
+                Some(ended) = self.tasks.join_next_with_id() => {
+                    let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+                    let owner = self.owners.remove(&id);
+                    if let (Err(error), Some((api, id))) = (ended, owner) {
+                        // Its processes were killed as it was dropped; it can't say so any more.
+                        tracing::error!(api, replica = id, %error, "a replica's task panicked");
+                        return Event { api, id, news: News::Gone };
+                    }
+                }
+                // Never reached: `self.news` keeps the channel open.
+                else => std::future::pending::<()>().await,
+            }
         }
     }
 
     /// Takes news into account, and writes the endpoints file where it changes.
     pub(crate) fn apply(&mut self, event: Event) -> Result<(), Box<GaveUp>> {
-        while self.tasks.try_join_next().is_some() {}
         let Event { api, id, news } = event;
         tracing::debug!(api, replica = id, ?news, "replica");
         if matches!(news, News::Ready) {
@@ -214,7 +228,8 @@ impl Local {
             clock: self.clock,
             scraper: self.scraper.clone(),
         };
-        self.tasks.spawn(live(plan, orders_seen, self.news.clone()));
+        let task = self.tasks.spawn(live(plan, orders_seen, self.news.clone()));
+        self.owners.insert(task.id(), (api.to_owned(), id.clone()));
         fleet.replicas.push(Replica {
             id,
             phase: Phase::Starting,
@@ -261,5 +276,33 @@ impl Local {
         for (api, ids, order) in all {
             self.order(&api, &ids, order);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_a_replica_that_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = LocalSettings {
+            endpoints_file: folder.path().join("endpoints.json"),
+            log_dir: folder.path().to_owned(),
+            sidecar: Vec::new(),
+            shim: Vec::new(),
+            drain_delay: Duration::ZERO,
+            drain_timeout: Duration::ZERO,
+            give_up_after: 0,
+        };
+        let clock = Clock::start();
+        let scraper = Scraper::new(clock, Duration::from_secs(1));
+        let mut local = Local::new(settings, Vec::new(), clock, scraper).unwrap();
+        for (id, panics) in [("well", false), ("ill", true)] {
+            let task = local.tasks.spawn(async move { assert!(!panics, "on purpose") });
+            local.owners.insert(task.id(), ("api".to_owned(), id.to_owned()));
+        }
+        let event = local.next_event().await;
+        assert_eq!((event.id.as_str(), matches!(event.news, News::Gone)), ("ill", true));
     }
 }
