@@ -268,7 +268,7 @@ impl Exchange<'_> {
         };
         let upstream = hyper::upgrade::on(&mut response);
         let held = Held { lease, permit: self.permit, account: self.account };
-        self.connector.tasks.spawn(tunnel::run(client, upstream, self.timeouts.idle, held));
+        self.connector.tunnels.spawn(tunnel::run(client, upstream, self.timeouts.idle, held));
         let (parts, _) = response.into_parts();
         Response::from_parts(parts, ProxyBody::empty())
     }

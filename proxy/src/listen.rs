@@ -92,9 +92,9 @@ async fn serve(
         Err(error) => return tracing::error!(worker, %error, "can't watch the listener"),
     };
     let connections = TaskTracker::new();
-    let upstreams = TaskTracker::new();
+    let (tasks, tunnels) = (TaskTracker::new(), TaskTracker::new());
     let max_head_bytes = stack.limits.max_head_bytes;
-    let connector = Arc::new(Connector { worker, tasks: upstreams, max_head_bytes });
+    let connector = Arc::new(Connector { worker, tasks, tunnels, max_head_bytes });
     let mut drain = stack.drain.clone();
     loop {
         let accepted = tokio::select! {
@@ -117,11 +117,11 @@ async fn serve(
     }
     drop(listener);
     connections.close();
-    connector.tasks.close();
+    connector.tunnels.close();
     let all = async {
         connections.wait().await;
         // Tunnels run beside the connections that began them.
-        connector.tasks.wait().await;
+        connector.tunnels.wait().await;
     };
     if tokio::time::timeout(drain_timeout, all).await.is_err() {
         let left = connections.len();

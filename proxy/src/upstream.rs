@@ -27,8 +27,11 @@ pub struct Lease {
 pub struct Connector {
     /// Which of an endpoint's pools is this worker's.
     pub worker: usize,
-    /// Owns the tasks that drive connections.
+    /// Owns the tasks that drive connections. A drain doesn't wait for them: an idle connection to
+    /// an upstream that lives on would hold it up until it is swept.
     pub tasks: TaskTracker,
+    /// Owns the tunnels, which go on beside the connections that began them.
+    pub tunnels: TaskTracker,
     /// The most bytes a response head may have.
     pub max_head_bytes: usize,
 }
