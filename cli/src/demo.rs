@@ -17,7 +17,7 @@ use crate::signals::Signals;
 use crate::venv::Venvs;
 use anyhow::{Context, Result, anyhow, bail};
 use images::Image;
-use load::{Load, SharedTally};
+use load::{Load, SharedTally, Stop};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,7 +25,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tally::Tally;
 use tidegate_api::document::InferenceApi;
-use tokio_util::sync::CancellationToken;
 use watch::{Seen, Watch};
 
 /// The example, seen from the root of the repository.
@@ -130,7 +129,7 @@ async fn play(
     let arrivals = schedule::arrivals(&phases, args.seed);
     introduce(screen, &apis, &machine, images.len(), arrivals.len(), args);
     let tally = SharedTally::new(Tally::new()?);
-    let stop = CancellationToken::new();
+    let stop = Stop::default();
     let start = crate::clock::now();
     let load = Load { gateway: machine.data, images, arrivals, seed: args.seed };
     let sender = begin(load, start, tally.clone(), stop.clone())?;
@@ -138,9 +137,15 @@ async fn play(
     let handle = machine.handle();
     let mut watch = Watch::new(screen, &phases, start, &tally, handle.clone(), machine.admin);
     let until = watch.until_over(|| sender.is_finished());
-    machine.run(signals, until, || ()).await.inspect_err(|_| stop.cancel())?;
+    let stopping = || {
+        stop.sending.cancel();
+        if signals.came() {
+            screen.line("stopping: requests finish first; Ctrl-C again stops at once");
+        }
+    };
+    machine.run(signals, until, stopping).await?;
     let seen = watch.into_seen(signals.came());
-    stop.cancel();
+    stop.waiting.cancel();
     sender.join().map_err(|_| anyhow!("the sender of requests panicked"))?;
     Ok(sum_up(screen, &tally, &seen))
 }
@@ -166,12 +171,7 @@ fn introduce(
 }
 
 /// Starts to send on a thread of its own, so that what it measures isn't disturbed by this one.
-fn begin(
-    load: Load,
-    start: Instant,
-    tally: SharedTally,
-    stop: CancellationToken,
-) -> Result<JoinHandle<()>> {
+fn begin(load: Load, start: Instant, tally: SharedTally, stop: Stop) -> Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("load".to_owned());
     let send = move || runtime.block_on(load.run(start, tally, stop));

@@ -13,6 +13,8 @@ use tidegate_autoscaler::Status;
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Flags of `top`.
+///
+/// The table's `RSS MIB` is the resident memory of a replica's sidecar process.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TopArgs {
     /// Where the autoscaler's status is served: what `tidegate up` prints at its start

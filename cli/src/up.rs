@@ -163,6 +163,7 @@ async fn show(screen: &Screen, handle: Handle, format: Format) {
     loop {
         let status = handle.status();
         if screen.is_live() {
+            view::decisions(&before, &status).iter().for_each(|line| screen.line(line));
             screen.draw(&view::table(&status));
         } else if format == Format::Json {
             if status != before
@@ -171,7 +172,9 @@ async fn show(screen: &Screen, handle: Handle, format: Format) {
                 screen.line(&json);
             }
         } else {
-            view::changes(&before, &status).iter().for_each(|line| screen.line(line));
+            let decisions = view::decisions(&before, &status);
+            let counts = view::counts(&before, &status);
+            decisions.iter().chain(&counts).for_each(|line| screen.line(line));
         }
         before = status;
         tokio::time::sleep(VIEW_PERIOD).await;

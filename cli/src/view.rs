@@ -1,4 +1,6 @@
 //! The autoscaler's status as text: a table, or a line for each change. Pure.
+//!
+//! `RSS MIB` is the resident memory of a replica's sidecar process.
 
 use tidegate_autoscaler::Status;
 use tidegate_autoscaler::status::{ApiStatus, ReplicaStatus};
@@ -10,15 +12,8 @@ pub(crate) fn table(status: &Status) -> Vec<String> {
     let mut apis =
         vec![cells(["API", "WANTED", "READY", "STARTING", "DRAINING", "IN FLIGHT", "QUEUED"])];
     apis.extend(status.apis.iter().map(api_row));
-    let mut replicas = vec![cells([
-        "REPLICA",
-        "STATE",
-        "ADDRESS",
-        "IN FLIGHT",
-        "QUEUED",
-        "SIDECAR MIB",
-        "RESTARTS",
-    ])];
+    let mut replicas =
+        vec![cells(["REPLICA", "STATE", "ADDRESS", "IN FLIGHT", "QUEUED", "RSS MIB", "RESTARTS"])];
     replicas.extend(status.apis.iter().flat_map(|api| &api.replicas).map(replica_row));
     let mut lines = align(&apis, 1);
     if replicas.len() > 1 {
@@ -67,26 +62,37 @@ fn align(rows: &[Vec<String>], words: usize) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-/// What is new since the status before: decisions, and numbers of replicas.
-pub(crate) fn changes(before: &Status, after: &Status) -> Vec<String> {
+/// Decisions that were made since the status before, a line each.
+pub(crate) fn decisions(before: &Status, after: &Status) -> Vec<String> {
     let mut lines = Vec::new();
     for api in &after.apis {
-        let old = before.apis.iter().find(|old| old.name == api.name);
-        let known = old.and_then(|old| old.decisions.last()).map(|last| last.at_seconds);
-        let new = api.decisions.iter().filter(|new| known.is_none_or(|at| new.at_seconds > at));
+        let last = earlier(before, api).and_then(|old| old.decisions.last());
+        let is_new = |at: f64| last.is_none_or(|last| at > last.at_seconds);
+        let new = api.decisions.iter().filter(|decision| is_new(decision.at_seconds));
         lines.extend(new.map(|new| {
             let (from, to, reason) = (new.from, new.to, &new.reason);
             format!("{}: {from} -> {to} replicas ({reason}): {}", api.name, new.detail)
         }));
-        let counts = |api: &ApiStatus| (api.ready, api.starting, api.draining);
-        if old.map(counts).unwrap_or_default() != counts(api) {
-            lines.push(format!(
-                "{}: ready {}, starting {}, draining {}, in flight {}, queued {}",
-                api.name, api.ready, api.starting, api.draining, api.in_flight, api.queued
-            ));
-        }
     }
     lines
+}
+
+/// APIs whose replicas are others than in the status before, a line each.
+pub(crate) fn counts(before: &Status, after: &Status) -> Vec<String> {
+    let counts = |api: &ApiStatus| (api.ready, api.starting, api.draining);
+    let is_changed =
+        |api: &&ApiStatus| earlier(before, api).map(counts).unwrap_or_default() != counts(api);
+    let line = |api: &ApiStatus| {
+        format!(
+            "{}: ready {}, starting {}, draining {}, in flight {}, queued {}",
+            api.name, api.ready, api.starting, api.draining, api.in_flight, api.queued
+        )
+    };
+    after.apis.iter().filter(is_changed).map(line).collect()
+}
+
+fn earlier<'a>(before: &'a Status, api: &ApiStatus) -> Option<&'a ApiStatus> {
+    before.apis.iter().find(|old| old.name == api.name)
 }
 
 #[cfg(test)]
@@ -127,7 +133,7 @@ mod tests {
         assert_eq!(lines[2], "");
         assert_eq!(
             lines[4],
-            "digits-1  ready  127.0.0.1:41000          2       0          6.0         0"
+            "digits-1  ready  127.0.0.1:41000          2       0      6.0         0"
         );
     }
 
@@ -141,12 +147,12 @@ mod tests {
             reason: "wake".to_owned(),
             detail: "a request waits".to_owned(),
         });
-        let lines = changes(&before, &after);
-        assert_eq!(lines[0], "digits: 0 -> 1 replicas (wake): a request waits");
-        assert!(lines[1].starts_with("digits: ready 1, starting 0"), "{lines:?}");
-        assert_eq!(changes(&after, &after), Vec::<String>::new());
+        let line = "digits: 0 -> 1 replicas (wake): a request waits";
+        assert_eq!(decisions(&before, &after), [line]);
+        assert!(counts(&before, &after)[0].starts_with("digits: ready 1, starting 0"));
         let mut busier = after.clone();
         busier.apis[0].in_flight = 9;
-        assert_eq!(changes(&after, &busier), Vec::<String>::new());
+        assert_eq!(decisions(&after, &busier), Vec::<String>::new());
+        assert_eq!(counts(&after, &busier), Vec::<String>::new());
     }
 }

@@ -38,6 +38,13 @@ pub(crate) struct Load {
     pub(crate) seed: u64,
 }
 
+/// Ends the load early: first nothing more is sent, then answers are not waited for either.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop {
+    pub(crate) sending: CancellationToken,
+    pub(crate) waiting: CancellationToken,
+}
+
 #[derive(Deserialize)]
 struct Answer {
     digit: u8,
@@ -55,14 +62,14 @@ impl SharedTally {
 }
 
 impl Load {
-    /// Sends everything that is due since `start`, until `stop`, and waits for the answers.
-    pub(crate) async fn run(self, start: Instant, tally: SharedTally, stop: CancellationToken) {
+    /// Sends everything that is due since `start`, and waits for the answers.
+    pub(crate) async fn run(self, start: Instant, tally: SharedTally, stop: Stop) {
         let client = HttpClient::new();
         let mut random = fastrand::Rng::with_seed(self.seed);
         let mut requests = JoinSet::new();
         for arrival in self.arrivals {
             let due = start + arrival;
-            if stop.run_until_cancelled(wait_until(due, &mut requests)).await.is_none() {
+            if stop.sending.run_until_cancelled(wait_until(due, &mut requests)).await.is_none() {
                 break;
             }
             let Some(image) = random.choice(&self.images).cloned() else { break };
@@ -74,7 +81,9 @@ impl Load {
                 tally.lock().ends(Ended { outcome, latency, cold_start });
             });
         }
-        stop.run_until_cancelled(async { while requests.join_next().await.is_some() {} }).await;
+        stop.waiting
+            .run_until_cancelled(async { while requests.join_next().await.is_some() {} })
+            .await;
     }
 }
 

@@ -25,10 +25,11 @@ impl Summary<'_> {
     /// What was lost or does not add up, each in a sentence. Empty is what is hoped for.
     pub(crate) fn losses(&self) -> Vec<String> {
         let tally = self.tally;
-        let mut losses = Vec::new();
         if self.interrupted {
-            losses.push("the demo was interrupted".to_owned());
+            // What was cut off says nothing about what was lost.
+            return vec!["the demo was interrupted".to_owned()];
         }
+        let mut losses = Vec::new();
         if tally.sent == 0 {
             losses.push("no request was sent".to_owned());
         }
