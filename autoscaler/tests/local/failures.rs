@@ -1,17 +1,11 @@
 //! What can't work says so, and leaves nothing behind.
 
-use crate::world::{BINARY, World};
+use crate::world::{BINARY, World, models};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 use tidegate_autoscaler::local::{PreflightError, preflight};
 use tidegate_autoscaler::{App, Settings, StartError};
-
-/// The process ids that models wrote into their logs.
-fn models(logs: &str) -> Vec<u32> {
-    let lines = logs.lines().filter_map(|line| line.strip_prefix("model "));
-    lines.map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect()
-}
 
 #[tokio::test]
 async fn a_model_that_ends_at_start_ends_the_run_with_its_last_words() {

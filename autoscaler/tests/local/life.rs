@@ -1,6 +1,6 @@
 //! What happens to replicas that are well, or that lose a process.
 
-use crate::world::{World, exists, pids, runs, script, send, until};
+use crate::world::{World, exists, models, pids, runs, script, send, until};
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -188,7 +188,8 @@ async fn a_second_stop_kills_what_does_not_want_to_end() {
     let run = app.run(None, async { stopped.await.unwrap() });
     let watch = async {
         let api = || handle.status().apis.remove(0);
-        let look = || Some(api()).filter(|api| api.ready == 1);
+        let worker = || models(&world.logs()).len() == 2;
+        let look = || Some(api()).filter(|api| api.ready == 1 && worker());
         let all = pids(&until("ready", look, || format!("{:?}", api())).await);
         stop.send(()).unwrap();
         let drains = || Some(api()).filter(|api| api.draining == 1);
@@ -204,6 +205,8 @@ async fn a_second_stop_kills_what_does_not_want_to_end() {
     let (ended, all) = tokio::time::timeout(crate::world::DEADLINE, both).await.unwrap();
     ended.unwrap();
     assert!(all.iter().all(|pid| !exists(*pid)));
+    let models = models(&world.logs());
+    assert!(models.iter().all(|pid| !runs(*pid)), "{models:?}");
 }
 
 #[tokio::test]
@@ -213,14 +216,16 @@ async fn dropping_the_run_kills_all_it_started() {
     let handle = app.handle();
     let api = || handle.status().apis.remove(0);
     let all = {
-        let look = || Some(api()).filter(|api| api.ready == 2);
-        let ready = until("ready", look, || format!("{:?}", api()));
+        let workers = || models(&world.logs()).len() == 4;
+        let look = || Some(api()).filter(|api| api.ready == 2 && workers());
+        let ready = until("ready, workers too", look, || format!("{:?}", api()));
         tokio::select! {
             ended = app.run(None, std::future::pending()) => panic!("it ended: {ended:?}"),
             api = ready => pids(&api),
         }
     };
     assert_eq!(all.len(), 4);
-    let gone = || all.iter().all(|pid| !runs(*pid)).then_some(());
-    until("they end", gone, || format!("{all:?}")).await;
+    let models = models(&world.logs());
+    let gone = || all.iter().chain(&models).all(|pid| !runs(*pid)).then_some(());
+    until("they end", gone, || format!("{all:?} {models:?}")).await;
 }

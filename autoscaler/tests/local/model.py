@@ -16,6 +16,10 @@ if manner == "exit":
     sys.exit(3)
 if manner == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # A worker, as many servers have them: it must not outlive its parent either.
+    if os.fork() == 0:
+        print("model", os.getpid(), "is a worker", flush=True)
+        time.sleep(600)
 if manner == "deaf":
     time.sleep(600)
 

@@ -83,7 +83,7 @@ admin.daemon_threads = True
 address = "127.0.0.1:%d" % data.getsockname()[1]
 
 
-def term(*_):
+def term():
     state["draining"] = 1
     said = "nothing"
     try:
@@ -96,10 +96,11 @@ def term(*_):
     os._exit(0)
 
 
-signal.signal(signal.SIGTERM, term)
+# Blocked and waited for, so that none is lost between a look and a wait.
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 threading.Thread(target=admin.serve_forever, daemon=True).start()
 line = {"event": "listening", "data": address, "admin": "127.0.0.1:%d" % admin.server_port}
 print(json.dumps(line), flush=True)
 print("a later line", flush=True)
-while True:
-    signal.pause()
+signal.sigwait({signal.SIGTERM})
+term()

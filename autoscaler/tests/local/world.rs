@@ -189,6 +189,12 @@ pub(crate) fn pids(api: &ApiStatus) -> Vec<u32> {
     api.replicas.iter().flat_map(pids).flatten().collect()
 }
 
+/// The process ids that models and their workers wrote into their logs.
+pub(crate) fn models(logs: &str) -> Vec<u32> {
+    let lines = logs.lines().filter_map(|line| line.strip_prefix("model "));
+    lines.map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect()
+}
+
 pub(crate) fn send(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
     rustix::process::kill_process(pid, signal).unwrap();
