@@ -1,0 +1,45 @@
+//! The command line: every command with its flags.
+
+use crate::{demo, top, up};
+use clap::{Parser, Subcommand};
+use tidegate_autoscaler::{ChildArgs, RunArgs};
+use tidegate_proxy::{GatewayArgs, SidecarArgs};
+
+/// Runs inference servers behind a queue and scales them with what is asked of them
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run models on this machine: a gateway, an autoscaler, and replicas as requests come
+    Up(up::UpArgs),
+    /// Show it all in a minute: real images for a real model, from zero replicas and back to zero
+    Demo(demo::DemoArgs),
+    /// Show what a running `tidegate up` does, replica by replica
+    Top(top::TopArgs),
+    /// Stand before one model: queue, limit, measure
+    Sidecar(Box<SidecarArgs>),
+    /// Stand before many sidecars: route, balance, hold requests while an API starts
+    Gateway(Box<GatewayArgs>),
+    /// Resize what the proxies measure
+    #[command(subcommand)]
+    Autoscaler(Autoscaler),
+    /// Become a command that ends with its parent
+    #[command(hide = true)]
+    Child(ChildArgs),
+}
+
+/// Commands of the autoscaler.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Autoscaler {
+    /// Scale APIs until told to stop
+    Run(Box<RunArgs>),
+    /// Become a command that ends with its parent
+    #[command(hide = true)]
+    Child(ChildArgs),
+}
