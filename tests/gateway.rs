@@ -2,6 +2,7 @@
 
 use crate::support::eventually;
 use crate::support::http::{Http, connect, get, metric, read_answer};
+use crate::support::load::Load;
 use crate::support::process::Process;
 use crate::support::sidecar::{Sidecar, plain_model, proxy};
 use rustix::process::Signal;
@@ -10,6 +11,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use tempfile::TempDir;
 use tidegate_api::endpoints::{EndpointEntry, EndpointState, EndpointsFile};
+use tokio::task::JoinSet;
 
 /// A gateway that serves one API, `plain`, with the endpoints that the test writes.
 struct Gateway {
@@ -87,11 +89,11 @@ async fn a_request_waits_at_the_gateway_and_never_behind_a_busy_replica() {
     gateway.write_endpoints(vec![entry("a", &sidecars[0], 1), entry("b", &sidecars[1], 1)]);
     gateway.wait_for_limit(2.0);
     let http = Http::new();
-    let ask = |target: &'static str| {
+    let mut held = JoinSet::new();
+    for _ in 0..5 {
         let (http, data) = (http.clone(), gateway.data);
-        tokio::spawn(async move { http.get(data, target).await })
-    };
-    let held: Vec<_> = (0..5).map(|_| ask("/plain/sleep?ms=600000")).collect();
+        held.spawn(async move { http.get(data, "/plain/sleep?ms=600000").await });
+    }
     eventually("each replica runs one", || {
         sidecars.iter().all(|s| s.metric("tidegate_requests_in_flight", "") == 1.0)
     });
@@ -99,7 +101,7 @@ async fn a_request_waits_at_the_gateway_and_never_behind_a_busy_replica() {
     for sidecar in &sidecars {
         assert_eq!(sidecar.metric("tidegate_requests_queued", ""), 0.0);
     }
-    held.iter().for_each(|request| request.abort());
+    held.abort_all();
     eventually("nothing is left", || {
         gateway.metric("tidegate_requests_in_flight", "plain")
             + gateway.metric("tidegate_requests_queued", "plain")
@@ -164,33 +166,17 @@ async fn a_replica_that_drains_under_load_costs_no_request() {
     let gateway = Gateway::start("60s", &[]);
     gateway.write_endpoints(vec![entry("a", &sidecars[0], 4), entry("b", &sidecars[1], 4)]);
     gateway.wait_for_limit(8.0);
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let clients: Vec<_> = (0..16)
-        .map(|_| {
-            let (http, data, stopped) = (Http::new(), gateway.data, stopped.clone());
-            tokio::spawn(async move {
-                let mut answers = 0;
-                while !*stopped.borrow() {
-                    let answer = http.post(data, "/plain/echo", "body").await;
-                    assert_eq!(answer.status, 200, "{}", answer.reason());
-                    answers += 1;
-                }
-                answers
-            })
-        })
-        .collect();
+    let load = Load::start(16, gateway.data, "/plain/echo");
     eventually("both serve", || sidecars.iter().all(|s| s.model.count_lines("/echo") > 20));
     sidecars[1].process.signal(Signal::TERM);
     assert!(sidecars[1].process.wait().success());
     let after = sidecars[0].model.count_lines("/echo");
     eventually("the other goes on", || sidecars[0].model.count_lines("/echo") > after + 20);
-    stop.send(true).unwrap();
-    let mut answers = 0;
-    for client in clients {
-        answers += client.await.unwrap();
-    }
+    let answers = load.stop().await;
+    let answered = answers[&(200, String::new())];
+    assert_eq!(answers.len(), 1, "{answers:?}");
     eventually("the books agree", || {
-        gateway.metric("tidegate_requests_total", r#"code="200""#) == f64::from(answers)
+        gateway.metric("tidegate_requests_total", r#"code="200""#) == answered as f64
     });
 }
 

@@ -8,3 +8,4 @@ mod gateway;
 mod sidecar;
 mod support;
 mod tidy;
+mod up;

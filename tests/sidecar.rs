@@ -6,6 +6,7 @@ use crate::support::{eventually, now};
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 #[test]
 fn passes_a_request_and_its_answer_on() {
@@ -78,22 +79,22 @@ fn tunnels_an_upgraded_connection_both_ways() {
 async fn runs_as_many_as_the_limit_queues_as_many_as_fit_and_refuses_the_rest() {
     let sidecar = Sidecar::start(&["--concurrency", "2", "--queue-capacity", "3"]);
     let http = Http::new();
-    let ask = |target: &'static str| {
+    let mut held = JoinSet::new();
+    for _ in 0..5 {
         let (http, data) = (http.clone(), sidecar.data);
-        tokio::spawn(async move { http.get(data, target).await })
-    };
-    let held: Vec<_> = (0..5).map(|_| ask("/sleep?ms=600000")).collect();
+        held.spawn(async move { http.get(data, "/sleep?ms=600000").await });
+    }
     eventually("two run and three wait", || {
         sidecar.metric("tidegate_requests_in_flight", "") == 2.0
             && sidecar.metric("tidegate_requests_queued", "") == 3.0
     });
-    let refused = ask("/refused").await.unwrap();
+    let refused = http.get(sidecar.data, "/refused").await;
     assert_eq!((refused.status, refused.reason()), (503, "queue-full"));
     let retry_after: u32 = refused.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&retry_after));
     assert!(refused.text().contains("queue-full"), "{}", refused.text());
     assert_eq!(sidecar.model.count_lines("/sleep"), 2, "the model saw more than the limit");
-    held.iter().for_each(|request| request.abort());
+    held.abort_all();
     sidecar.wait_until_idle();
     assert_eq!(sidecar.model.count_lines("/refused"), 0);
 }

@@ -1,8 +1,11 @@
 //! What the tests share: real processes, their output, requests, metrics.
 
+pub(crate) mod family;
 pub(crate) mod http;
+pub(crate) mod load;
 pub(crate) mod process;
 pub(crate) mod sidecar;
+pub(crate) mod up;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -4,6 +4,7 @@ use super::{PATIENCE, now};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -16,8 +17,21 @@ pub(crate) struct Process {
 
 #[derive(Default)]
 struct Lines {
-    seen: Mutex<Vec<String>>,
+    seen: Mutex<Vec<Line>>,
     more: Condvar,
+    /// Streams that have come to their end, of two.
+    ended: AtomicUsize,
+}
+
+struct Line {
+    stream: Stream,
+    text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Out,
+    Err,
 }
 
 impl Process {
@@ -31,8 +45,8 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         let lines = Arc::new(Lines::default());
-        follow(child.stdout.take().expect("piped"), Arc::clone(&lines));
-        follow(child.stderr.take().expect("piped"), Arc::clone(&lines));
+        follow(child.stdout.take().expect("piped"), Stream::Out, Arc::clone(&lines));
+        follow(child.stderr.take().expect("piped"), Stream::Err, Arc::clone(&lines));
         Self { child, lines, name }
     }
 
@@ -43,16 +57,27 @@ impl Process {
 
     /// Waits for so many lines that contain `text`.
     pub(crate) fn wait_for_lines(&self, text: &str, count: usize) -> Vec<String> {
-        let found = |lines: &Vec<String>| {
-            lines.iter().filter(|line| line.contains(text)).cloned().collect::<Vec<_>>()
+        self.wait_for_lines_within(PATIENCE, text, count)
+    }
+
+    /// The same for what may take longer than any event should.
+    pub(crate) fn wait_for_lines_within(
+        &self,
+        patience: Duration,
+        text: &str,
+        count: usize,
+    ) -> Vec<String> {
+        let found = |lines: &Vec<Line>| {
+            let texts = lines.iter().map(|line| &line.text);
+            texts.filter(|line| line.contains(text)).cloned().collect::<Vec<_>>()
         };
         let seen = self.lines.seen.lock().unwrap();
         let (seen, timeout) = self
             .lines
             .more
-            .wait_timeout_while(seen, PATIENCE, |lines| found(lines).len() < count)
+            .wait_timeout_while(seen, patience, |lines| found(lines).len() < count)
             .unwrap();
-        let all = seen.join("\n");
+        let all = texts(&seen, |_| true);
         assert!(!timeout.timed_out(), "{}: no line {text:?} (x{count}) in:\n{all}", self.name);
         found(&seen)
     }
@@ -60,12 +85,17 @@ impl Process {
     /// How many lines so far contain `text`.
     pub(crate) fn count_lines(&self, text: &str) -> usize {
         let seen = self.lines.seen.lock().unwrap();
-        seen.iter().filter(|line| line.contains(text)).count()
+        seen.iter().filter(|line| line.text.contains(text)).count()
     }
 
     /// All output so far.
     pub(crate) fn output(&self) -> String {
-        self.lines.seen.lock().unwrap().join("\n")
+        texts(&self.lines.seen.lock().unwrap(), |_| true)
+    }
+
+    /// What it said on standard error so far.
+    pub(crate) fn errors(&self) -> String {
+        texts(&self.lines.seen.lock().unwrap(), |line| line.stream == Stream::Err)
     }
 
     /// Its process id.
@@ -80,13 +110,21 @@ impl Process {
 
     /// Waits for the end, and for the last line of output.
     pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.wait_within(PATIENCE)
+    }
+
+    /// The same for what may take longer than any event should.
+    pub(crate) fn wait_within(&mut self, patience: Duration) -> ExitStatus {
         let start = now();
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            // A stream that stays open is held by a process that was left behind.
+            if let Some(status) = self.child.try_wait().unwrap()
+                && self.lines.ended.load(Ordering::Acquire) == 2
+            {
                 return status;
             }
             let output = self.output();
-            assert!(now() - start < PATIENCE, "{} does not end:\n{output}", self.name);
+            assert!(now() - start < patience, "{} does not end:\n{output}", self.name);
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -103,20 +141,20 @@ impl Drop for Process {
 /// Sends a signal to a process by its id. One that has ended is no error.
 pub(crate) fn signal_pid(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    drop(kill_process(pid, signal));
+    kill_process(pid, signal).ok();
 }
 
-/// Whether a process is there and not a zombie.
-pub(crate) fn is_alive(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z')
-}
-
-fn follow(stream: impl Read + Send + 'static, lines: Arc<Lines>) {
+fn follow(stream: impl Read + Send + 'static, name: Stream, lines: Arc<Lines>) {
     std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            lines.seen.lock().unwrap().push(line);
+        for text in BufReader::new(stream).lines().map_while(Result::ok) {
+            lines.seen.lock().unwrap().push(Line { stream: name, text });
             lines.more.notify_all();
         }
+        lines.ended.fetch_add(1, Ordering::Release);
     });
+}
+
+fn texts(lines: &[Line], wanted: impl Fn(&Line) -> bool) -> String {
+    let texts = lines.iter().filter(|line| wanted(line)).map(|line| line.text.as_str());
+    texts.collect::<Vec<_>>().join("\n")
 }

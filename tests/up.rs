@@ -1,0 +1,9 @@
+//! `tidegate up`, `demo` and `top` as somebody at a shell meets them: whole trees of processes.
+
+mod demo;
+mod digits;
+mod faults;
+mod mistakes;
+mod scale;
+mod stop;
+mod top;

@@ -1,0 +1,38 @@
+//! Replicas come with the requests and go when they end.
+
+use crate::support::eventually;
+use crate::support::http::get;
+use crate::support::load::Load;
+use crate::support::up::{Up, document, plain_command};
+
+const SPEC: &str = "
+  concurrency: {limit: 2}
+  autoscaling:
+    maxReplicas: 3
+    concurrency: {stableWindow: 2s, panicWindow: 1s, scaleToZeroGrace: 0s}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_come_with_the_load_and_go_with_it() {
+    let up = Up::start(&document(&plain_command(), SPEC), &["--tick", "100ms"]);
+    assert_eq!(up.replicas(), []);
+    let load = Load::start(16, up.data, "/sleep?ms=20");
+    up.wait_for_ready(3);
+    load.wait_for_more(100);
+    let answers = load.stop().await;
+    let answered = answers[&(200, String::new())];
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    eventually("the gateway's books agree", || {
+        up.metric("tidegate_requests_total", r#"code="200""#) == answered as f64
+            && up.metric("tidegate_requests_total", "") == answered as f64
+    });
+    eventually("all replicas are gone", || up.replicas().is_empty());
+    // What is left of all the processes is `up` itself.
+    let left: Vec<u32> = up.family.members().iter().map(|member| member.pid).collect();
+    assert_eq!(left, [up.process.pid()]);
+    // And once more from zero.
+    let answer = get(up.data, "/again");
+    assert_eq!(answer.status, 200);
+    let waited_ms: u64 = answer.header("x-tidegate-cold-start").parse().unwrap();
+    assert!(waited_ms > 0);
+}

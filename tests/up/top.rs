@@ -1,0 +1,66 @@
+//! `tidegate top`: what runs, replica by replica.
+
+use crate::support::process::Process;
+use crate::support::up::{Up, document, plain_command};
+use crate::support::{binary, eventually};
+use std::net::TcpListener;
+use std::process::Command;
+
+fn top(flags: &[&str]) -> Process {
+    Process::start(Command::new(binary("tidegate")).arg("top").args(flags))
+}
+
+#[test]
+fn shows_apis_and_replicas_with_the_sidecars_memory() {
+    let spec = "  autoscaling: {minReplicas: 2, maxReplicas: 2}";
+    let up = Up::start(&document(&plain_command(), spec), &["--tick", "100ms"]);
+    let replicas = up.wait_for_ready(2);
+    let url = format!("http://{}", up.autoscaler);
+    eventually("the sidecars' memory is known", || {
+        let status = up.status();
+        (0..2).all(|replica| status["replicas"][replica]["sidecar_rss_bytes"].is_u64())
+    });
+    let mut table = top(&["--once", "--url", &url]);
+    assert!(table.wait().success(), "{}", table.output());
+    let table = table.output();
+    let row = |name: &str| -> Vec<&str> {
+        let line = table.lines().find(|line| line.starts_with(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("no row {name} in:\n{table}")).split_whitespace().collect()
+    };
+    assert_eq!(row("plain")[..3], ["plain", "2", "2"], "{table}");
+    let column = row("REPLICA").iter().position(|word| *word == "RSS").expect("a column RSS");
+    for replica in &replicas {
+        let row = row(&replica.id);
+        assert_eq!(row[1], "ready", "{table}");
+        // The heading before it, IN FLIGHT, is two words.
+        let mib: f64 = row[column - 1].parse().unwrap_or_else(|_| panic!("{table}"));
+        assert!((1.0..100.0).contains(&mib), "{table}");
+    }
+    let mut json = top(&["--once", "--json", "--url", &url]);
+    assert!(json.wait().success());
+    let status: serde_json::Value = serde_json::from_str(&json.output()).unwrap();
+    assert_eq!(status["apis"][0]["replicas"][1]["id"], replicas[1].id);
+    assert!(status["apis"][0]["replicas"][1]["sidecar_rss_bytes"].as_u64() > Some(0));
+}
+
+#[test]
+fn says_so_where_nothing_listens() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{free}");
+    let mut top = top(&["--once", "--url", &url]);
+    assert_eq!(top.wait().code(), Some(1));
+    for word in [&url, "tidegate up", "--url", "refused"] {
+        assert!(top.errors().contains(word), "no {word:?} in: {}", top.errors());
+    }
+}
+
+#[test]
+fn says_so_where_something_else_listens() {
+    let up = Up::start(&document(&plain_command(), ""), &[]);
+    let url = format!("http://{}", up.admin);
+    let mut top = top(&["--once", "--url", &url]);
+    assert_eq!(top.wait().code(), Some(1));
+    for word in [&url, "404", "--url"] {
+        assert!(top.errors().contains(word), "no {word:?} in: {}", top.errors());
+    }
+}
