@@ -142,11 +142,13 @@ fn an_api_that_does_not_come_up_is_refused_with_its_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_never_reached_a_model_is_answered_by_another() {
-    let sidecars = [Sidecar::start(&[]), Sidecar::start(&[])];
+    let mut sidecars = [Sidecar::start(&[]), Sidecar::start(&[])];
     let gateway = Gateway::start("60s", &[]);
     gateway.write_endpoints(vec![entry("a", &sidecars[0], 1), entry("b", &sidecars[1], 1)]);
     gateway.wait_for_limit(2.0);
     sidecars[0].model.signal(Signal::KILL);
+    // As long as it dies, its port may still take a connection, and then cut it off.
+    sidecars[0].model.wait();
     let http = Http::new();
     for _ in 0..50 {
         let answer = http.post(gateway.data, "/plain/echo", "body").await;

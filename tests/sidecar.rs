@@ -189,11 +189,11 @@ fn a_killed_model_is_noticed_and_its_successor_found() {
     sidecar.model.signal(Signal::KILL);
     let cut = read_answer(&mut running);
     assert_eq!((cut.status, cut.reason()), (502, "upstream-reset"));
+    sidecar.model.wait();
     let answer = get(sidecar.data, "/gone");
     assert_eq!((answer.status, answer.reason()), (502, "upstream-connect"));
     assert_eq!(get(sidecar.admin, "/readyz").status, 503);
     assert_eq!(get(sidecar.admin, "/healthz").status, 200);
-    sidecar.model.wait();
     let (_model, _) = plain_model(sidecar.model_addr.port());
     eventually("ready again", || get(sidecar.admin, "/readyz").status == 200);
     assert_eq!(get(sidecar.data, "/back").status, 200);
@@ -260,8 +260,8 @@ fn heads_that_must_not_pass_do_not() {
         ("POST /evil HTTP/1.1\r\nhost: a\r\ncontent-length: 11\r\n\r\n", 413, "body-too-large"),
     ] {
         let mut stream = connect(sidecar.data);
+        let request = request.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
         let answer = read_answer(&mut stream);
         assert_eq!((answer.status, answer.reason()), (status, reason), "{request}");
     }

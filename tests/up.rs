@@ -4,6 +4,7 @@ mod demo;
 mod digits;
 mod faults;
 mod mistakes;
+mod queue;
 mod scale;
 mod stop;
 mod top;

@@ -144,6 +144,14 @@ pub(crate) fn signal_pid(pid: u32, signal: Signal) {
     kill_process(pid, signal).ok();
 }
 
+/// Waits until a process has let go of its ports and files: it is gone, or a zombie.
+pub(crate) fn wait_until_dead(pid: u32) {
+    super::eventually("it is dead", || {
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+        stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z')
+    });
+}
+
 fn follow(stream: impl Read + Send + 'static, name: Stream, lines: Arc<Lines>) {
     std::thread::spawn(move || {
         for text in BufReader::new(stream).lines().map_while(Result::ok) {

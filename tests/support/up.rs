@@ -29,6 +29,7 @@ pub(crate) struct Up {
     pub(crate) admin: SocketAddr,
     /// The autoscaler's port.
     pub(crate) autoscaler: SocketAddr,
+    logs: PathBuf,
     _folder: TempDir,
 }
 
@@ -104,7 +105,8 @@ impl Up {
         let json: Value = serde_json::from_str(&line).unwrap();
         let address = |key: &str| json[key].as_str().unwrap().parse().unwrap();
         let (data, admin) = (address("requests"), address("gateway"));
-        Self { process, family, data, admin, autoscaler: address("autoscaler"), _folder: folder }
+        let (autoscaler, logs) = (address("autoscaler"), json["logs"].as_str().unwrap().into());
+        Self { process, family, data, admin, autoscaler, logs, _folder: folder }
     }
 
     /// One of the gateway's metrics.
@@ -112,7 +114,12 @@ impl Up {
         http::metric(self.admin, name, labels)
     }
 
-    /// The status of its only API.
+    /// What a replica has printed so far.
+    pub(crate) fn log(&self, replica: &Replica) -> String {
+        std::fs::read_to_string(self.logs.join(format!("replicas/{}.log", replica.id))).unwrap()
+    }
+
+    /// The status of its first API.
     pub(crate) fn status(&self) -> Value {
         let page = http::get(self.autoscaler, "/status");
         assert_eq!(page.status, 200);

@@ -3,7 +3,7 @@
 use crate::support::eventually;
 use crate::support::http::{self, Http};
 use crate::support::load::{Answers, Load};
-use crate::support::process::signal_pid;
+use crate::support::process::{signal_pid, wait_until_dead};
 use crate::support::up::{Replica, Up, document, plain_command};
 use rustix::process::Signal;
 use tokio::task::JoinSet;
@@ -77,6 +77,8 @@ async fn what_comes_while_a_model_is_dead_is_answered_by_another() {
         assert_eq!(http.get(up.data, "/before").await.status, 200);
     }
     signal_pid(replicas[0].model_pid.unwrap(), Signal::KILL);
+    // As long as it dies, its port may still take a connection, and then cut it off.
+    wait_until_dead(replicas[0].model_pid.unwrap());
     for _ in 0..50 {
         let answer = http.get(up.data, "/after").await;
         assert_eq!((answer.status, answer.reason()), (200, ""));

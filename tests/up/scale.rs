@@ -36,3 +36,22 @@ async fn replicas_come_with_the_load_and_go_with_it() {
     let waited_ms: u64 = answer.header("x-tidegate-cold-start").parse().unwrap();
     assert!(waited_ms > 0);
 }
+
+#[test]
+fn each_api_has_its_own_replicas() {
+    let one = |name: &str| {
+        let spec = format!(
+            "  concurrency: {{limit: 2}}\n  routes: [{{path: /{name}, stripPrefix: true}}]"
+        );
+        document(&plain_command(), &spec).replace("name: plain", &format!("name: {name}"))
+    };
+    let up = Up::start(&format!("{}---\n{}", one("busy"), one("idle")), &[]);
+    assert_eq!(get(up.data, "/busy/x").status, 200);
+    assert_eq!(get(up.data, "/else").reason(), "no-route");
+    let status = get(up.autoscaler, "/status").text();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let wanted =
+        |api: usize| (status["apis"][api]["name"].as_str(), status["apis"][api]["wanted"].as_u64());
+    assert_eq!((wanted(0), wanted(1)), ((Some("busy"), Some(1)), (Some("idle"), Some(0))));
+    assert!(up.log(&up.replicas()[0]).contains("REQUEST GET /x "));
+}

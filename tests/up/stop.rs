@@ -1,11 +1,14 @@
 //! However it is stopped, and whenever: requests finish if they may, and nothing is left.
 
-use crate::support::eventually;
+use crate::support::family::Family;
 use crate::support::http::{self, Http, connect, read_answer};
-use crate::support::process::signal_pid;
-use crate::support::up::{Replica, Up, document, plain_command, plain_script};
+use crate::support::process::{Process, signal_pid};
+use crate::support::up::{FREE_PORTS, Replica, Up, document, plain_command, plain_script};
+use crate::support::{binary, eventually, root};
 use rustix::process::Signal;
 use std::io::Write;
+use std::process::Command;
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 const ONE: &str = "
@@ -88,6 +91,36 @@ fn a_second_ctrl_c_ends_at_once() {
     up.process.signal(Signal::INT);
     assert!(up.process.wait().success());
     up.family.assert_gone();
+}
+
+#[test]
+fn a_second_ctrl_c_ends_a_model_that_does_not_want_to() {
+    let stubborn = plain_command().replace("[python3", "[sh, -c, 'trap \"\" TERM; python3 $0 $1'");
+    let mut up = Up::start(&document(&stubborn, ONE), &[]);
+    up.wait_for_ready(1);
+    up.process.signal(Signal::INT);
+    eventually("the sidecar has gone first", || up.family.running("sidecar").is_empty());
+    // Ten seconds later the model would have to go anyway.
+    assert_eq!(up.family.running("plain.py").len(), 2);
+    up.process.signal(Signal::INT);
+    assert!(up.process.wait().success());
+    up.family.assert_gone();
+}
+
+#[test]
+fn ctrl_c_while_python_is_prepared_ends_that_too() {
+    let folder = TempDir::new().unwrap();
+    let file = root().join("examples/digits/tidegate.yaml");
+    let mut command = Command::new(binary("tidegate"));
+    command.arg("up").arg(file).arg("--data-dir").arg(folder.path()).args(FREE_PORTS);
+    let family = Family::of(&mut command);
+    let mut process = Process::start(&mut command);
+    process.wait_for_line("making a Python environment");
+    eventually("venv runs", || !family.running("-m venv").is_empty());
+    process.signal(Signal::INT);
+    assert!(process.wait().success(), "{}", process.output());
+    // What was killed may still be dying: it is not waited for.
+    family.wait_until_gone();
 }
 
 #[test]

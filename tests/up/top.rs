@@ -1,10 +1,13 @@
 //! `tidegate top`: what runs, replica by replica.
 
+use crate::support::http::get;
 use crate::support::process::Process;
-use crate::support::up::{Up, document, plain_command};
+use crate::support::up::{FREE_PORTS, Up, document, plain_command};
 use crate::support::{binary, eventually};
-use std::net::TcpListener;
+use rustix::process::Signal;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
+use tempfile::TempDir;
 
 fn top(flags: &[&str]) -> Process {
     Process::start(Command::new(binary("tidegate")).arg("top").args(flags))
@@ -41,6 +44,34 @@ fn shows_apis_and_replicas_with_the_sidecars_memory() {
     let status: serde_json::Value = serde_json::from_str(&json.output()).unwrap();
     assert_eq!(status["apis"][0]["replicas"][1]["id"], replicas[1].id);
     assert!(status["apis"][0]["replicas"][1]["sidecar_rss_bytes"].as_u64() > Some(0));
+}
+
+#[test]
+fn up_says_where_everything_is() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("api.yaml");
+    std::fs::write(&file, document(&plain_command(), "  concurrency: {limit: 2}")).unwrap();
+    let mut command = Command::new(binary("tidegate"));
+    command.arg("up").arg(file).arg("--data-dir").arg(folder.path());
+    let mut up = Process::start(command.args(["--format", "plain"]).args(FREE_PORTS));
+    let last_word = |line: &str| line.split_whitespace().last().unwrap().to_owned();
+    let address = |name: &str| -> SocketAddr {
+        let line = up.wait_for_line(name);
+        let url = line.split_whitespace().find_map(|word| word.strip_prefix("http://"));
+        url.unwrap().split('/').next().unwrap().parse().unwrap()
+    };
+    // The request that it proposes is answered, and said to have woken a replica.
+    let proposed = last_word(&up.wait_for_line("try  "));
+    assert_eq!(proposed, format!("http://{}/", address("requests  ")));
+    assert_eq!(get(address("requests  "), "/").status, 200);
+    up.wait_for_line("plain: 0 -> 1 replicas (wake)");
+    up.wait_for_line("plain: ready 1");
+    assert_eq!(get(address("gateway  "), "/metrics").status, 200);
+    let mut table = top(&["--once", "--url", &last_word(&up.wait_for_line("autoscaler  "))]);
+    assert!(table.wait().success(), "{}", table.output());
+    up.signal(Signal::INT);
+    assert!(up.wait().success());
+    assert!(up.output().ends_with("stopped"), "{}", up.output());
 }
 
 #[test]
