@@ -3,23 +3,18 @@
 //! Types, choices and the ranges of numbers have been compared with the schema by now. Where that
 //! found a mistake, the value here is a default, and no rule is applied to it.
 
-use crate::document::{
-    Autoscaling, Concurrency, ConcurrencyPolicy, Container, InferenceApi, Policy, Probe, Python,
-    Readiness, Timeouts,
-};
+use crate::document::{Concurrency, Container, InferenceApi, Probe, Python, Readiness, Timeouts};
 use crate::key_path::KeyPath;
 use crate::quantity::{DurationText, MAX_DURATION, shown};
 use crate::quote;
-use crate::raw::{
-    RawAutoscaling, RawConcurrency, RawConcurrencyPolicy, RawContainer, RawInferenceApi, RawPolicy,
-    RawReadiness, RawTimeouts,
-};
+use crate::raw::{RawConcurrency, RawContainer, RawInferenceApi, RawReadiness, RawTimeouts};
 use crate::report::{Mark, Mistakes};
 use crate::tree::Node;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+mod autoscaling;
 mod conflict;
 mod route;
 mod word;
@@ -30,10 +25,6 @@ pub(crate) use conflict::conflicts;
 const INSTANT: Duration = Duration::from_millis(1);
 /// The shortest time between two probes: more often, and probing itself is load.
 const MIN_PERIOD: Duration = Duration::from_millis(10);
-/// The shortest window: load is kept in buckets of one second.
-const MIN_WINDOW: Duration = Duration::from_secs(1);
-/// The longest window: buckets are held in memory.
-const MAX_WINDOW: Duration = Duration::from_secs(3600);
 
 /// A document, and where the parts are that other documents may contradict.
 pub(crate) struct Checked {
@@ -222,64 +213,6 @@ impl Check<'_> {
             timeout: self.duration("spec.readiness.timeout", raw.timeout, INSTANT, MAX_DURATION),
             failure_threshold: at_least_one(raw.failure_threshold),
             start_timeout: self.duration(start, raw.start_timeout, INSTANT, MAX_DURATION),
-        }
-    }
-
-    fn autoscaling(&mut self, raw: RawAutoscaling, limit: NonZeroU32) -> Autoscaling {
-        let path = KeyPath::keys("spec.autoscaling");
-        let most = raw.max_replicas;
-        self.not_above(&path.key("minReplicas"), raw.min_replicas, &path.key("maxReplicas"), most);
-        let RawPolicy::Concurrency = raw.policy;
-        let activation = raw.concurrency.activation_replicas;
-        let activation_path = path.key("concurrency").key("activationReplicas");
-        self.not_above(&activation_path, activation, &path.key("maxReplicas"), most);
-        Autoscaling {
-            min_replicas: raw.min_replicas,
-            max_replicas: raw.max_replicas,
-            policy: Policy::Concurrency(self.concurrency_policy(raw.concurrency, limit)),
-        }
-    }
-
-    fn not_above(&mut self, path: &KeyPath, value: u32, most_path: &KeyPath, most: u32) {
-        if value > most && !self.mistakes.touch(most_path) {
-            self.wrong(
-                path,
-                format!("is {value}"),
-                format!("at most `{most_path}`, which is {most}"),
-            );
-        }
-    }
-
-    fn concurrency_policy(
-        &mut self,
-        raw: RawConcurrencyPolicy,
-        limit: NonZeroU32,
-    ) -> ConcurrencyPolicy {
-        let mut within = |key: &str, value, min, max| {
-            self.duration(&format!("spec.autoscaling.concurrency.{key}"), value, min, max)
-        };
-        let stable_window = within("stableWindow", raw.stable_window, MIN_WINDOW, MAX_WINDOW);
-        let panic_window = within("panicWindow", raw.panic_window, MIN_WINDOW, MAX_WINDOW);
-        let scale_down_delay =
-            within("scaleDownDelay", raw.scale_down_delay, Duration::ZERO, MAX_WINDOW);
-        let stable_path = KeyPath::keys("spec.autoscaling.concurrency.stableWindow");
-        if panic_window > stable_window && !self.mistakes.touch(&stable_path) {
-            let must = format!("at most `{stable_path}`, which is {}", shown(stable_window));
-            let path = KeyPath::keys("spec.autoscaling.concurrency.panicWindow");
-            self.wrong(&path, format!("is {}", shown(panic_window)), must);
-        }
-        ConcurrencyPolicy {
-            target: raw.target.unwrap_or_else(|| f64::from(limit.get())),
-            utilization: raw.utilization,
-            stable_window,
-            panic_window,
-            panic_threshold: raw.panic_threshold,
-            max_scale_up_rate: raw.max_scale_up_rate,
-            max_scale_down_rate: raw.max_scale_down_rate,
-            scale_down_delay,
-            activation_replicas: raw.activation_replicas,
-            scale_to_zero_grace: raw.scale_to_zero_grace.0,
-            last_replica_retention: raw.last_replica_retention.0,
         }
     }
 }

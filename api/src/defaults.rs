@@ -54,9 +54,43 @@ pub const MAX_SCALE_UP_RATE: f64 = 1000.0;
 pub const MAX_SCALE_DOWN_RATE: f64 = 2.0;
 /// `autoscaling.concurrency.scaleDownDelay`: none, the stable window is slow enough.
 pub const SCALE_DOWN_DELAY: Duration = Duration::ZERO;
-/// `autoscaling.concurrency.activationReplicas`: one is enough to answer.
-pub const ACTIVATION_REPLICAS: u32 = 1;
+/// `autoscaling.concurrency.activationReplicas`: none beyond what the demand is; one answers.
+pub const ACTIVATION_REPLICAS: u32 = 0;
 /// `autoscaling.concurrency.scaleToZeroGrace`: the next request often comes soon.
 pub const SCALE_TO_ZERO_GRACE: Duration = Duration::from_secs(30);
 /// `autoscaling.concurrency.lastReplicaRetention`: none beyond the grace.
 pub const LAST_REPLICA_RETENTION: Duration = Duration::ZERO;
+
+/// `autoscaling.cortex`: Cortex's own defaults.
+pub mod cortex {
+    use std::time::Duration;
+
+    /// `window`.
+    pub const WINDOW: Duration = Duration::from_secs(60);
+    /// `upscaleStabilizationPeriod`.
+    pub const UPSCALE_STABILIZATION_PERIOD: Duration = Duration::from_secs(60);
+    /// `downscaleStabilizationPeriod`.
+    pub const DOWNSCALE_STABILIZATION_PERIOD: Duration = Duration::from_secs(300);
+    /// `maxUpscaleFactor`.
+    pub const MAX_UPSCALE_FACTOR: f64 = 1.5;
+    /// `maxDownscaleFactor`.
+    pub const MAX_DOWNSCALE_FACTOR: f64 = 0.75;
+    /// `upscaleTolerance` and `downscaleTolerance`.
+    pub const TOLERANCE: f64 = 0.05;
+}
+
+/// `autoscaling.ray`: Ray Serve's own defaults.
+pub mod ray {
+    use std::time::Duration;
+
+    /// `targetOngoingRequests`.
+    pub const TARGET_ONGOING_REQUESTS: f64 = 2.0;
+    /// `upscaleDelay`.
+    pub const UPSCALE_DELAY: Duration = Duration::from_secs(30);
+    /// `downscaleDelay`.
+    pub const DOWNSCALE_DELAY: Duration = Duration::from_secs(600);
+    /// `upscalingFactor` and `downscalingFactor`.
+    pub const FACTOR: f64 = 1.0;
+    /// `lookBackPeriod`.
+    pub const LOOK_BACK_PERIOD: Duration = Duration::from_secs(30);
+}

@@ -136,6 +136,10 @@ pub struct Autoscaling {
 pub enum Policy {
     /// In-flight requests a replica, over a stable and a panic window.
     Concurrency(ConcurrencyPolicy),
+    /// Cortex's rule.
+    Cortex(CortexPolicy),
+    /// Ray Serve's rule.
+    Ray(RayPolicy),
 }
 
 /// Settings of the `concurrency` policy, with the meaning they have in Knative's autoscaler.
@@ -163,4 +167,44 @@ pub struct ConcurrencyPolicy {
     pub scale_to_zero_grace: Duration,
     /// How long the last replica stays after its last request at the least.
     pub last_replica_retention: Duration,
+}
+
+/// Settings of the `cortex` policy, with the meaning they have in Cortex.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CortexPolicy {
+    /// In-flight requests a replica is meant for; by default the concurrency limit.
+    pub target_in_flight: f64,
+    /// The window that is averaged over.
+    pub window: Duration,
+    /// How long more must have been wanted before some come.
+    pub upscale_stabilization_period: Duration,
+    /// How long fewer must have been wanted before some go.
+    pub downscale_stabilization_period: Duration,
+    /// The most a tick may multiply the replicas by, above 1.
+    pub max_upscale_factor: f64,
+    /// The least a tick may multiply the replicas by, in [0, 1).
+    pub max_downscale_factor: f64,
+    /// The dead band above what the replicas are meant for.
+    pub upscale_tolerance: f64,
+    /// The dead band below what the replicas are meant for, in [0, 1).
+    pub downscale_tolerance: f64,
+}
+
+/// Settings of the `ray` policy, with the meaning they have in Ray Serve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RayPolicy {
+    /// Ongoing requests a replica is meant for.
+    pub target_ongoing_requests: f64,
+    /// How long more must be wanted without a break.
+    pub upscale_delay: Duration,
+    /// How long fewer must be wanted without a break.
+    pub downscale_delay: Duration,
+    /// The same for the last replica; by default `downscale_delay`.
+    pub downscale_to_zero_delay: Duration,
+    /// The share of an increase that is made.
+    pub upscaling_factor: f64,
+    /// The share of a decrease that is made.
+    pub downscaling_factor: f64,
+    /// The window that is averaged over.
+    pub look_back_period: Duration,
 }

@@ -11,6 +11,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod autoscaling;
+
+pub(crate) use autoscaling::*;
+
 /// One model behind Tidegate: how it is started, queued, limited, routed and scaled.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -199,66 +203,6 @@ pub(crate) struct RawRoute {
     pub(crate) strip_prefix: bool,
 }
 
-/// How many replicas there should be.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(crate) struct RawAutoscaling {
-    /// The fewest replicas; 0 lets the API sleep.
-    #[schemars(range(min = 0, max = 10_000))]
-    pub(crate) min_replicas: u32,
-    /// The most replicas.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub(crate) max_replicas: u32,
-    /// The rule that decides between the two.
-    pub(crate) policy: RawPolicy,
-    /// Settings of the policy `concurrency`.
-    pub(crate) concurrency: RawConcurrencyPolicy,
-}
-
-/// The scaling rules there are.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum RawPolicy {
-    /// Requests in flight a replica, over a stable and a panic window.
-    #[default]
-    Concurrency,
-}
-
-/// Settings of the policy `concurrency`. They mean what they mean in Knative's autoscaler.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(crate) struct RawConcurrencyPolicy {
-    /// How many requests in flight one replica is meant for. By default `concurrency.limit`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(max = 1_000_000.0), extend("exclusiveMinimum" = 0))]
-    pub(crate) target: Option<f64>,
-    /// The share of `target` that is aimed at: the rest is room for a burst.
-    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0))]
-    pub(crate) utilization: f64,
-    /// The window over which load is averaged in calm, from 1s to 1h.
-    pub(crate) stable_window: DurationText,
-    /// The window over which load is averaged in a burst, from 1s to the stable window.
-    pub(crate) panic_window: DurationText,
-    /// A burst is when the panic window asks for this many times the replicas that are ready.
-    #[schemars(range(max = 1000.0), extend("exclusiveMinimum" = 1))]
-    pub(crate) panic_threshold: f64,
-    /// The most that one decision may multiply the ready replicas by.
-    #[schemars(range(max = 1_000_000.0), extend("exclusiveMinimum" = 1))]
-    pub(crate) max_scale_up_rate: f64,
-    /// The most that one decision may divide the ready replicas by.
-    #[schemars(range(max = 1_000_000.0), extend("exclusiveMinimum" = 1))]
-    pub(crate) max_scale_down_rate: f64,
-    /// How long fewer replicas must have been enough before some go, at most 1h.
-    pub(crate) scale_down_delay: DurationText,
-    /// How many replicas an API wakes with at the least.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub(crate) activation_replicas: u32,
-    /// How long the last replica stays after the rule says zero.
-    pub(crate) scale_to_zero_grace: DurationText,
-    /// How long the last replica stays after its last request at the least.
-    pub(crate) last_replica_retention: DurationText,
-}
-
 fn working_dir() -> String {
     defaults::WORKING_DIR.to_owned()
 }
@@ -305,34 +249,5 @@ impl Default for RawReadiness {
 impl Default for RawRoute {
     fn default() -> Self {
         Self { host: None, path: defaults::ROUTE_PATH.to_owned(), strip_prefix: false }
-    }
-}
-
-impl Default for RawAutoscaling {
-    fn default() -> Self {
-        Self {
-            min_replicas: defaults::MIN_REPLICAS,
-            max_replicas: defaults::MAX_REPLICAS,
-            policy: RawPolicy::default(),
-            concurrency: RawConcurrencyPolicy::default(),
-        }
-    }
-}
-
-impl Default for RawConcurrencyPolicy {
-    fn default() -> Self {
-        Self {
-            target: None,
-            utilization: defaults::UTILIZATION,
-            stable_window: DurationText(defaults::STABLE_WINDOW),
-            panic_window: DurationText(defaults::PANIC_WINDOW),
-            panic_threshold: defaults::PANIC_THRESHOLD,
-            max_scale_up_rate: defaults::MAX_SCALE_UP_RATE,
-            max_scale_down_rate: defaults::MAX_SCALE_DOWN_RATE,
-            scale_down_delay: DurationText(defaults::SCALE_DOWN_DELAY),
-            activation_replicas: defaults::ACTIVATION_REPLICAS,
-            scale_to_zero_grace: DurationText(defaults::SCALE_TO_ZERO_GRACE),
-            last_replica_retention: DurationText(defaults::LAST_REPLICA_RETENTION),
-        }
     }
 }

@@ -7,8 +7,8 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_api::document::{
-    Autoscaling, Concurrency, ConcurrencyPolicy, Container, Policy, Probe, Readiness, Route,
-    Timeouts,
+    Autoscaling, Concurrency, ConcurrencyPolicy, Container, CortexPolicy, Policy, Probe, RayPolicy,
+    Readiness, Route, Timeouts,
 };
 use tidegate_api::{InferenceApi, json_schema, parse};
 
@@ -65,7 +65,7 @@ fn the_shortest_document_has_the_documented_defaults() {
                 max_scale_up_rate: 1000.0,
                 max_scale_down_rate: 2.0,
                 scale_down_delay: Duration::ZERO,
-                activation_replicas: 1,
+                activation_replicas: 0,
                 scale_to_zero_grace: seconds(30),
                 last_replica_retention: Duration::ZERO,
             }),
@@ -197,7 +197,7 @@ spec:
     let routes = [route("models.example.com", "/v1", true), route("*.example.org", "/", false)];
     assert_eq!(api.routes, routes);
     assert_eq!((api.autoscaling.min_replicas, api.autoscaling.max_replicas), (2, 3));
-    let Policy::Concurrency(policy) = api.autoscaling.policy;
+    let Policy::Concurrency(policy) = api.autoscaling.policy else { panic!("another rule") };
     let expected = ConcurrencyPolicy {
         target: 4.0,
         utilization: 1.0,
@@ -212,6 +212,62 @@ spec:
         last_replica_retention: seconds(300),
     };
     assert_eq!(policy, expected);
+}
+
+#[test]
+fn the_settings_of_each_rule_arrive_and_their_defaults_are_those_of_its_system() {
+    let spec = "apiVersion: tidegate.dev/v1alpha1\nkind: InferenceApi\nmetadata: {name: x}\n\
+                spec: {container: {command: [a]}, concurrency: {limit: 3}, autoscaling: ";
+    let policy = |autoscaling: &str| one(&format!("{spec}{autoscaling}}}")).autoscaling.policy;
+    let cortex = CortexPolicy {
+        target_in_flight: 3.0,
+        window: seconds(60),
+        upscale_stabilization_period: seconds(60),
+        downscale_stabilization_period: seconds(300),
+        max_upscale_factor: 1.5,
+        max_downscale_factor: 0.75,
+        upscale_tolerance: 0.05,
+        downscale_tolerance: 0.05,
+    };
+    assert_eq!(policy("{policy: cortex}"), Policy::Cortex(cortex.clone()));
+    let other = "{policy: cortex, cortex: {targetInFlight: 0.5, window: 20s, \
+                 upscaleStabilizationPeriod: 0s, downscaleStabilizationPeriod: 10s, \
+                 maxUpscaleFactor: 2, maxDownscaleFactor: 0, upscaleTolerance: 0, \
+                 downscaleTolerance: 0.5}}";
+    let expected = CortexPolicy {
+        target_in_flight: 0.5,
+        window: seconds(20),
+        upscale_stabilization_period: Duration::ZERO,
+        downscale_stabilization_period: seconds(10),
+        max_upscale_factor: 2.0,
+        max_downscale_factor: 0.0,
+        upscale_tolerance: 0.0,
+        downscale_tolerance: 0.5,
+    };
+    assert_eq!(policy(other), Policy::Cortex(expected));
+    let ray = RayPolicy {
+        target_ongoing_requests: 2.0,
+        upscale_delay: seconds(30),
+        downscale_delay: seconds(600),
+        downscale_to_zero_delay: seconds(600),
+        upscaling_factor: 1.0,
+        downscaling_factor: 1.0,
+        look_back_period: seconds(30),
+    };
+    assert_eq!(policy("{policy: ray}"), Policy::Ray(ray));
+    let other = "{policy: ray, ray: {targetOngoingRequests: 5, upscaleDelay: 1s, \
+                 downscaleDelay: 2s, downscaleToZeroDelay: 3s, upscalingFactor: 0.5, \
+                 downscalingFactor: 0.25, lookBackPeriod: 4s}}";
+    let expected = RayPolicy {
+        target_ongoing_requests: 5.0,
+        upscale_delay: seconds(1),
+        downscale_delay: seconds(2),
+        downscale_to_zero_delay: seconds(3),
+        upscaling_factor: 0.5,
+        downscaling_factor: 0.25,
+        look_back_period: seconds(4),
+    };
+    assert_eq!(policy(other), Policy::Ray(expected));
 }
 
 #[test]

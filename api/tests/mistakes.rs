@@ -81,7 +81,8 @@ fn all_mistakes_of_a_file_are_in_one_report_each_with_its_line() {
     let text = report.to_string();
     for line in [
         "app.yaml:10:12: spec.concurrency.limit: is 0; must be an integer from 1 to 100000\n",
-        "app.yaml:24:13: spec.autoscaling.policy: is \"magic\"; must be \"concurrency\"\n",
+        "app.yaml:24:13: spec.autoscaling.policy: is \"magic\"; must be one of \"concurrency\", \
+         \"cortex\", \"ray\"\n",
         "app.yaml:8:20: spec.container.env.THREADS: is 1; must be text: put it in quotes\n",
         "app.yaml:26:20: spec.autoscaling.concurrency.panicWindow: is 2m; must be at most \
          `spec.autoscaling.concurrency.stableWindow`, which is 1m\n",
@@ -93,6 +94,18 @@ fn all_mistakes_of_a_file_are_in_one_report_each_with_its_line() {
 
 /// A mistake in one key of `spec`, and what is to be said of it: path, what, must.
 const SINGLE: &[(&str, &str, &str, &str)] = &[
+    (
+        "autoscaling: {cortex: {maxUpscaleFactor: 1}}",
+        "spec.autoscaling.cortex.maxUpscaleFactor",
+        "is 1",
+        "a number above 1 and at most 1000000",
+    ),
+    (
+        "autoscaling: {ray: {lookBackPeriod: 2h}}",
+        "spec.autoscaling.ray.lookBackPeriod",
+        "is 2h",
+        "from 1s to 1h",
+    ),
     (
         "concurrency: {limit: many}",
         "spec.concurrency.limit",

@@ -4,10 +4,7 @@ use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::local::{GaveUp, Local, LocalSettings, PreflightError};
 use crate::metrics::Metrics;
-use crate::policy::bounds::Bounds;
-use crate::policy::decide::ConcurrencySettings;
-use crate::policy::demand::Target;
-use crate::policy::idle::IdleSettings;
+use crate::scaling::scaling;
 use crate::scrape::Scraper;
 use crate::status::Status;
 use crate::tick::{ApiControl, Control};
@@ -18,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tidegate_api::document::{InferenceApi, Policy};
+use tidegate_api::document::InferenceApi;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -148,7 +145,7 @@ impl App {
         let mut policies: Vec<ApiControl> = settings
             .apis
             .iter()
-            .map(|api| ApiControl::new(api.name.clone(), policy(api), now))
+            .map(|api| ApiControl::new(api.name.clone(), &scaling(api), now))
             .collect();
         policies.sort_by(|one, other| one.name().cmp(other.name()));
         let names = || settings.apis.iter().map(|api| api.name.clone());
@@ -346,28 +343,4 @@ fn prepare_folder(folder: &Path, flag: &'static str) -> Result<(), StartError> {
         flag,
         source,
     })
-}
-
-/// An API's document as the policy's plain numbers.
-fn policy(api: &InferenceApi) -> ConcurrencySettings {
-    let Policy::Concurrency(policy) = &api.autoscaling.policy;
-    let limit = api.concurrency.limit.get();
-    ConcurrencySettings {
-        target: Target::new(policy.target, policy.utilization, Some(limit)),
-        stable_window: policy.stable_window,
-        panic_window: policy.panic_window,
-        panic_threshold: policy.panic_threshold,
-        bounds: Bounds {
-            min: api.autoscaling.min_replicas,
-            max: api.autoscaling.max_replicas,
-            up_rate: policy.max_scale_up_rate,
-            down_rate: policy.max_scale_down_rate,
-        },
-        scale_down_delay: policy.scale_down_delay,
-        activation_replicas: policy.activation_replicas,
-        idle: IdleSettings {
-            grace: policy.scale_to_zero_grace,
-            retention: policy.last_replica_retention,
-        },
-    }
 }

@@ -8,7 +8,7 @@
 //! - lost scrape: as busy as it last was, marked as a guess, so that nothing shrinks by it. The
 //!   next scrape measures the whole time since the last one, so nothing is lost by a gap.
 
-use crate::policy::decide::Load;
+use crate::policy::observation::Load;
 use std::time::Duration;
 
 /// One source's counter and what it said last.

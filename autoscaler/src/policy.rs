@@ -1,16 +1,28 @@
 //! The scaling rules, pure: standard library and plain numbers, time as an argument.
 //!
-//! In the order a decision is made: [`window`] (what was in flight), [`demand`] (how many replicas
-//! that needs), [`bounds`] (rates, least and most), [`burst`] (a short window that may only grow),
-//! [`hold`] (wait before shrinking), [`idle`] (may the last one go). [`decide`] puts them together.
+//! [`decide`] puts a decision together: a [`rule`] makes a wish of an [`observation`], then come the
+//! least and the most ([`bounds`]) and the last replica's gate ([`idle`]). A [`decision`] is a
+//! number with a [`reason`], and says so in a [`sentence`].
+//!
+//! The rules, each a file: [`concurrency`], [`cortex`], [`ray`]. What they are made of, in the
+//! order in which it comes: [`window`] (what was in flight), [`demand`] (how many replicas that
+//! needs), [`bounds`] (rates), [`burst`] (a short window that may only grow), [`hold`] (wait before
+//! shrinking).
 //!
 //! A moment is a [`std::time::Duration`] since the process began, on a clock that never goes back.
 
 pub mod bounds;
 pub mod burst;
+pub mod concurrency;
+pub mod cortex;
 pub mod decide;
+pub mod decision;
 pub mod demand;
 pub mod hold;
 pub mod idle;
+pub mod observation;
+pub mod ray;
 pub mod reason;
+pub mod rule;
+pub mod sentence;
 pub mod window;

@@ -4,7 +4,9 @@ use crate::clock::Clock;
 use crate::load::{Meter, total};
 use crate::local::{Counts, Fleet, GaveUp, Local, Phase, Replica};
 use crate::metrics::{Metrics, Source};
-use crate::policy::decide::{ConcurrencySettings, Decision, Observation, State, decide};
+use crate::policy::decide::{Scaler, ScalerSettings};
+use crate::policy::decision::Decision;
+use crate::policy::observation::Observation;
 use crate::sample::{QueueSample, ReplicaSample};
 use crate::scrape::{GatewayReading, ReplicaReadings, Scraper};
 use crate::status::{ApiStatus, DECISIONS, DecisionStatus, ReplicaState, ReplicaStatus, Status};
@@ -29,8 +31,7 @@ pub(crate) struct Control {
 #[derive(Debug)]
 pub(crate) struct ApiControl {
     name: String,
-    settings: ConcurrencySettings,
-    state: State,
+    scaler: Scaler,
     wanted: u32,
     /// Until when the load is known.
     known: Duration,
@@ -56,11 +57,10 @@ struct Seeing {
 
 impl ApiControl {
     /// An API that begins at `now` without replicas.
-    pub(crate) fn new(name: String, settings: ConcurrencySettings, now: Duration) -> Self {
+    pub(crate) fn new(name: String, settings: &ScalerSettings, now: Duration) -> Self {
         Self {
             name,
-            state: State::begin(&settings, 0, now),
-            settings,
+            scaler: Scaler::begin(settings, 0, now),
             wanted: 0,
             known: now,
             replicas: BTreeMap::new(),
@@ -86,7 +86,7 @@ impl Control {
         for index in 0..self.apis.len() {
             let observation = self.aggregate(index, &seeing, now);
             let api = &mut self.apis[index];
-            let decision = decide(&api.settings, &observation, &mut api.state, now);
+            let decision = api.scaler.decide(&observation, now);
             self.act(index, &decision);
             self.explain(index, &decision, now);
         }
@@ -121,14 +121,12 @@ impl Control {
                 current: api.wanted,
                 ready,
                 starting,
-                load: None,
-                complete: false,
-                running: 0,
                 // Whoever wakes holds a request, whether or not it is counted yet.
                 held: queue.queued.max(1),
+                ..Observation::default()
             };
             let api = &mut self.apis[index];
-            let decision = decide(&api.settings, &observation, &mut api.state, now);
+            let decision = api.scaler.decide(&observation, now);
             self.act(index, &decision);
             self.explain(index, &decision, now);
         }
@@ -215,6 +213,7 @@ impl Control {
             complete: total.complete,
             running,
             held: api.gateway.last.map_or(0, |queue| queue.queued),
+            ..Observation::default()
         };
         let name = api.name.clone();
         for id in leaving {

@@ -59,6 +59,7 @@ pub(super) const AUTOSCALER: Crate = Crate {
         ("clock", 1),
         ("sample", 1),
         ("status", 1),
+        ("scaling", 1),
         ("load", 2),
         ("metrics", 2),
         ("scrape", 2),

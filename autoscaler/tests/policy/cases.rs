@@ -1,31 +1,19 @@
 //! Knative's published cases, to the number.
 
-use super::at;
+use super::{at, read};
 use serde::Deserialize;
 use std::time::Duration;
-use tidegate_autoscaler::policy::bounds::Bounds;
+use tidegate_autoscaler::policy::bounds::Rates;
 use tidegate_autoscaler::policy::burst::Burst;
-use tidegate_autoscaler::policy::decide::{
-    ConcurrencySettings, DecisionReason, Observation, State, decide, recommend,
-};
+use tidegate_autoscaler::policy::concurrency::{Concurrency, ConcurrencySettings};
 use tidegate_autoscaler::policy::demand::Target;
 use tidegate_autoscaler::policy::hold::{Hold, MaxWindow};
-use tidegate_autoscaler::policy::idle::IdleSettings;
+use tidegate_autoscaler::policy::observation::Observation;
+use tidegate_autoscaler::policy::reason::DecisionReason;
+use tidegate_autoscaler::policy::rule::Rule;
 
 /// The cases count from 0 and look back before it; our moments begin at 0.
 const BASE: f64 = 1000.0;
-
-#[derive(Deserialize)]
-struct File<T> {
-    n: usize,
-    cases: Vec<T>,
-}
-
-fn read<T: for<'a> Deserialize<'a>>(text: &str) -> Vec<T> {
-    let file: File<T> = serde_json::from_str(text).unwrap();
-    assert_eq!(file.cases.len(), file.n);
-    file.cases
-}
 
 #[derive(Deserialize)]
 struct Scale {
@@ -78,16 +66,13 @@ impl Spec {
             stable_window: at(self.stable_window_s),
             panic_window: at(self.stable_window_s / 10.0),
             panic_threshold: self.panic_threshold,
-            bounds: Bounds {
-                min: 0,
-                max: u32::MAX,
-                up_rate: self.max_scale_up_rate,
+            rates: Rates {
+                up: self.max_scale_up_rate,
                 // What can't be reached may shrink without limit.
-                down_rate: if self.reachable { self.max_scale_down_rate } else { f64::INFINITY },
+                down: if self.reachable { self.max_scale_down_rate } else { f64::INFINITY },
             },
             scale_down_delay: at(self.scale_down_delay_s),
             activation_replicas: self.activation_scale,
-            idle: IdleSettings { grace: Duration::ZERO, retention: Duration::ZERO },
         }
     }
 }
@@ -98,55 +83,42 @@ fn one_tick_decides_as_knative_does() {
         let name = &case.name;
         let settings = case.spec.settings();
         let begin = at(BASE);
-        let mut state = State::begin(&settings, case.ready_at_construction.unwrap_or(0), begin);
+        let ready = case.ready_at_construction.unwrap_or(0);
+        let mut rule = Concurrency::begin(settings, ready, begin);
         if let Some(want) = case.want_panic_mode_after_construction {
-            assert_eq!(state.burst().is_active(), want, "{name}");
+            assert_eq!(rule.burst().is_active(), want, "{name}");
         }
         if let Some(want) = case.want_max_panic_pods_after_construction {
-            assert_eq!(state.burst().most(), want, "{name}");
+            assert_eq!(rule.burst().most(), want, "{name}");
         }
         if let Some(given) = &case.initial_override {
             let last = at(BASE + given.panic_time_s);
-            state = state.with_burst(Burst::resume(last, given.max_panic_pods));
+            rule = rule.with_burst(Burst::resume(last, given.max_panic_pods));
         }
-        let mut hold = Hold::new(settings.scale_down_delay);
         for step in &case.steps {
             let now = at(BASE + step.t_s);
             if step.metric_error {
-                kept_without_samples(&settings, step, &mut state, now);
+                kept_without_samples(step, &mut rule, now);
                 continue;
             }
-            let (wanted, _) =
-                recommend(&settings, step.stable, step.panic, step.ready_pods, &mut state, now);
-            assert_eq!(hold.record(wanted, now), step.want_pods, "{name} at {} s", step.t_s);
+            let averages = (step.stable, step.panic);
+            let (wanted, _) = rule.recommend(averages, step.ready_pods, now, &mut Vec::new());
+            assert_eq!(wanted, step.want_pods, "{name} at {} s", step.t_s);
             if let Some(want) = step.want_panic_mode {
-                assert_eq!(state.burst().is_active(), want, "{name} at {} s", step.t_s);
+                assert_eq!(rule.burst().is_active(), want, "{name} at {} s", step.t_s);
             }
             if let Some(want) = step.want_panic_time_s {
-                assert_eq!(state.burst().last_over(), Some(at(BASE + want)), "{name}");
+                assert_eq!(rule.burst().last_over(), Some(at(BASE + want)), "{name}");
             }
         }
     }
 }
 
-/// Knative calls the result invalid and keeps the scale; here that is a decision with its reason.
-fn kept_without_samples(
-    settings: &ConcurrencySettings,
-    step: &Step,
-    state: &mut State,
-    now: Duration,
-) {
-    let seen = Observation {
-        current: 7,
-        ready: step.ready_pods,
-        starting: 0,
-        load: None,
-        complete: false,
-        running: 0,
-        held: 0,
-    };
-    let decision = decide(settings, &seen, state, now);
-    assert_eq!((decision.replicas, decision.reason), (7, DecisionReason::NoSamples));
+/// Knative calls the result invalid and keeps the scale; here that is a wish with its reason.
+fn kept_without_samples(step: &Step, rule: &mut Concurrency, now: Duration) {
+    let seen = Observation { current: 7, ready: step.ready_pods, ..Observation::default() };
+    let wish = rule.wish(&seen, now);
+    assert_eq!((wish.replicas, wish.reason), (7, DecisionReason::NoSamples));
 }
 
 #[derive(Deserialize)]

@@ -1,11 +1,12 @@
 //! What holds for every sequence of observations, however mad.
 
-use super::{at, settings};
+use super::{at, concurrency, settings};
 use proptest::prelude::*;
-use tidegate_autoscaler::policy::bounds::Bounds;
-use tidegate_autoscaler::policy::decide::{
-    ConcurrencySettings, Decision, Load, Observation, State, decide,
-};
+use tidegate_autoscaler::policy::bounds::{Limits, Rates};
+use tidegate_autoscaler::policy::concurrency::ConcurrencySettings;
+use tidegate_autoscaler::policy::decide::{RuleSettings, Scaler, ScalerSettings};
+use tidegate_autoscaler::policy::decision::{Decision, Numbers};
+use tidegate_autoscaler::policy::observation::{Load, Observation};
 
 /// One tick's news; what is asked for follows from the decisions before.
 #[derive(Debug, Clone)]
@@ -45,34 +46,39 @@ fn tick() -> impl Strategy<Value = Tick> {
     )
 }
 
-fn any_settings() -> impl Strategy<Value = ConcurrencySettings> {
+fn any_settings() -> impl Strategy<Value = ScalerSettings> {
     let windows = (1.0..90.0_f64, 0.01..1.0_f64);
     let rates = (1.0..20.0, 1.0..5.0, 1.1..4.0);
     (windows, rates, 0..3_u32, 1..9_u32, 0..40_u32, 1..4_u32).prop_map(
         |((stable, share), (up_rate, down_rate, threshold), min, more, delay, activation)| {
-            ConcurrencySettings {
+            let rule = ConcurrencySettings {
                 stable_window: at(stable),
                 panic_window: at((stable * share).max(1.0)),
                 panic_threshold: threshold,
-                bounds: Bounds { min, max: min + more, up_rate, down_rate },
+                rates: Rates { up: up_rate, down: down_rate },
                 scale_down_delay: at(f64::from(delay)),
                 activation_replicas: activation,
+                ..concurrency()
+            };
+            ScalerSettings {
+                rule: RuleSettings::Concurrency(rule),
+                limits: Limits { min, max: min + more },
                 ..settings()
             }
         },
     )
 }
 
-/// Plays the ticks; `check` sees what was observed, what was decided, and the state before.
+/// Plays the ticks; `check` sees what was observed and what was decided.
 fn play(
-    settings: &ConcurrencySettings,
+    settings: &ScalerSettings,
     begin: u32,
     ticks: &[Tick],
-    mut check: impl FnMut(&Observation, &Decision, &State, &State),
+    mut check: impl FnMut(&Observation, &Decision),
 ) -> Vec<u32> {
     let mut now = 50.0;
-    let mut current = begin.clamp(settings.bounds.min, settings.bounds.max);
-    let mut state = State::begin(settings, current, at(now));
+    let mut current = begin.clamp(settings.limits.min, settings.limits.max);
+    let mut scaler = Scaler::begin(settings, current, at(now));
     let mut decided = Vec::new();
     for tick in ticks {
         let from = now;
@@ -86,10 +92,10 @@ fn play(
             complete: tick.complete,
             running: tick.running,
             held: tick.held,
+            ..Observation::default()
         };
-        let before = state.clone();
-        let decision = decide(settings, &seen, &mut state, at(now));
-        check(&seen, &decision, &before, &state);
+        let decision = scaler.decide(&seen, at(now));
+        check(&seen, &decision);
         current = decision.replicas;
         decided.push(current);
     }
@@ -109,17 +115,20 @@ proptest! {
         begin in 0..12_u32,
         ticks in prop::collection::vec(tick(), 1..120),
     ) {
-        play(&settings, begin, &ticks, |seen, decision, _, after| {
+        play(&settings, begin, &ticks, |seen, decision| {
             let (to, from) = (decision.replicas, seen.current);
-            assert!(to >= settings.bounds.min && to <= settings.bounds.max, "bounds: {decision:?}");
+            assert!(to >= settings.limits.min && to <= settings.limits.max, "bounds: {decision:?}");
             assert!(!decision.sentence().is_empty());
             if to >= from {
                 return;
             }
             assert!(is_known(seen), "shrank without a sample: {seen:?} {decision:?}");
             assert!(seen.complete, "shrank on a guess: {seen:?} {decision:?}");
-            assert!(!after.burst().is_active(), "shrank in a burst: {decision:?}");
-            assert!(decision.facts.stable.0.is_some_and(|stable| stable.filled >= 0.5));
+            let Numbers::Concurrency { stable, panicking, .. } = decision.facts.numbers else {
+                panic!("another rule: {decision:?}")
+            };
+            assert!(!panicking, "shrank in a burst: {decision:?}");
+            assert!(stable.0.is_some_and(|stable| stable.filled >= 0.5));
             if to == 0 {
                 assert_eq!((seen.starting, seen.running, seen.held), (0, 0, 0), "{decision:?}");
             }
@@ -132,8 +141,8 @@ proptest! {
         begin in 0..12_u32,
         ticks in prop::collection::vec(tick(), 1..60),
     ) {
-        let once = play(&settings, begin, &ticks, |_, _, _, _| {});
-        let twice = play(&settings, begin, &ticks, |_, _, _, _| {});
+        let once = play(&settings, begin, &ticks, |_, _| {});
+        let twice = play(&settings, begin, &ticks, |_, _| {});
         prop_assert_eq!(once, twice);
     }
 
@@ -145,8 +154,8 @@ proptest! {
     ) {
         let blind: Vec<Tick> =
             ticks.into_iter().map(|tick| Tick { load: None, held: 0, ..tick }).collect();
-        let kept = begin.clamp(settings.bounds.min, settings.bounds.max);
-        for decided in play(&settings, begin, &blind, |_, _, _, _| {}) {
+        let kept = begin.clamp(settings.limits.min, settings.limits.max);
+        for decided in play(&settings, begin, &blind, |_, _| {}) {
             prop_assert_eq!(decided, kept);
         }
     }
@@ -157,17 +166,23 @@ proptest! {
         begin in 0..12_u32,
         ticks in prop::collection::vec(tick(), 1..60),
     ) {
-        play(&settings, begin, &ticks, |seen, decision, before, after| {
+        let RuleSettings::Concurrency(rule) = settings.rule else { unreachable!() };
+        let mut burst_before = 0;
+        play(&settings, begin, &ticks, |seen, decision| {
+            let Numbers::Concurrency { burst_most, .. } = decision.facts.numbers else {
+                panic!("another rule: {decision:?}")
+            };
             let ready = seen.ready.max(1);
-            let most = ((f64::from(ready) * settings.bounds.up_rate).ceil() as u32)
+            let most = ((f64::from(ready) * rule.rates.up).ceil() as u32)
                 .max(ready + 1)
-                .max(settings.activation_replicas)
-                .max(settings.bounds.min)
+                .max(rule.activation_replicas)
+                .max(settings.limits.min)
                 .max(seen.current)
-                .max(before.burst().most())
-                .max(after.burst().most());
+                .max(burst_before)
+                .max(burst_most);
+            burst_before = burst_most;
             // The delay may give back what an earlier tick, with more ready, could ask for.
-            if settings.scale_down_delay.is_zero() {
+            if rule.scale_down_delay.is_zero() {
                 assert!(decision.replicas <= most, "{seen:?} {decision:?}");
             }
         });

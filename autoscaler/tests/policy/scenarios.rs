@@ -1,25 +1,25 @@
 //! What a person would expect, second by second.
 
-use super::{at, seen, settings};
+use super::{at, concurrency, seen, settings};
 use std::time::Duration;
-use tidegate_autoscaler::policy::bounds::Bounds;
-use tidegate_autoscaler::policy::decide::{
-    ConcurrencySettings, Decision, DecisionReason as Why, Observation, State, decide,
-};
+use tidegate_autoscaler::policy::bounds::{Limits, Rates};
+use tidegate_autoscaler::policy::concurrency::ConcurrencySettings;
+use tidegate_autoscaler::policy::decide::{RuleSettings, Scaler, ScalerSettings};
+use tidegate_autoscaler::policy::decision::Decision;
 use tidegate_autoscaler::policy::idle::IdleSettings;
+use tidegate_autoscaler::policy::observation::Observation;
+use tidegate_autoscaler::policy::reason::DecisionReason as Why;
 
 /// One API whose replicas are ready a tick after they were asked for.
 struct World {
-    settings: ConcurrencySettings,
-    state: State,
+    scaler: Scaler,
     now: f64,
     current: u32,
 }
 
 impl World {
-    fn new(settings: ConcurrencySettings, current: u32) -> Self {
-        let state = State::begin(&settings, current, at(100.0));
-        Self { settings, state, now: 100.0, current }
+    fn new(settings: ScalerSettings, current: u32) -> Self {
+        Self { scaler: Scaler::begin(&settings, current, at(100.0)), now: 100.0, current }
     }
 
     /// One second with `load` in flight.
@@ -30,7 +30,7 @@ impl World {
     fn tick_as(&mut self, see: impl Fn(u32, f64) -> Observation) -> Decision {
         self.now += 1.0;
         let observation = see(self.current, self.now);
-        let decision = decide(&self.settings, &observation, &mut self.state, at(self.now));
+        let decision = self.scaler.decide(&observation, at(self.now));
         self.current = decision.replicas;
         decision
     }
@@ -40,11 +40,16 @@ impl World {
     }
 }
 
+/// Settings with another rule.
+fn by(rule: ConcurrencySettings) -> ScalerSettings {
+    ScalerSettings { rule: RuleSettings::Concurrency(rule), ..settings() }
+}
+
 #[test]
 fn a_held_request_wakes_at_once_and_a_backlog_wakes_as_many_as_it_needs() {
     for (held, activation, want) in [(1, 1, 1), (2, 1, 2), (5, 1, 4), (1, 3, 3), (900, 1, 10)] {
-        let settings = ConcurrencySettings { activation_replicas: activation, ..settings() };
-        let mut world = World::new(settings, 0);
+        let rule = ConcurrencySettings { activation_replicas: activation, ..concurrency() };
+        let mut world = World::new(by(rule), 0);
         let decision = world.tick_as(|current, now| Observation {
             held,
             load: None,
@@ -53,6 +58,10 @@ fn a_held_request_wakes_at_once_and_a_backlog_wakes_as_many_as_it_needs() {
         assert_eq!(decision.replicas, want, "{held} held");
         let reason = if held == 900 { Why::MaxReplicas } else { Why::Wake };
         assert_eq!(decision.reason, reason);
+        if held == 900 {
+            let sentence = "900 held and none ready, at 1.40 a replica: 643, but 10 is the most";
+            assert_eq!(decision.sentence(), sentence);
+        }
     }
 }
 
@@ -114,7 +123,7 @@ fn the_last_replica_stays_while_it_would_be_missed() {
         ((0, 0, 1, true), Why::Starting),
         ((0, 0, 0, false), Why::IncompleteSamples),
     ] {
-        let mut world = World::new(ConcurrencySettings { idle, ..settings() }, 1);
+        let mut world = World::new(ScalerSettings { idle, ..settings() }, 1);
         let (running, held, starting, complete) = change;
         for _ in 0..200 {
             let decision = world.tick_as(|current, now| Observation {
@@ -140,8 +149,8 @@ fn the_last_replica_stays_while_it_would_be_missed() {
 
 #[test]
 fn the_delay_holds_what_was_needed_lately() {
-    let settings = ConcurrencySettings { scale_down_delay: at(300.0), ..settings() };
-    let mut world = World::new(settings, 1);
+    let rule = ConcurrencySettings { scale_down_delay: at(300.0), ..concurrency() };
+    let mut world = World::new(by(rule), 1);
     world.ticks(100, 4.2);
     assert_eq!(world.current, 3);
     let decision = world.ticks(200, 0.7);
@@ -151,14 +160,20 @@ fn the_delay_holds_what_was_needed_lately() {
 
 #[test]
 fn bounds_and_rates_name_themselves() {
-    let bounds = Bounds { min: 2, max: 5, up_rate: 2.0, down_rate: 2.0 };
-    let mut world = World::new(ConcurrencySettings { bounds, ..settings() }, 0);
+    let rates = Rates { up: 2.0, down: 2.0 };
+    let limits = Limits { min: 2, max: 5 };
+    let rule = ConcurrencySettings { rates, ..concurrency() };
+    let mut world = World::new(ScalerSettings { limits, ..by(rule) }, 0);
     let first = world.tick(0.0);
     assert_eq!((first.replicas, first.reason), (2, Why::MinReplicas));
     let up = world.ticks(2, 100.0);
     assert_eq!(up.replicas, 5);
+    assert_eq!(
+        up.sentence(),
+        "66.67 in flight over 6 s at 1.40 a replica, but one step from 4 ready goes to 8, \
+         but 5 is the most"
+    );
     assert_eq!(world.tick(100.0).reason, Why::MaxReplicas);
-    assert_eq!(up.sentence(), "66.67 in flight over 6 s at 1.40 a replica, but 5 is the most");
 }
 
 #[test]
@@ -171,7 +186,7 @@ fn after_a_restart_the_scale_is_kept_until_enough_is_known() {
     assert_eq!(world.ticks(58, 1.0).replicas, 7);
     assert_eq!(world.ticks(60, 1.0).replicas, 1);
 
-    let mut single = World::new(ConcurrencySettings { idle: no_wait(), ..settings() }, 1);
+    let mut single = World::new(ScalerSettings { idle: no_wait(), ..settings() }, 1);
     assert_eq!(single.tick(0.0).reason, Why::ShortHistory);
     assert_eq!(single.ticks(28, 0.0).replicas, 1);
     assert_eq!(single.ticks(3, 0.0).replicas, 0, "half of the window is known");

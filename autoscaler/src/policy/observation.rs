@@ -1,0 +1,75 @@
+//! What is seen of one API at one tick. What is missing says so; nothing stands for it.
+
+use std::time::Duration;
+
+/// What is seen at one tick.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Observation {
+    /// Replicas asked for now.
+    pub current: u32,
+    /// Replicas that are ready.
+    pub ready: u32,
+    /// Replicas that were started and are not ready yet.
+    pub starting: u32,
+    /// What was in flight since some moment, or nothing where no source could be read.
+    pub load: Option<Load>,
+    /// Averages over windows that someone else kept. They stand before those made of `load`.
+    pub windows: Option<Windows>,
+    /// What came and went since some moment, where a source says so.
+    pub traffic: Option<Traffic>,
+    /// Whether every source was read. If not, part of `load` is what a source last said.
+    pub complete: bool,
+    /// Requests that run or wait at replicas now.
+    pub running: u32,
+    /// Requests that wait at the gateway now, handed to no replica yet.
+    pub held: u32,
+}
+
+/// Requests in flight, running and waiting, at all replicas and the gateway.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Load {
+    /// Since when. It ends at the tick.
+    pub from: Duration,
+    /// Requests in flight on average.
+    pub average: f64,
+}
+
+/// Requests in flight on average, over a policy's own windows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Windows {
+    /// Over the stable window, or the only one.
+    pub stable: f64,
+    /// Over the panic window.
+    pub panic: f64,
+}
+
+/// What came and went. Each number is a difference, not a counter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Traffic {
+    /// Since when. It ends at the tick.
+    pub from: Duration,
+    /// Requests that came, also those refused for want of room.
+    pub arrivals: f64,
+    /// Requests that a model has finished.
+    pub completions: f64,
+    /// Seconds that those finished took at the model, without their waiting; 0 where unknown.
+    pub service_seconds: f64,
+}
+
+impl Observation {
+    /// Requests in flight on average since the last tick, if that is a number a server can have.
+    pub fn average(&self) -> Option<f64> {
+        self.load.map(|load| load.average).filter(|average| is_load(*average))
+    }
+
+    /// Whether fewer replicas can be decided on what is seen: a number from every source.
+    pub fn is_certain(&self) -> bool {
+        let windows = self.windows.is_some_and(|windows| is_load(windows.stable));
+        self.complete && (windows || self.average().is_some())
+    }
+}
+
+/// Whether a number can be a load: finite and not below zero.
+pub fn is_load(number: f64) -> bool {
+    number.is_finite() && number >= 0.0
+}

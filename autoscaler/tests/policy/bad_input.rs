@@ -1,0 +1,116 @@
+//! Numbers and moments that no server has: never a panic, never fewer replicas, always a reason.
+
+use super::{at, concurrency, settings};
+use std::time::Duration;
+use tidegate_autoscaler::policy::bounds::Limits;
+use tidegate_autoscaler::policy::cortex::CortexSettings;
+use tidegate_autoscaler::policy::decide::{RuleSettings, Scaler, ScalerSettings};
+use tidegate_autoscaler::policy::demand::Target;
+use tidegate_autoscaler::policy::observation::{Load, Observation, Traffic, Windows};
+use tidegate_autoscaler::policy::ray::RaySettings;
+
+/// Every rule, each ready to shrink at the first certain sample.
+fn rules() -> Vec<RuleSettings> {
+    let target = Target::new(1.0, 1.0, None);
+    let none = Duration::ZERO;
+    vec![
+        RuleSettings::Concurrency(concurrency()),
+        RuleSettings::Cortex(CortexSettings {
+            target,
+            window: at(10.0),
+            upscale_stabilization: none,
+            downscale_stabilization: none,
+            max_upscale_factor: 1.5,
+            max_downscale_factor: 0.75,
+            upscale_tolerance: 0.05,
+            downscale_tolerance: 0.05,
+        }),
+        RuleSettings::Ray(RaySettings {
+            target,
+            upscale_delay: none,
+            downscale_delay: none,
+            downscale_to_zero_delay: none,
+            upscaling_factor: 1.0,
+            downscaling_factor: 1.0,
+            look_back: at(10.0),
+        }),
+    ]
+}
+
+const BAD: [f64; 5] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, -f64::MAX];
+
+#[test]
+fn what_is_no_number_takes_no_replica_away() {
+    for rule in rules() {
+        for bad in BAD {
+            let mut scaler = Scaler::begin(&ScalerSettings { rule, ..settings() }, 5, at(0.0));
+            for second in 1..300_u32 {
+                let now = f64::from(second);
+                let from = at(now - 1.0);
+                let (arrivals, completions, service_seconds) = (bad, bad, bad);
+                let seen = Observation {
+                    current: 5,
+                    ready: 5,
+                    load: Some(Load { from, average: bad }),
+                    windows: (second % 2 == 0).then_some(Windows { stable: bad, panic: bad }),
+                    traffic: Some(Traffic { from, arrivals, completions, service_seconds }),
+                    complete: true,
+                    ..Observation::default()
+                };
+                let decision = scaler.decide(&seen, at(now));
+                assert!(decision.replicas >= 5, "{rule:?} with {bad}: {decision:?}");
+                assert!(!decision.sentence().is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_seen_and_a_lost_source_take_no_replica_away() {
+    for rule in rules() {
+        let mut scaler = Scaler::begin(&ScalerSettings { rule, ..settings() }, 5, at(0.0));
+        for second in 1..2000_u32 {
+            let now = f64::from(second);
+            let load = (second % 3 == 0).then_some(Load { from: at(now - 1.0), average: 0.0 });
+            let seen = Observation { current: 5, ready: 5, load, ..Observation::default() };
+            let decision = scaler.decide(&seen, at(now));
+            assert!(decision.replicas >= 5, "{rule:?} at {second} s: {decision:?}");
+        }
+    }
+}
+
+#[test]
+fn moments_that_stand_still_or_lie_ahead_and_nothing_ready_are_survived() {
+    for rule in rules() {
+        let mut scaler = Scaler::begin(&ScalerSettings { rule, ..settings() }, 3, at(1000.0));
+        for (now, from) in [(1000.0, 1000.0), (1000.0, 2000.0), (1000.0, 0.0), (1e9, 1000.0)] {
+            let seen = Observation {
+                current: 3,
+                starting: 3,
+                load: Some(Load { from: at(from), average: 2.0 }),
+                complete: true,
+                ..Observation::default()
+            };
+            let decision = scaler.decide(&seen, at(now));
+            assert!(decision.replicas >= 1 && decision.replicas <= 10, "{rule:?}: {decision:?}");
+        }
+    }
+}
+
+#[test]
+fn a_least_that_is_the_most_is_the_answer_whatever_is_seen() {
+    let limits = Limits { min: 4, max: 4 };
+    for rule in rules() {
+        let settings = ScalerSettings { rule, limits, ..settings() };
+        for load in [None, Some(0.0), Some(1e300), Some(f64::NAN)] {
+            let mut scaler = Scaler::begin(&settings, 4, at(0.0));
+            for second in 1..100_u32 {
+                let now = f64::from(second);
+                let load = load.map(|average| Load { from: at(now - 1.0), average });
+                let (current, ready, complete) = (4, 4, true);
+                let seen = Observation { current, ready, load, complete, ..Observation::default() };
+                assert_eq!(scaler.decide(&seen, at(now)).replicas, 4, "{rule:?} {load:?}");
+            }
+        }
+    }
+}
