@@ -2,6 +2,8 @@
 //! inherited, so a mark in it tells them from everybody else's.
 
 use super::eventually;
+use super::process::signal_pid;
+use rustix::process::Signal;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -49,9 +51,9 @@ impl Family {
 
     /// Waits until nobody is left.
     pub(crate) fn wait_until_gone(&self) {
-        let what = || format!("nobody is left of {:?}", self.members());
-        // Named before and after, since who stays is what one wants to know.
-        eventually(&what(), || self.members().is_empty());
+        eventually(&format!("nobody is left of {:?}", self.members()), || {
+            self.members().is_empty()
+        });
     }
 
     /// Fails if anybody is left now.
@@ -62,6 +64,13 @@ impl Family {
     fn owns(&self, pid: u32) -> bool {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|entry| entry == self.0.as_bytes())
+    }
+}
+
+/// A test that fails half way leaves nothing behind either.
+impl Drop for Family {
+    fn drop(&mut self) {
+        self.members().iter().for_each(|member| signal_pid(member.pid, Signal::KILL));
     }
 }
 

@@ -119,6 +119,15 @@ impl Up {
         std::fs::read_to_string(self.logs.join(format!("replicas/{}.log", replica.id))).unwrap()
     }
 
+    /// The state of a replica in the file that the gateway reads, or "".
+    pub(crate) fn told_to_gateway(&self, replica: &Replica) -> String {
+        let file = std::fs::read(self.logs.join("endpoints.json")).unwrap();
+        let json: Value = serde_json::from_slice(&file).unwrap();
+        let entries = json["apis"]["plain"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["id"] == replica.id);
+        entry.and_then(|entry| entry["state"].as_str()).unwrap_or("").to_owned()
+    }
+
     /// The status of its first API.
     pub(crate) fn status(&self) -> Value {
         let page = http::get(self.autoscaler, "/status");

@@ -1,11 +1,12 @@
 //! Processes that are killed under load: what is lost, what is not, and what comes back.
 
 use crate::support::eventually;
-use crate::support::http::{self, Http};
+use crate::support::http::{self, Http, connect};
 use crate::support::load::{Answers, Load};
 use crate::support::process::{signal_pid, wait_until_dead};
 use crate::support::up::{Replica, Up, document, plain_command};
 use rustix::process::Signal;
+use std::io::Write;
 use tokio::task::JoinSet;
 
 /// Two replicas, always.
@@ -108,4 +109,29 @@ async fn a_sidecar_that_is_told_to_end_costs_no_request_and_is_replaced() {
     assert_eq!(answers.keys().collect::<Vec<_>>(), [&OK], "{answers:?}");
     up.wait_until_idle();
     assert_eq!(up.metric("tidegate_requests_total", ""), answers[&OK] as f64);
+}
+
+#[test]
+fn a_replica_that_drains_is_told_to_the_gateway_until_its_last_request_ends() {
+    let up = Up::start(&document(&plain_command(), SPEC), &["--drain-timeout", "1h"]);
+    let replicas = up.wait_for_ready(2);
+    let mut running_on = None;
+    let mut last = connect(up.data);
+    write!(last, "GET /sleep?ms=600000 HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
+    eventually("it runs", || {
+        running_on = replicas.iter().find(|replica| running(replica) == 1.0);
+        running_on.is_some()
+    });
+    let leaving = running_on.unwrap();
+    assert_eq!(up.told_to_gateway(leaving), "active");
+    signal_pid(leaving.sidecar_pid.unwrap(), Signal::TERM);
+    eventually("the gateway is told", || up.told_to_gateway(leaving) == "draining");
+    eventually("another comes already", || {
+        let ready = up.replicas().into_iter().filter(|replica| replica.state == "ready");
+        ready.count() == 2
+    });
+    assert!(up.replicas().iter().any(|replica| replica.id == leaving.id));
+    drop(last);
+    let after = up.wait_for_ready(2);
+    assert!(after.iter().all(|replica| replica.id != leaving.id));
 }

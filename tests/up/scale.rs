@@ -37,6 +37,22 @@ async fn replicas_come_with_the_load_and_go_with_it() {
     assert!(waited_ms > 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_go_under_load_cost_no_request() {
+    let up = Up::start(&document(&plain_command(), SPEC), &["--tick", "100ms"]);
+    let few = Load::start(1, up.data, "/sleep?ms=20");
+    let many = Load::start(16, up.data, "/sleep?ms=20");
+    up.wait_for_ready(3);
+    let mut answers = many.stop().await;
+    // One client is less than what two replicas are for: two of three go while it asks.
+    up.wait_for_ready(1);
+    few.wait_for_more(10);
+    answers.extend(few.stop().await);
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert!(answers.contains_key(&(200, String::new())), "{answers:?}");
+    up.wait_until_idle();
+}
+
 #[test]
 fn each_api_has_its_own_replicas() {
     let one = |name: &str| {
