@@ -27,8 +27,10 @@ pub mod drain;
 pub mod endpoint;
 pub mod error;
 pub mod forward;
+pub mod framing;
 pub mod gate;
 pub mod guard;
+pub mod head;
 pub mod health;
 pub mod listen;
 pub mod metrics;
@@ -43,6 +45,7 @@ pub mod stack;
 pub mod tunnel;
 pub mod upstream;
 pub mod wake;
+pub mod wire;
 
 pub use app::{Gateway, Server};
 pub use config::{GatewayApi, GatewayArgs, GatewaySettings, SidecarArgs, SidecarSettings};

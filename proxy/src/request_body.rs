@@ -1,30 +1,24 @@
 //! A request's body on its way to the upstream.
 
+use crate::inbound::{IncomingBody, IncomingError};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-/// Why a body that is passed on broke off.
+/// Why a request's body broke off.
 #[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// The other side broke off.
-    #[error("the sender broke off")]
-    Broken(#[source] hyper::Error),
+pub enum UploadError {
+    /// The client's side failed.
+    #[error("the client broke off")]
+    Incoming(#[from] IncomingError),
     /// More came than is allowed.
     #[error("the body is larger than {0} bytes")]
     TooLarge(u64),
-    /// Nothing came for too long.
-    #[error("nothing came within {0:?}")]
-    Idle(Duration),
 }
 
-/// A request's body on its way to the upstream.
+/// A request's body.
 pub enum RequestBody {
     /// There is none.
     Empty,
@@ -37,21 +31,18 @@ pub enum RequestBody {
 /// A body that is passed on as it comes, with what was read ahead of it.
 pub struct Upload {
     ahead: VecDeque<Bytes>,
-    rest: Incoming,
+    rest: IncomingBody,
     remaining: u64,
     limit: u64,
-    too_large: Arc<AtomicBool>,
 }
 
 // === impl RequestBody ===
 
 impl RequestBody {
     /// A body of which a part was read ahead, and the rest still comes.
-    pub fn streaming(ahead: VecDeque<Bytes>, rest: Incoming, limit: u64) -> Self {
+    pub fn streaming(ahead: VecDeque<Bytes>, rest: IncomingBody, limit: u64) -> Self {
         let read: u64 = ahead.iter().map(|chunk| chunk.len() as u64).sum();
-        let remaining = limit.saturating_sub(read);
-        let too_large = Arc::new(AtomicBool::new(false));
-        Self::Streaming(Box::new(Upload { ahead, rest, remaining, limit, too_large }))
+        Self::Streaming(Box::new(Upload { ahead, rest, remaining: limit.saturating_sub(read), limit }))
     }
 
     /// The same body once more, if all of it is here.
@@ -71,24 +62,16 @@ impl RequestBody {
             Self::Streaming(upload) => upload.ahead.iter().map(|chunk| chunk.len() as u64).sum(),
         }
     }
-
-    /// Tells later whether the body turned out larger than allowed.
-    pub fn too_large_flag(&self) -> Option<Arc<AtomicBool>> {
-        match self {
-            Self::Streaming(upload) => Some(Arc::clone(&upload.too_large)),
-            Self::Empty | Self::Whole(_) => None,
-        }
-    }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = UploadError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
@@ -119,18 +102,17 @@ impl Body for RequestBody {
 // === impl Upload ===
 
 impl Upload {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         if let Some(chunk) = self.ahead.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         let Some(frame) = ready!(Pin::new(&mut self.rest).poll_frame(cx)) else {
             return Poll::Ready(None);
         };
-        let frame = frame.map_err(BodyError::Broken)?;
+        let frame = frame?;
         let size = frame.data_ref().map_or(0, |data| data.len() as u64);
         let Some(remaining) = self.remaining.checked_sub(size) else {
-            self.too_large.store(true, Ordering::Release);
-            return Poll::Ready(Some(Err(BodyError::TooLarge(self.limit))));
+            return Poll::Ready(Some(Err(UploadError::TooLarge(self.limit))));
         };
         self.remaining = remaining;
         Poll::Ready(Some(Ok(frame)))

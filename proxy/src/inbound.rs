@@ -1,0 +1,244 @@
+//! The client's side of a connection: its heads, its bodies, and its leaving.
+//!
+//! Shared between the loop that serves the connection and the body of the request that it serves:
+//! both live in one task, so the lock is never waited for.
+
+use crate::framing::{Decoded, Decoder, Framing, has_bare_line_end};
+use crate::head::{HeadScan, skip_leading_breaks};
+use crate::wire::{Outgoing, Wire};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use tidegate_api::reason::Reason;
+
+/// How much is read ahead of what was asked for, only to see whether the client is still there.
+const LOOK_AHEAD_BYTES: usize = 64 << 10;
+/// An unread body up to this size is read and dropped, so that the connection can be used again.
+const DISCARD_BYTES: usize = 256 << 10;
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A client's connection.
+#[derive(Debug, Clone)]
+pub struct Inbound(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    wire: Wire,
+    decoder: Decoder,
+    /// The client waits for `100 Continue` before it sends the body.
+    owes_continue: bool,
+    interim: Outgoing,
+    /// A body's reader has asked to be woken: nobody else may ask, or it would not be.
+    body_waits: bool,
+}
+
+/// The body of the request that a connection carries now.
+#[derive(Debug)]
+pub struct IncomingBody(Inbound);
+
+/// Why a request's body broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum IncomingError {
+    /// The connection ended or failed.
+    #[error("the client left")]
+    Gone,
+    /// The framing is not what HTTP allows.
+    #[error("the client's framing is malformed")]
+    Malformed,
+}
+
+// === impl Inbound ===
+
+impl Inbound {
+    /// A connection from which nothing was read.
+    pub fn new(wire: Wire) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            wire,
+            decoder: Decoder::new(Framing::Length(0)),
+            owes_continue: false,
+            interim: Outgoing::default(),
+            body_waits: false,
+        })))
+    }
+
+    /// The next request's head, or `None` if the client ends the connection before it.
+    pub fn poll_head(
+        &self,
+        cx: &mut Context<'_>,
+        scan: &mut HeadScan,
+        max_bytes: usize,
+    ) -> Poll<Result<Option<Bytes>, Reason>> {
+        let mut state = self.lock();
+        loop {
+            skip_leading_breaks(&mut state.wire.read)?;
+            if let Some(length) = scan.find(&state.wire.read, max_bytes)? {
+                return Poll::Ready(Ok(Some(state.wire.read.split_to(length).freeze())));
+            }
+            match ready!(state.wire.poll_fill(cx)) {
+                Ok(1..) => {}
+                Ok(0) if has_bare_line_end(&state.wire.read) => {
+                    return Poll::Ready(Err(Reason::BadRequest));
+                }
+                Ok(0) | Err(_) => return Poll::Ready(Ok(None)),
+            }
+        }
+    }
+
+    /// Whether anything of a next request has come.
+    pub fn has_bytes(&self) -> bool {
+        !self.lock().wire.read.is_empty()
+    }
+
+    /// The body that follows the head just read.
+    pub fn begin_body(&self, framing: Framing, expects_continue: bool) -> IncomingBody {
+        let mut state = self.lock();
+        state.decoder = Decoder::new(framing);
+        state.owes_continue = expects_continue && !state.decoder.is_done();
+        state.body_waits = false;
+        drop(state);
+        IncomingBody(self.clone())
+    }
+
+    /// Ready when the client has left. Call only while no answer is due to be read: what comes
+    /// meanwhile is kept, up to a bound past which leaving can't be seen.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.body_waits {
+            return Poll::Pending;
+        }
+        while state.wire.read.len() < LOOK_AHEAD_BYTES {
+            match ready!(state.wire.poll_fill(cx)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Writes; ready when all is written.
+    pub fn poll_write(&self, cx: &mut Context<'_>, out: &mut Outgoing) -> Poll<io::Result<()>> {
+        self.lock().wire.poll_write(cx, out)
+    }
+
+    /// Says that nothing more will be written.
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.lock().wire.poll_shutdown(cx)
+    }
+
+    /// Reads and drops what is left of the body, up to a bound. Ready with whether the connection
+    /// stands before a next head.
+    pub fn poll_discard(&self, cx: &mut Context<'_>, discarded: &mut usize) -> Poll<bool> {
+        let mut state = self.lock();
+        let State { wire, decoder, owes_continue, .. } = &mut *state;
+        loop {
+            if decoder.is_done() {
+                return Poll::Ready(true);
+            }
+            if *owes_continue || *discarded > DISCARD_BYTES {
+                return Poll::Ready(false);
+            }
+            match decoder.decode(&mut wire.read) {
+                Ok(Decoded::Data(data)) => *discarded += data.len(),
+                Ok(Decoded::Trailers(_) | Decoded::Done) => {}
+                Ok(Decoded::NeedMore) => match ready!(wire.poll_fill(cx)) {
+                    Ok(1..) => {}
+                    Ok(0) | Err(_) => return Poll::Ready(false),
+                },
+                Err(_) => return Poll::Ready(false),
+            }
+        }
+    }
+
+    /// Reads and drops whatever comes, until the client ends or the bound is reached.
+    pub fn poll_linger(&self, cx: &mut Context<'_>, discarded: &mut usize) -> Poll<()> {
+        let mut state = self.lock();
+        while *discarded <= DISCARD_BYTES {
+            state.wire.read.clear();
+            match ready!(state.wire.poll_fill(cx)) {
+                Ok(count @ 1..) => *discarded += count,
+                Ok(0) | Err(_) => break,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Gives back the memory of a quiet connection.
+    pub fn rest(&self) {
+        self.lock().wire.rest();
+    }
+
+    /// The bare connection, if no body of it is left.
+    pub fn into_wire(self) -> Option<Wire> {
+        let state = Arc::into_inner(self.0)?.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Some(state.wire)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // One task: only a panic in it could have poisoned the lock, and that ended the task.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl IncomingBody ===
+
+impl IncomingBody {
+    /// Whether the client holds the body back until it is asked for it by the first read.
+    pub fn is_held_back(&self) -> bool {
+        self.0.lock().owes_continue
+    }
+}
+
+impl Body for IncomingBody {
+    type Data = Bytes;
+    type Error = IncomingError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
+        let mut state = self.0.lock();
+        let State { wire, decoder, owes_continue, interim, body_waits } = &mut *state;
+        *body_waits = false;
+        if std::mem::take(owes_continue) && wire.read.is_empty() {
+            interim.encoded.extend_from_slice(CONTINUE);
+        }
+        if !interim.is_empty() && ready!(wire.poll_write(cx, interim)).is_err() {
+            return Poll::Ready(Some(Err(IncomingError::Gone)));
+        }
+        loop {
+            match decoder.decode(&mut wire.read) {
+                Ok(Decoded::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Decoded::Trailers(map)) => return Poll::Ready(Some(Ok(Frame::trailers(map)))),
+                Ok(Decoded::Done) => return Poll::Ready(None),
+                Ok(Decoded::NeedMore) => match wire.poll_fill(cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(Ok(0) | Err(_)) => {
+                        return Poll::Ready(Some(Err(IncomingError::Gone)));
+                    }
+                    Poll::Pending => {
+                        *body_waits = true;
+                        return Poll::Pending;
+                    }
+                },
+                Err(_) => return Poll::Ready(Some(Err(IncomingError::Malformed))),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().decoder.is_done()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().decoder.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Drop for IncomingBody {
+    fn drop(&mut self) {
+        self.0.lock().body_waits = false;
+    }
+}

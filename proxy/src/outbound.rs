@@ -1,0 +1,261 @@
+//! The upstream's side of a connection: one exchange after another, driven by whoever awaits the
+//! answer. No task of its own: an answer that nobody awaits any more is a connection dropped.
+
+use crate::framing::{Decoded, Decoder, Framing};
+use crate::head::{self, HeadScan, ResponseHead};
+use crate::request_body::{RequestBody, UploadError};
+use crate::wire::{Outgoing, Wire};
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::net::TcpStream;
+
+/// Interim answers (1xx) before the real one. More are no conversation.
+const MAX_INTERIM: u32 = 16;
+/// What ends a chunked body.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// A request as it goes out: its head in bytes, its body.
+pub struct Outbound {
+    /// The whole head. Cheap to clone.
+    pub head: Bytes,
+    /// The method, which says what an answer may have.
+    pub method: Method,
+    /// How the body is delimited.
+    pub framing: Framing,
+    /// The body.
+    pub body: RequestBody,
+}
+
+/// A connection to an upstream.
+pub struct Connection {
+    wire: Wire,
+    out: Outgoing,
+    upload: Option<RequestBody>,
+    upload_chunked: bool,
+    method: Method,
+    scan: HeadScan,
+    max_head_bytes: usize,
+    decoder: Decoder,
+    keep_alive: bool,
+    heard: bool,
+}
+
+/// Why an exchange broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// The connection failed.
+    #[error("the connection failed")]
+    Io(#[from] io::Error),
+    /// The connection ended before the answer was complete.
+    #[error("the upstream ended the connection")]
+    Ended,
+    /// The answer is not HTTP as it must be.
+    #[error("the answer is malformed")]
+    Malformed,
+    /// The request's body broke off.
+    #[error("the request's body broke off")]
+    Upload(#[source] UploadError),
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// A new connection.
+    pub fn new(stream: TcpStream, max_head_bytes: usize) -> Self {
+        Self {
+            wire: Wire::new(stream),
+            out: Outgoing::default(),
+            upload: None,
+            upload_chunked: false,
+            method: Method::GET,
+            scan: HeadScan::default(),
+            max_head_bytes,
+            decoder: Decoder::new(Framing::Length(0)),
+            keep_alive: true,
+            heard: false,
+        }
+    }
+
+    /// Begins an exchange.
+    pub fn start(&mut self, head: &Bytes, method: Method, framing: Framing, mut body: RequestBody) {
+        self.out.encoded.extend_from_slice(head);
+        if let RequestBody::Whole(bytes) = &mut body {
+            // In the same write as the head.
+            self.out.data = bytes.take().unwrap_or_default();
+        }
+        self.upload = (!body.is_end_stream()).then_some(body);
+        self.upload_chunked = framing == Framing::Chunked;
+        self.method = method;
+        self.scan = HeadScan::default();
+        self.heard = false;
+    }
+
+    /// Whether a byte of the answer has come.
+    pub fn heard(&self) -> bool {
+        self.heard
+    }
+
+    /// Whether the other side has closed it, or spoken unasked.
+    pub fn is_spent(&mut self) -> bool {
+        self.wire.is_spent()
+    }
+
+    /// Whether it can carry a next exchange.
+    pub fn is_reusable(&self) -> bool {
+        self.keep_alive
+            && self.decoder.is_done()
+            && self.upload.is_none()
+            && self.out.is_empty()
+            && self.wire.read.is_empty()
+    }
+
+    /// Gives back the memory of a quiet connection.
+    pub fn rest(&mut self) {
+        self.wire.rest();
+        self.out.encoded = BytesMut::new();
+    }
+
+    /// The bare connection, after it has switched protocols.
+    pub fn into_wire(self) -> Wire {
+        self.wire
+    }
+
+    /// The answer's head. Sends the request as far as it goes meanwhile.
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ExchangeError>> {
+        let mut interim = 0;
+        let sending = self.poll_upload(cx);
+        if let Poll::Ready(Err(error @ ExchangeError::Upload(_))) = sending {
+            return Poll::Ready(Err(error));
+        }
+        // An upstream may answer and close before it has read everything: what it says counts.
+        let failed = matches!(sending, Poll::Ready(Err(_)));
+        loop {
+            match self.scan.find(&self.wire.read, self.max_head_bytes) {
+                Err(_) => return Poll::Ready(Err(ExchangeError::Malformed)),
+                Ok(Some(length)) => {
+                    let head = self.wire.read.split_to(length).freeze();
+                    let head = head::parse_response(head, &self.method)
+                        .map_err(|_| ExchangeError::Malformed)?;
+                    let status = head.response.status();
+                    if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+                        self.decoder = Decoder::new(head.framing);
+                        self.keep_alive = head.keep_alive && !failed;
+                        return Poll::Ready(Ok(head));
+                    }
+                    interim += 1;
+                    if interim > MAX_INTERIM {
+                        return Poll::Ready(Err(ExchangeError::Malformed));
+                    }
+                    self.scan = HeadScan::default();
+                }
+                Ok(None) => match self.wire.poll_fill(cx) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(ExchangeError::Ended)),
+                    Poll::Ready(Ok(_)) => self.heard = true,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                    Poll::Pending => return Poll::Pending,
+                },
+            }
+        }
+    }
+
+    /// The answer's body, part by part. Sends what is left of the request meanwhile.
+    pub fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
+        if self.upload.is_some() || !self.out.is_empty() {
+            match self.poll_upload(cx) {
+                Poll::Ready(Err(error @ ExchangeError::Upload(_))) => {
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(Err(_)) => {
+                    // The upstream has stopped reading; its answer still counts.
+                    self.keep_alive = false;
+                    self.upload = None;
+                    self.out = Outgoing::default();
+                }
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+        }
+        loop {
+            match self.decoder.decode(&mut self.wire.read) {
+                Ok(Decoded::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Decoded::Trailers(map)) => return Poll::Ready(Some(Ok(Frame::trailers(map)))),
+                Ok(Decoded::Done) => return Poll::Ready(None),
+                Err(_) => return Poll::Ready(Some(Err(ExchangeError::Malformed))),
+                Ok(Decoded::NeedMore) => match ready!(self.wire.poll_fill(cx)) {
+                    Ok(1..) => {}
+                    Ok(0) if self.decoder.end().is_ok() => return Poll::Ready(None),
+                    Ok(0) => return Poll::Ready(Some(Err(ExchangeError::Ended))),
+                    Err(error) => return Poll::Ready(Some(Err(error.into()))),
+                },
+            }
+        }
+    }
+
+    /// Whether the answer's body is at its end.
+    pub fn is_body_done(&self) -> bool {
+        self.decoder.is_done()
+    }
+
+    /// What is left of the answer's body.
+    pub fn body_size(&self) -> SizeHint {
+        self.decoder.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
+        loop {
+            ready!(self.wire.poll_write(cx, &mut self.out))?;
+            let Some(body) = &mut self.upload else { return Poll::Ready(Ok(())) };
+            match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let ended = body.is_end_stream();
+                    self.queue(frame);
+                    if ended && self.upload.take().is_some() && self.upload_chunked {
+                        self.end_chunks();
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Err(ExchangeError::Upload(error))),
+                None => {
+                    self.upload = None;
+                    if self.upload_chunked {
+                        self.end_chunks();
+                    }
+                }
+            }
+        }
+    }
+
+    fn queue(&mut self, frame: Frame<Bytes>) {
+        match frame.into_data() {
+            Ok(data) if !data.is_empty() => {
+                if self.upload_chunked {
+                    head::encode_chunk_size(data.len(), &mut self.out.encoded);
+                    self.out.tail = b"\r\n";
+                }
+                self.out.data = data;
+            }
+            Ok(_) => {}
+            Err(frame) => {
+                if let (true, Ok(trailers)) = (self.upload_chunked, frame.into_trailers()) {
+                    self.out.encoded.extend_from_slice(b"0\r\n");
+                    head::encode_trailers(&trailers, &mut self.out.encoded);
+                    // The trailers were the body's end.
+                    self.upload_chunked = false;
+                }
+            }
+        }
+    }
+
+    fn end_chunks(&mut self) {
+        match self.out.tail {
+            b"" => self.out.tail = LAST_CHUNK,
+            _ => self.out.tail = b"\r\n0\r\n\r\n",
+        }
+        self.upload_chunked = false;
+    }
+}

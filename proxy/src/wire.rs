@@ -1,0 +1,125 @@
+//! One TCP connection with what has been read from it and not yet used.
+
+use bytes::{Buf, Bytes, BytesMut};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
+
+/// The first read takes this much: a head and a small body.
+const READ_BYTES_MIN: usize = 8 << 10;
+/// Reads that fill their space grow up to this: a large body in few system calls.
+const READ_BYTES_MAX: usize = 64 << 10;
+
+/// A connection and its read buffer.
+#[derive(Debug)]
+pub struct Wire {
+    stream: TcpStream,
+    /// Read and not yet used.
+    pub read: BytesMut,
+    read_bytes: usize,
+    ended: bool,
+}
+
+/// Bytes on their way out, in order: what was encoded, a body's part as it came, its end.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// Heads and chunk sizes.
+    pub encoded: BytesMut,
+    /// A body's part, never copied.
+    pub data: Bytes,
+    /// What ends the part.
+    pub tail: &'static [u8],
+}
+
+// === impl Wire ===
+
+impl Wire {
+    /// A connection on which nothing was read.
+    pub fn new(stream: TcpStream) -> Self {
+        Self { stream, read: BytesMut::new(), read_bytes: READ_BYTES_MIN, ended: false }
+    }
+
+    /// Reads more into the buffer; 0 is the other side's end.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        // Space is taken when there is something to read: a quiet connection holds none.
+        ready!(self.stream.poll_read_ready(cx))?;
+        self.read.reserve(self.read_bytes);
+        let room = self.read.capacity() - self.read.len();
+        let count = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.read))?;
+        self.ended = count == 0;
+        if count == room {
+            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Whether the other side has ended or sent what nobody asked for. Asks no system call unless
+    /// something came.
+    pub fn is_spent(&mut self) -> bool {
+        let mut nobody = Context::from_waker(std::task::Waker::noop());
+        !self.read.is_empty() || self.poll_fill(&mut nobody).is_ready()
+    }
+
+    /// Gives back the memory of an empty buffer.
+    pub fn rest(&mut self) {
+        if self.read.is_empty() {
+            self.read = BytesMut::new();
+            self.read_bytes = READ_BYTES_MIN;
+        }
+    }
+
+    /// Writes as much as goes; ready when all is written.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut Outgoing) -> Poll<io::Result<()>> {
+        while !out.is_empty() {
+            let slices =
+                [IoSlice::new(&out.encoded), IoSlice::new(&out.data), IoSlice::new(out.tail)];
+            let count =
+                ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, filled(&slices)))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            out.advance(count);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    /// The bare connection, with what was read of it.
+    pub fn into_parts(self) -> (TcpStream, BytesMut) {
+        (self.stream, self.read)
+    }
+}
+
+/// From the first slice that has bytes: an empty first one makes some systems write nothing.
+fn filled<'a, 'b>(slices: &'a [IoSlice<'b>; 3]) -> &'a [IoSlice<'b>] {
+    let first = slices.iter().position(|slice| !slice.is_empty()).unwrap_or(0);
+    slices.get(first..).unwrap_or_default()
+}
+
+// === impl Outgoing ===
+
+impl Outgoing {
+    /// Whether all is written.
+    pub fn is_empty(&self) -> bool {
+        self.encoded.is_empty() && self.data.is_empty() && self.tail.is_empty()
+    }
+
+    fn advance(&mut self, count: usize) {
+        let of_encoded = count.min(self.encoded.len());
+        self.encoded.advance(of_encoded);
+        let of_data = (count - of_encoded).min(self.data.len());
+        self.data.advance(of_data);
+        let of_tail = count - of_encoded - of_data;
+        self.tail = self.tail.get(of_tail..).unwrap_or_default();
+    }
+}
