@@ -14,6 +14,8 @@ pub struct Account {
     dispatched: Option<Instant>,
     /// The status that was sent, if one was.
     code: Option<u16>,
+    /// Why a sidecar, not its model, gave that status.
+    relayed: Option<Reason>,
     closed: bool,
 }
 
@@ -22,7 +24,7 @@ pub struct Account {
 impl Account {
     /// Opens the books.
     pub fn open(metrics: Arc<ApiMetrics>, arrived: Instant) -> Self {
-        Self { metrics, arrived, dispatched: None, code: None, closed: false }
+        Self { metrics, arrived, dispatched: None, code: None, relayed: None, closed: false }
     }
 
     /// A slot was given.
@@ -35,28 +37,28 @@ impl Account {
         self.dispatched = Some(granted_at);
     }
 
-    /// The upstream's response head came.
-    pub fn head(&mut self, code: u16) {
-        let taken = clock::now().saturating_duration_since(self.arrived);
+    /// The upstream's response head came; `relayed` if it is a sidecar's own answer.
+    pub fn head(&mut self, code: u16, relayed: Option<Reason>, now: Instant) {
+        let taken = now.saturating_duration_since(self.arrived);
         self.metrics.first_byte.observe(taken.as_secs_f64());
         self.code = Some(code);
+        self.relayed = relayed;
     }
 
     /// Closes the books: with the upstream's answer, or with why it could not be had.
-    pub fn close(mut self, failed: Option<Reason>) {
-        self.book(failed);
+    pub fn close(mut self, failed: Option<Reason>, now: Instant) {
+        self.book(failed, now);
     }
 
-    fn book(&mut self, failed: Option<Reason>) {
+    fn book(&mut self, failed: Option<Reason>, now: Instant) {
         self.closed = true;
-        let now = clock::now();
         let since = |start: Instant| now.saturating_duration_since(start).as_secs_f64();
         self.metrics.duration.observe(since(self.arrived));
         match self.dispatched {
             Some(dispatched) => self.metrics.upstream_duration.observe(since(dispatched)),
             None => self.metrics.queue_wait.observe(since(self.arrived)),
         }
-        match (failed, self.code) {
+        match (failed.or(self.relayed), self.code) {
             (None, Some(code)) => self.metrics.count_answered(code),
             (Some(Reason::ClientGone), _) | (None, None) => {
                 self.metrics.count_failed(Reason::ClientGone.status(), Reason::ClientGone);
@@ -71,7 +73,7 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         if !self.closed {
-            self.book(Some(Reason::ClientGone));
+            self.book(Some(Reason::ClientGone), clock::now());
         }
     }
 }

@@ -1,34 +1,60 @@
 //! A response's body on its way to the client, with all that must end when it ends.
 
 use crate::account::Account;
+use crate::clock;
 use crate::gate::Permit;
-use crate::request_body::BodyError;
+use crate::outbound::ExchangeError;
 use crate::upstream::Lease;
+use crate::wire::Wire;
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
-/// A response's body on its way to the client.
+/// Why a response broke off after its head was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The upstream, or the request's body, broke off.
+    #[error("the exchange broke off")]
+    Broken(#[source] ExchangeError),
+    /// Nothing came for too long, or the request's time was over.
+    #[error("the upstream was too slow")]
+    Timeout,
+}
+
+/// A response's body.
 pub enum ProxyBody {
     /// Made here.
     Text(Option<Bytes>),
     /// The upstream's.
     Relayed(Box<Relay>),
+    /// None: the connection has switched protocols.
+    Tunnel(Box<Tunnel>),
 }
 
-/// The upstream's body, with all that ends when it ends.
+/// The upstream's body.
 pub struct Relay {
-    body: Incoming,
+    held: Option<Held>,
     idle: Option<IdleTimer>,
     until: Option<Pin<Box<Sleep>>>,
-    /// What is given back at the end: in this order the connection, then the slot, so that the
-    /// request that gets the slot finds the connection.
-    held: Option<Held>,
+}
+
+/// The upstream's side of a connection that has switched protocols.
+pub struct Tunnel {
+    /// The upstream's bytes.
+    pub wire: Wire,
+    /// The protocol.
+    pub protocol: HeaderValue,
+    /// The longest that nothing may move.
+    pub idle: Option<Duration>,
+    /// The slot.
+    pub permit: Permit,
+    /// The books.
+    pub account: Account,
 }
 
 /// What an exchange holds until its end.
@@ -45,6 +71,7 @@ struct IdleTimer {
     timeout: Duration,
     /// Made at the first wait, so that a response that is there at once costs no timer.
     sleep: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
 }
 
 // === impl ProxyBody ===
@@ -55,49 +82,38 @@ impl ProxyBody {
         Self::Text(Some(Bytes::from(text)))
     }
 
-    /// No body.
-    pub fn empty() -> Self {
-        Self::Text(None)
-    }
-
     /// The upstream's body. `idle` bounds each wait for its next part, `until` the whole.
-    pub fn relay(
-        body: Incoming,
-        idle: Option<Duration>,
-        until: Option<Instant>,
-        held: Held,
-    ) -> Self {
+    pub fn relay(held: Held, idle: Option<Duration>, until: Option<Instant>) -> Self {
         let mut relay = Relay {
-            body,
-            idle: idle.map(|timeout| IdleTimer { timeout, sleep: None }),
-            until: until.map(|instant| Box::pin(sleep_until(instant))),
             held: Some(held),
+            idle: idle.map(|timeout| IdleTimer { timeout, sleep: None, waiting: false }),
+            until: until.map(|instant| Box::pin(sleep_until(instant.into()))),
         };
-        if relay.body.is_end_stream() {
-            relay.end(None);
-        }
+        relay.end_if_done();
         Self::Relayed(Box::new(relay))
     }
 }
 
 impl Body for ProxyBody {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = RelayError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
         match self.get_mut() {
             Self::Text(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Relayed(relay) => relay.poll(cx),
+            Self::Tunnel(_) => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Text(bytes) => bytes.is_none(),
-            Self::Relayed(relay) => relay.body.is_end_stream(),
+            Self::Relayed(relay) => relay.held.is_none(),
+            Self::Tunnel(_) => true,
         }
     }
 
@@ -106,7 +122,11 @@ impl Body for ProxyBody {
             Self::Text(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Self::Relayed(relay) => relay.body.size_hint(),
+            Self::Relayed(relay) => match &relay.held {
+                Some(held) => held.lease.connection.body_size(),
+                None => SizeHint::with_exact(0),
+            },
+            Self::Tunnel(_) => SizeHint::with_exact(0),
         }
     }
 }
@@ -114,20 +134,23 @@ impl Body for ProxyBody {
 // === impl Relay ===
 
 impl Relay {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        let Some(held) = &mut self.held else { return Poll::Ready(None) };
+        match held.lease.connection.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(idle) = &mut self.idle {
-                    idle.stop();
+                    idle.waiting = false;
                 }
-                if self.body.is_end_stream() {
-                    self.end(None);
-                }
+                self.end_if_done();
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                self.end(Some(Reason::UpstreamReset));
-                Poll::Ready(Some(Err(BodyError::Broken(error))))
+                let reason = match error {
+                    ExchangeError::Upload(_) => Reason::ClientGone,
+                    _ => Reason::UpstreamReset,
+                };
+                self.end(Some(reason));
+                Poll::Ready(Some(Err(RelayError::Broken(error))))
             }
             Poll::Ready(None) => {
                 self.end(None);
@@ -140,32 +163,41 @@ impl Relay {
     fn poll_timeouts(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let idle = self.idle.as_mut().and_then(|idle| idle.poll(cx));
+    ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        let idle = self.idle.as_mut().is_some_and(|idle| idle.poll(cx).is_ready());
         let over = self.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready());
-        let Some(timeout) = idle.or_else(|| over.then_some(Duration::ZERO)) else {
+        if !idle && !over {
             return Poll::Pending;
-        };
+        }
         self.end(Some(Reason::UpstreamTimeout));
-        Poll::Ready(Some(Err(BodyError::Idle(timeout))))
+        Poll::Ready(Some(Err(RelayError::Timeout)))
+    }
+
+    fn end_if_done(&mut self) {
+        if self.held.as_ref().is_some_and(|held| held.lease.connection.is_body_done()) {
+            self.end(None);
+        }
     }
 
     fn end(&mut self, failed: Option<Reason>) {
-        let Some(held) = self.held.take() else { return };
-        held.end(failed);
+        if let Some(held) = self.held.take() {
+            held.end(failed);
+        }
     }
 }
 
 // === impl Held ===
 
 impl Held {
-    /// Gives everything back and closes the books.
+    /// Gives everything back and closes the books: the connection before the slot, so that the
+    /// request that gets the slot finds the connection.
     pub fn end(self, failed: Option<Reason>) {
+        let now = clock::now();
         let Self { lease, permit, account } = self;
         if failed.is_none() {
-            lease.give_back();
+            lease.give_back(now);
         }
-        account.close(failed);
+        account.close(failed, now);
         drop(permit);
     }
 }
@@ -173,13 +205,13 @@ impl Held {
 // === impl IdleTimer ===
 
 impl IdleTimer {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Duration> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timeout = self.timeout;
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        sleep.as_mut().poll(cx).is_ready().then_some(timeout)
-    }
-
-    fn stop(&mut self) {
-        self.sleep = None;
+        if !self.waiting {
+            self.waiting = true;
+            sleep.as_mut().reset((clock::now() + timeout).into());
+        }
+        sleep.as_mut().poll(cx)
     }
 }

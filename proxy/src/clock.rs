@@ -1,11 +1,41 @@
 //! The only place in this crate that reads a clock.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use http::HeaderValue;
+use std::cell::RefCell;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A `Date` that this thread wrote, and until when it is right.
+struct WrittenDate {
+    value: HeaderValue,
+    until: SystemTime,
+}
 
 /// The monotonic time. Goes through tokio, so that a paused test clock is obeyed.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// Now as a `Date` header has it. Written once a second on each thread.
+#[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+pub fn http_date() -> HeaderValue {
+    thread_local! {
+        static DATE: RefCell<Option<WrittenDate>> = const { RefCell::new(None) };
+    }
+    let now = SystemTime::now();
+    DATE.with_borrow_mut(|date| match date {
+        Some(date) if now < date.until && date.until <= now + Duration::from_secs(1) => {
+            date.value.clone()
+        }
+        date => {
+            let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let until = UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs() + 1);
+            let text = httpdate::fmt_http_date(now);
+            // A date has no byte that a header may not have.
+            let value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
+            date.insert(WrittenDate { value, until }).value.clone()
+        }
+    })
 }
 
 /// A number that differs from start to start, to seed random draws with.

@@ -1,7 +1,6 @@
 //! What can end a request early, and what can keep the proxy from starting.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 use tidegate_api::reason::Reason;
 
 /// A request that the proxy answers by itself.
@@ -47,21 +46,16 @@ pub enum StartError {
     },
 }
 
-/// Why an exchange with the upstream failed.
-#[derive(Debug, thiserror::Error)]
-pub enum UpstreamError {
-    /// No connection was made.
-    #[error("can't connect")]
-    Connect(#[source] std::io::Error),
-    /// No connection was made in time.
-    #[error("no connection within {0:?}")]
-    ConnectTimeout(Duration),
-    /// The HTTP handshake on a new connection failed, before a request was sent.
-    #[error("can't begin HTTP")]
-    Handshake(#[source] hyper::Error),
-    /// The connection broke, or the answer was not HTTP.
-    #[error("the exchange broke off")]
-    Exchange(#[source] hyper::Error),
+/// An error with all its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 impl From<Reason> for Refusal {

@@ -1,29 +1,34 @@
 //! Sends a request that has its slot to the endpoint, and what comes back to the client.
 
 use crate::account::Account;
-use crate::body::{Held, ProxyBody};
+use crate::body::{Held, ProxyBody, Tunnel};
+use crate::clock;
 use crate::error::Refusal;
+use crate::framing::Framing;
 use crate::gate::{Ask, Gate, Permit};
-use crate::guard;
+use crate::head::{ResponseHead, UpgradeTo, encode_request};
+use crate::outbound::{ExchangeError, Outbound};
 use crate::policy::slots::Usability;
-use crate::request_body::RequestBody;
-use crate::respond::REASON_HEADER;
-use crate::tunnel;
+use crate::read_ahead;
+use crate::request_body::{RequestBody, UploadError};
+use crate::respond::{REASON_HEADER, refusal};
 use crate::upstream::{Connector, Lease};
-use http::header::{CONNECTION, EXPECT, HOST, HeaderValue, UPGRADE};
+use bytes::BytesMut;
+use http::header::{HOST, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{HeaderName, Method, Request, Response, StatusCode, Uri, Version, request};
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
+use http::{HeaderName, Method, Response, StatusCode, Uri, request};
+use http_body::Body;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tidegate_api::names::header;
 use tidegate_api::reason::Reason;
 
 /// Endpoints that one request is sent to at the most. Each failure takes an endpoint out until it
 /// passes a probe, so more than a few mean that something else is wrong.
 const MAX_ATTEMPTS: u32 = 5;
+/// Room for an ordinary head, so that writing it allocates once.
+const HEAD_BYTES: usize = 512;
 const COLD_START_HEADER: HeaderName = HeaderName::from_static(header::COLD_START);
 const ATTEMPTS_HEADER: HeaderName = HeaderName::from_static(header::ATTEMPTS);
 
@@ -63,44 +68,41 @@ pub struct Exchange<'a> {
     pub permit: Permit,
     /// Its books.
     pub account: Account,
-    /// The client's side of an upgrade, if it asks for one.
-    pub upgrade: Option<(HeaderValue, OnUpgrade)>,
 }
 
 /// What came of one attempt.
 enum Attempt {
-    Answered(Box<Response<Incoming>>, Lease),
+    Answered(Box<(ResponseHead, Lease)>),
     /// The endpoint never gave the request to the application.
     Unsent(Reason),
     Failed(Reason),
 }
 
-/// The head that goes to the upstream: one hop's headers off, the route's prefix off.
+/// The request as it goes to the upstream: the route's prefix off, one hop's headers never there.
 ///
 /// # Errors
 /// `bad-request` if the target is no path.
-pub fn upstream_head(
+pub fn outbound(
     mut parts: request::Parts,
     strip: usize,
-    upgrade: Option<&HeaderValue>,
-) -> Result<request::Parts, Refusal> {
+    body: RequestBody,
+) -> Result<Outbound, Refusal> {
     if let Some(authority) = parts.uri.authority() {
         // RFC 9112 section 3.2.2: the target's authority counts, whatever Host says.
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Reason::BadRequest)?;
         parts.headers.insert(HOST, host);
     }
-    if strip > 0 || parts.uri.authority().is_some() {
-        parts.uri = origin_form(&parts.uri, strip).ok_or(Reason::BadRequest)?;
+    if strip > 0 {
+        parts.uri = without_prefix(&parts.uri, strip).ok_or(Reason::BadRequest)?;
     }
-    guard::strip_hop_by_hop(&mut parts.headers);
-    // The client was told to go on when its body was first read.
-    parts.headers.remove(EXPECT);
-    if let Some(protocol) = upgrade {
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        parts.headers.insert(UPGRADE, protocol.clone());
-    }
-    parts.version = Version::HTTP_11;
-    Ok(parts)
+    let framing = body.size_hint().exact().map_or(Framing::Chunked, Framing::Length);
+    // RFC 9110 section 8.6: methods that have a body say so even if it is empty.
+    let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
+    let said = Some(framing).filter(|framing| *framing != Framing::Length(0) || has_body);
+    let upgrade = parts.extensions.get::<UpgradeTo>().map(|UpgradeTo(protocol)| protocol);
+    let mut head = BytesMut::with_capacity(HEAD_BYTES);
+    encode_request(&parts, said, upgrade, &mut head);
+    Ok(Outbound { head: head.freeze(), method: parts.method, framing, body, spent: false })
 }
 
 // === impl Exchange ===
@@ -113,21 +115,16 @@ impl Exchange<'_> {
     /// With the reason for which there is no answer.
     pub async fn run(
         mut self,
-        head: request::Parts,
-        body: RequestBody,
+        mut request: Outbound,
+        upgradable: bool,
     ) -> Result<Response<ProxyBody>, (Account, Refusal)> {
-        let mut next = Some((head, body));
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let Some((head, body)) = next.take() else {
-                return Err((self.account, Reason::Internal.into()));
-            };
-            let may_retry = self.role == Role::Gateway && attempts < MAX_ATTEMPTS;
-            let copy = may_retry.then(|| body.copy().map(|body| (head.clone(), body))).flatten();
-            match self.attempt(head, body, &mut next).await {
-                Attempt::Answered(response, lease) => {
-                    return Ok(self.answer(*response, lease, attempts));
+            match self.attempt(&mut request).await {
+                Attempt::Answered(answered) => {
+                    let (head, lease) = *answered;
+                    return Ok(self.answer(head, lease, attempts, upgradable));
                 }
                 Attempt::Failed(reason) => {
                     // The endpoint may be going: look before the next request finds out.
@@ -138,8 +135,7 @@ impl Exchange<'_> {
                 }
                 Attempt::Unsent(reason) => {
                     self.suspect();
-                    next = next.or(copy);
-                    if next.is_none() || !may_retry {
+                    if self.role == Role::Sidecar || attempts == MAX_ATTEMPTS || request.spent {
                         return Err((self.account, reason.into()));
                     }
                     match self.gate.enter_again(self.ask, self.permit).await {
@@ -151,88 +147,88 @@ impl Exchange<'_> {
         }
     }
 
-    /// One attempt at one endpoint. What could not be sent is put into `back`.
-    async fn attempt(
-        &self,
-        head: request::Parts,
-        body: RequestBody,
-        back: &mut Option<(request::Parts, RequestBody)>,
-    ) -> Attempt {
+    /// One attempt at one endpoint. A body that is not wholly here goes with it.
+    async fn attempt(&self, request: &mut Outbound) -> Attempt {
         let endpoint = &self.permit.endpoint;
-        let too_large = body.too_large_flag();
-        let mut lease = match self.connector.lease(endpoint).await {
-            Ok(lease) => lease,
-            Err(error) => {
-                tracing::debug!(endpoint = endpoint.id, %error, "no connection to the upstream");
-                *back = Some((head, body));
-                return Attempt::Unsent(Reason::UpstreamConnect);
-            }
-        };
-        let again = lease.reused && is_idempotent(&head.method);
-        let mut spare = again.then(|| body.copy().map(|body| (head.clone(), body))).flatten();
-        let mut request = Request::from_parts(head, body);
-        let until = self.first_byte_deadline();
+        let mut leased = self.connector.lease(endpoint, self.permit.granted_at).await;
         loop {
-            let sending = lease.sender.try_send_request(request);
-            let sent = match until {
-                Some(until) => match tokio::time::timeout_at(until.into(), sending).await {
-                    Ok(sent) => sent,
-                    Err(_) => return Attempt::Failed(Reason::UpstreamTimeout),
-                },
-                None => sending.await,
-            };
-            let mut error = match sent {
-                Ok(response) => return self.judge(response, lease),
-                Err(error) => error,
-            };
-            if too_large.as_ref().is_some_and(|flag| flag.load(Ordering::Acquire)) {
-                return Attempt::Failed(Reason::BodyTooLarge);
-            }
-            // A kept connection that the upstream had closed: not a byte was sent, or none came
-            // back for a request that may be sent twice. Once more, on a new one.
-            let unsent = error.take_message().map(Request::into_parts);
-            let Some((head, body)) = unsent.or_else(|| spare.take()).filter(|_| lease.reused)
-            else {
-                tracing::debug!(endpoint = endpoint.id, error = %error.error(), "exchange broke off");
-                return Attempt::Failed(Reason::UpstreamReset);
-            };
-            lease = match self.connector.lease_new(endpoint).await {
+            let mut lease = match leased {
                 Ok(lease) => lease,
                 Err(error) => {
                     tracing::debug!(endpoint = endpoint.id, %error, "no connection to the upstream");
-                    *back = Some((head, body));
                     return Attempt::Unsent(Reason::UpstreamConnect);
                 }
             };
-            request = Request::from_parts(head, body);
+            let copy = request.body.copy();
+            let again = copy.is_some() && is_idempotent(&request.method);
+            request.spent = copy.is_none();
+            let body =
+                copy.unwrap_or_else(|| std::mem::replace(&mut request.body, RequestBody::Empty));
+            lease.connection.start(&request.head, request.method.clone(), request.framing, body);
+            let error = match self.first_byte(&mut lease).await {
+                Ok(Some(head)) => return self.judge(head, lease),
+                Ok(None) => return Attempt::Failed(Reason::UpstreamTimeout),
+                Err(error) => error,
+            };
+            tracing::debug!(endpoint = endpoint.id, %error, "exchange broke off");
+            if let ExchangeError::Upload(error) = &error {
+                return Attempt::Failed(match error {
+                    UploadError::TooLarge(_) => Reason::BodyTooLarge,
+                    UploadError::Incoming(error) => read_ahead::refusal(error).reason,
+                });
+            }
+            // A kept connection that the upstream had closed: once more, on a new one.
+            if !again || !lease.was_stale(&error) {
+                return Attempt::Failed(Reason::UpstreamReset);
+            }
+            leased = self.connector.lease_new(endpoint).await;
+        }
+    }
+
+    /// The answer's head, or `None` when its time is over.
+    async fn first_byte(&self, lease: &mut Lease) -> Result<Option<ResponseHead>, ExchangeError> {
+        let head = poll_fn(|cx| lease.connection.poll_head(cx));
+        let first = self.timeouts.first_byte.map(|first| self.permit.granted_at + first);
+        match first.into_iter().chain(self.ask.deadline).min() {
+            Some(until) => match tokio::time::timeout_at(until.into(), head).await {
+                Ok(head) => head.map(Some),
+                Err(_) => Ok(None),
+            },
+            None => head.await.map(Some),
         }
     }
 
     /// Whether a response is the application's or a sidecar's word that it never got there.
-    fn judge(&self, response: Response<Incoming>, lease: Lease) -> Attempt {
-        if self.role == Role::Gateway
-            && let Some(reason) = response.headers().get(REASON_HEADER)
-            && let Some(reason) = reason.to_str().ok().and_then(Reason::from_code)
-            && reason.is_unsent()
-            && response.status().as_u16() == reason.status()
-        {
-            return Attempt::Unsent(reason);
+    fn judge(&self, head: ResponseHead, lease: Lease) -> Attempt {
+        match self.sidecars_reason(&head) {
+            Some(reason) if reason.is_unsent() => Attempt::Unsent(reason),
+            _ => Attempt::Answered(Box::new((head, lease))),
         }
-        Attempt::Answered(Box::new(response), lease)
+    }
+
+    /// Why a sidecar, not its model, has answered so.
+    fn sidecars_reason(&self, head: &ResponseHead) -> Option<Reason> {
+        if self.role != Role::Gateway {
+            return None;
+        }
+        let reason = head.response.headers().get(REASON_HEADER)?;
+        let reason = Reason::from_code(reason.to_str().ok()?)?;
+        (head.response.status().as_u16() == reason.status()).then_some(reason)
     }
 
     fn answer(
         mut self,
-        mut response: Response<Incoming>,
+        mut head: ResponseHead,
         lease: Lease,
         attempts: u32,
+        upgradable: bool,
     ) -> Response<ProxyBody> {
-        self.account.head(response.status().as_u16());
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(response, lease);
+        let status = head.response.status();
+        self.account.head(status.as_u16(), self.sidecars_reason(&head), clock::now());
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(head, lease, upgradable);
         }
-        guard::strip_hop_by_hop(response.headers_mut());
-        let headers = response.headers_mut();
+        let headers = head.response.headers_mut();
         match self.role {
             Role::Sidecar => {
                 headers.remove(REASON_HEADER);
@@ -248,29 +244,29 @@ impl Exchange<'_> {
                 }
             }
         }
-        let (mut parts, body) = response.into_parts();
-        parts.version = Version::HTTP_11;
-        let until = self.timeouts.total.map(|total| (self.ask.arrived + total).into());
+        let until = self.timeouts.total.map(|total| self.ask.arrived + total);
         let held = Held { lease, permit: self.permit, account: self.account };
-        Response::from_parts(parts, ProxyBody::relay(body, self.timeouts.idle, until, held))
+        head.response.map(|()| ProxyBody::relay(held, self.timeouts.idle, until))
     }
 
-    /// The upstream has switched protocols: from here on bytes go both ways, until either side
-    /// ends or nothing has moved for the idle time.
-    fn switch(self, mut response: Response<Incoming>, lease: Lease) -> Response<ProxyBody> {
-        let Some((_, client)) = self.upgrade else {
+    /// The upstream has switched protocols: from here on bytes go both ways.
+    fn switch(self, head: ResponseHead, lease: Lease, upgradable: bool) -> Response<ProxyBody> {
+        let Some(protocol) = head.upgrade.filter(|_| upgradable) else {
             tracing::warn!(
                 endpoint = self.permit.endpoint.id,
                 "upstream switched protocols unasked"
             );
-            self.account.close(Some(Reason::UpstreamReset));
-            return crate::respond::refusal(Reason::UpstreamReset.into());
+            self.account.close(Some(Reason::UpstreamReset), clock::now());
+            return refusal(Reason::UpstreamReset.into());
         };
-        let upstream = hyper::upgrade::on(&mut response);
-        let held = Held { lease, permit: self.permit, account: self.account };
-        self.connector.tunnels.spawn(tunnel::run(client, upstream, self.timeouts.idle, held));
-        let (parts, _) = response.into_parts();
-        Response::from_parts(parts, ProxyBody::empty())
+        let tunnel = Tunnel {
+            wire: lease.connection.into_wire(),
+            protocol,
+            idle: self.timeouts.idle,
+            permit: self.permit,
+            account: self.account,
+        };
+        head.response.map(|()| ProxyBody::Tunnel(Box::new(tunnel)))
     }
 
     fn suspect(&self) {
@@ -279,14 +275,9 @@ impl Exchange<'_> {
         }
         self.permit.endpoint.suspect();
     }
-
-    fn first_byte_deadline(&self) -> Option<Instant> {
-        let first = self.timeouts.first_byte.map(|first| self.permit.granted_at + first);
-        first.into_iter().chain(self.ask.deadline).min()
-    }
 }
 
-fn origin_form(uri: &Uri, strip: usize) -> Option<Uri> {
+fn without_prefix(uri: &Uri, strip: usize) -> Option<Uri> {
     let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let rest = target.get(strip..)?;
     if rest.starts_with('/') {
@@ -305,21 +296,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_in_origin_form() {
+    fn targets_without_their_prefix() {
         for (uri, strip, expected) in [
-            ("/a/b?c=d", 0, "/a/b?c=d"),
             ("/a/b?c=d", 2, "/b?c=d"),
             ("/a", 2, "/"),
             ("/a?b", 2, "/?b"),
-            ("http://host/a", 0, "/a"),
-            ("http://host", 0, "/"),
+            ("http://host/a/b", 2, "/b"),
         ] {
-            let found = origin_form(&uri.parse().unwrap(), strip);
+            let found = without_prefix(&uri.parse().unwrap(), strip);
             assert_eq!(
                 found.map(|uri| uri.to_string()).as_deref(),
                 Some(expected),
                 "{uri} {strip}"
             );
         }
+    }
+
+    #[test]
+    fn heads_as_they_go_out() {
+        let head = |request: request::Builder, strip, body: Option<&'static str>| {
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let body =
+                body.map_or(RequestBody::Empty, |body| RequestBody::Whole(Some(body.into())));
+            String::from_utf8(outbound(parts, strip, body).unwrap().head.to_vec()).unwrap()
+        };
+        let get =
+            http::Request::get("/a/b?c").header("host", "t").header("x-b", "2").header("x-a", "1");
+        assert_eq!(head(get, 2, None), "GET /b?c HTTP/1.1\r\nhost: t\r\nx-b: 2\r\nx-a: 1\r\n\r\n");
+        let post = http::Request::post("http://other/p").header("host", "t");
+        assert_eq!(
+            head(post, 0, Some("abc")),
+            "POST /p HTTP/1.1\r\nhost: other\r\ncontent-length: 3\r\n\r\n"
+        );
+        let empty = http::Request::post("/p").header("host", "t");
+        assert_eq!(
+            head(empty, 0, None),
+            "POST /p HTTP/1.1\r\nhost: t\r\ncontent-length: 0\r\n\r\n"
+        );
     }
 }

@@ -165,6 +165,11 @@ impl Inbound {
         Poll::Ready(())
     }
 
+    /// Makes the connection's end look like what it is: a break, not an end of the body.
+    pub fn reset(&self) {
+        self.lock().wire.reset_on_close();
+    }
+
     /// Gives back the memory of a quiet connection.
     pub fn rest(&self) {
         self.lock().wire.rest();

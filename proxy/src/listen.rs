@@ -3,21 +3,17 @@
 //! Each worker is a thread with a runtime and a listener of its own: the kernel spreads new
 //! connections over them (`SO_REUSEPORT`), and a connection never changes threads.
 
+use crate::connection;
 use crate::error::StartError;
 use crate::stack::Stack;
 use crate::upstream::Connector;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
@@ -92,9 +88,8 @@ async fn serve(
         Err(error) => return tracing::error!(worker, %error, "can't watch the listener"),
     };
     let connections = TaskTracker::new();
-    let (tasks, tunnels) = (TaskTracker::new(), TaskTracker::new());
     let max_head_bytes = stack.limits.max_head_bytes;
-    let connector = Arc::new(Connector { worker, tasks, tunnels, max_head_bytes });
+    let connector = Arc::new(Connector { worker, max_head_bytes });
     let mut drain = stack.drain.clone();
     loop {
         let accepted = tokio::select! {
@@ -103,7 +98,11 @@ async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                connections.spawn(connection(stream, Arc::clone(&stack), Arc::clone(&connector)));
+                connections.spawn(connection::serve(
+                    stream,
+                    Arc::clone(&stack),
+                    Arc::clone(&connector),
+                ));
             }
             Err(error) => {
                 tracing::warn!(%error, "can't accept a connection");
@@ -113,50 +112,13 @@ async fn serve(
     }
     // Those who connected before the listener closes are served too.
     while let Some(Ok((stream, _))) = now_or_never(listener.accept()).await {
-        connections.spawn(connection(stream, Arc::clone(&stack), Arc::clone(&connector)));
+        connections.spawn(connection::serve(stream, Arc::clone(&stack), Arc::clone(&connector)));
     }
     drop(listener);
     connections.close();
-    connector.tunnels.close();
-    let all = async {
-        connections.wait().await;
-        // Tunnels run beside the connections that began them.
-        connector.tunnels.wait().await;
-    };
-    if tokio::time::timeout(drain_timeout, all).await.is_err() {
+    if tokio::time::timeout(drain_timeout, connections.wait()).await.is_err() {
         let left = connections.len();
         tracing::warn!(worker, left, "drain timeout: cutting off what still runs");
-    }
-}
-
-async fn connection(stream: TcpStream, stack: Arc<Stack>, connector: Arc<Connector>) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "connection ended before it began");
-        return;
-    }
-    let mut drain = stack.drain.clone();
-    let limits = stack.limits.clone();
-    let service = service_fn(move |request| {
-        let (stack, connector) = (Arc::clone(&stack), Arc::clone(&connector));
-        async move { Ok::<_, Infallible>(stack.handle(request, &connector).await) }
-    });
-    let mut serving = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_timeout)
-            .max_buf_size(limits.max_head_bytes)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades()
-    );
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = drain.closing() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended early");
     }
 }
 

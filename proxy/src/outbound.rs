@@ -28,6 +28,8 @@ pub struct Outbound {
     pub framing: Framing,
     /// The body.
     pub body: RequestBody,
+    /// Whether the body has gone with an attempt, and can't go with another.
+    pub spent: bool,
 }
 
 /// A connection to an upstream.

@@ -1,8 +1,7 @@
-//! Connections to an endpoint that wait for their next request.
+//! Connections to an endpoint that wait for their next exchange.
 
 use crate::clock;
-use crate::request_body::RequestBody;
-use hyper::client::conn::http1::SendRequest;
+use crate::outbound::Connection;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +16,7 @@ pub struct Pool {
 }
 
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    connection: Connection,
     since: Instant,
 }
 
@@ -29,45 +28,31 @@ impl Pool {
         Self { max_idle, idle: Mutex::new(Vec::new()) }
     }
 
-    /// Closes connections that were idle for too long.
+    /// Closes connections that were idle for too long, or that the other side has closed.
     pub fn sweep(&self) {
         let now = clock::now();
-        self.with(|idle| idle.retain(|entry| entry.is_fresh(now) && !entry.sender.is_closed()));
+        self.with(|idle| idle.retain_mut(|entry| entry.is_usable(now)));
     }
 
     /// The connection that was used last, if it can be used again.
-    pub fn take(&self) -> Option<SendRequest<RequestBody>> {
-        let now = clock::now();
+    pub fn take(&self, now: Instant) -> Option<Connection> {
         self.with(|idle| {
-            let mut unready = None;
-            let found = loop {
-                let Some(entry) = idle.pop() else { break None };
-                if !entry.is_fresh(now) {
-                    // The rest is older still.
-                    idle.clear();
-                    break None;
+            while let Some(mut entry) = idle.pop() {
+                if entry.is_usable(now) {
+                    return Some(entry.connection);
                 }
-                if entry.sender.is_ready() {
-                    break Some(entry.sender);
-                }
-                // Its task has yet to see the response's end, or its request is still being sent.
-                if !entry.sender.is_closed() && unready.is_none() {
-                    unready = Some(entry);
-                }
-            };
-            idle.extend(unready);
-            found
+            }
+            None
         })
     }
 
     /// Keeps a connection, in the place of the oldest if there are too many.
-    pub fn put(&self, sender: SendRequest<RequestBody>) {
-        let since = clock::now();
+    pub fn put(&self, connection: Connection, since: Instant) {
         self.with(|idle| {
             if idle.len() >= self.max_idle {
                 idle.remove(0);
             }
-            idle.push(Idle { sender, since });
+            idle.push(Idle { connection, since });
         });
     }
 
@@ -78,7 +63,7 @@ impl Pool {
 }
 
 impl Idle {
-    fn is_fresh(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) < IDLE_TIMEOUT
+    fn is_usable(&mut self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < IDLE_TIMEOUT && !self.connection.is_spent()
     }
 }

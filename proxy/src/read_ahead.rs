@@ -1,13 +1,12 @@
 //! Reads a bounded part of a request's body before the request is queued.
 
 use crate::error::Refusal;
-use crate::guard::{HttpLimits, content_length};
+use crate::guard::HttpLimits;
+use crate::inbound::{IncomingBody, IncomingError};
 use crate::request_body::RequestBody;
 use bytes::{Bytes, BytesMut};
-use http::header::{EXPECT, HeaderMap};
 use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -19,14 +18,14 @@ use tidegate_api::reason::Reason;
 ///
 /// A body of known and small length is awaited whole: until it is here the request takes neither a
 /// slot nor a place in line. Of any other only what has come is taken, as its sender may itself
-/// wait for an answer. With `Expect: 100-continue` nothing is read: the client holds the body back
-/// until the request has its slot.
+/// wait for an answer. A client that holds its body back (`Expect: 100-continue`) is not asked for
+/// it until the request has its slot.
 ///
 /// # Errors
-/// `request-timeout` if a small body stalls for longer than `idle`; `client-gone` if it breaks off.
+/// `request-timeout` if a small body stalls for longer than `idle`; `client-gone` if it breaks
+/// off; `bad-request` if it is malformed; `body-too-large`.
 pub async fn read_ahead(
-    headers: &HeaderMap,
-    mut body: Incoming,
+    mut body: IncomingBody,
     limits: &HttpLimits,
     idle: Option<Duration>,
 ) -> Result<RequestBody, Refusal> {
@@ -34,10 +33,10 @@ pub async fn read_ahead(
         return Ok(RequestBody::Empty);
     }
     let limit = limits.max_body_bytes;
-    if headers.contains_key(EXPECT) {
+    if body.is_held_back() {
         return Ok(RequestBody::streaming(VecDeque::new(), body, limit));
     }
-    match content_length(headers) {
+    match body.size_hint().exact() {
         Some(length) if length <= limits.read_ahead_bytes as u64 => read_whole(body, idle).await,
         Some(_) => Ok(RequestBody::streaming(VecDeque::new(), body, limit)),
         None => {
@@ -53,20 +52,30 @@ pub async fn read_ahead(
     }
 }
 
-async fn read_whole(mut body: Incoming, idle: Option<Duration>) -> Result<RequestBody, Refusal> {
+/// What a client's fault in its body is answered with.
+pub fn refusal(error: &IncomingError) -> Refusal {
+    match error {
+        IncomingError::Gone => Reason::ClientGone.into(),
+        IncomingError::Malformed => Reason::BadRequest.into(),
+    }
+}
+
+async fn read_whole(body: IncomingBody, idle: Option<Duration>) -> Result<RequestBody, Refusal> {
+    match idle {
+        Some(idle) => match tokio::time::timeout(idle, read_all(body)).await {
+            Ok(read) => read,
+            Err(_) => Err(Reason::RequestTimeout.into()),
+        },
+        None => read_all(body).await,
+    }
+}
+
+async fn read_all(mut body: IncomingBody) -> Result<RequestBody, Refusal> {
     let mut chunks = VecDeque::new();
     while !body.is_end_stream() {
-        let frame = match idle {
-            // Polled before the timer is made: most bodies came with their head.
-            Some(idle) => match tokio::time::timeout(idle, body.frame()).await {
-                Ok(frame) => frame,
-                Err(_) => return Err(Reason::RequestTimeout.into()),
-            },
-            None => body.frame().await,
-        };
-        match frame {
+        match body.frame().await {
             Some(Ok(frame)) => chunks.extend(frame.into_data().ok()),
-            Some(Err(_)) => return Err(Reason::ClientGone.into()),
+            Some(Err(error)) => return Err(refusal(&error)),
             None => break,
         }
     }
@@ -74,7 +83,10 @@ async fn read_whole(mut body: Incoming, idle: Option<Duration>) -> Result<Reques
 }
 
 /// What has come of the body, up to a bound, and whether that is all.
-async fn read_ready(body: &mut Incoming, bound: usize) -> Result<(VecDeque<Bytes>, bool), Refusal> {
+async fn read_ready(
+    body: &mut IncomingBody,
+    bound: usize,
+) -> Result<(VecDeque<Bytes>, bool), Refusal> {
     let mut chunks = VecDeque::new();
     let mut read = 0;
     poll_fn(|cx| {
@@ -86,7 +98,7 @@ async fn read_ready(body: &mut Incoming, bound: usize) -> Result<(VecDeque<Bytes
                         chunks.push_back(data);
                     }
                 }
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Reason::ClientGone.into())),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(refusal(&error))),
                 Poll::Ready(None) => return Poll::Ready(Ok(true)),
                 Poll::Pending => return Poll::Ready(Ok(false)),
             }

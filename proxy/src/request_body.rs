@@ -42,7 +42,12 @@ impl RequestBody {
     /// A body of which a part was read ahead, and the rest still comes.
     pub fn streaming(ahead: VecDeque<Bytes>, rest: IncomingBody, limit: u64) -> Self {
         let read: u64 = ahead.iter().map(|chunk| chunk.len() as u64).sum();
-        Self::Streaming(Box::new(Upload { ahead, rest, remaining: limit.saturating_sub(read), limit }))
+        Self::Streaming(Box::new(Upload {
+            ahead,
+            rest,
+            remaining: limit.saturating_sub(read),
+            limit,
+        }))
     }
 
     /// The same body once more, if all of it is here.

@@ -8,6 +8,8 @@ use crate::error::Refusal;
 use crate::forward::{self, Exchange, Role, Timeouts};
 use crate::gate::{Ask, Gate};
 use crate::guard::{self, HttpLimits};
+use crate::head::UpgradeTo;
+use crate::inbound::IncomingBody;
 use crate::metrics::ApiMetrics;
 use crate::policy::route::RouteTable;
 use crate::read_ahead::read_ahead;
@@ -15,7 +17,6 @@ use crate::respond;
 use crate::upstream::Connector;
 use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
 use std::sync::Arc;
 use tidegate_api::reason::Reason;
 
@@ -49,13 +50,13 @@ impl Stack {
     /// The life of a request.
     pub async fn handle(
         &self,
-        request: Request<Incoming>,
+        request: Request<IncomingBody>,
         connector: &Connector,
     ) -> Response<ProxyBody> {
         let mut response = match self.serve(request, connector).await {
             Ok(response) => response,
             Err((account, refusal)) => {
-                account.close(Some(refusal.reason));
+                account.close(Some(refusal.reason), clock::now());
                 respond::refusal(refusal)
             }
         };
@@ -68,7 +69,7 @@ impl Stack {
 
     async fn serve(
         &self,
-        mut request: Request<Incoming>,
+        request: Request<IncomingBody>,
         connector: &Connector,
     ) -> Result<Response<ProxyBody>, (Account, Refusal)> {
         let arrived = clock::now();
@@ -82,25 +83,23 @@ impl Stack {
             return Err((account, Reason::NoRoute.into()));
         };
         let mut account = Account::open(Arc::clone(&service.metrics), arrived);
-        let upgrade = guard::upgrade(request.headers())
-            .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+        let upgradable = request.extensions().get::<UpgradeTo>().is_some();
         let (parts, body) = request.into_parts();
         // Read ahead: a small body is here before its request takes anybody's place.
         let idle = service.timeouts.idle;
-        let body = match read_ahead(&parts.headers, body, &self.limits, idle).await {
+        let body = match read_ahead(body, &self.limits, idle).await {
             Ok(body) => body,
             Err(refusal) => return Err((account, refusal)),
         };
-        let protocol = upgrade.as_ref().map(|(protocol, _)| protocol);
-        let head = match forward::upstream_head(parts, strip, protocol) {
-            Ok(head) => head,
+        let outbound = match forward::outbound(parts, strip, body) {
+            Ok(outbound) => outbound,
             Err(refusal) => return Err((account, refusal)),
         };
         // Admit: a slot at once, a place in line, or a refusal.
         let ask = Ask {
             arrived,
             deadline: service.timeouts.total.map(|total| arrived + total),
-            held_bytes: body.held_bytes(),
+            held_bytes: outbound.body.held_bytes(),
         };
         let permit = match service.gate.enter(ask).await {
             Ok(permit) => permit,
@@ -116,9 +115,15 @@ impl Stack {
             ask,
             permit,
             account,
-            upgrade,
         };
-        exchange.run(head, body).await
+        exchange.run(outbound, upgradable).await
+    }
+
+    /// Answers a head that can't be read, and books it.
+    pub fn refuse(&self, reason: Reason) -> Response<ProxyBody> {
+        let now = clock::now();
+        Account::open(Arc::clone(&self.unrouted), now).close(Some(reason), now);
+        respond::refusal(reason.into())
     }
 
     fn route<B>(&self, request: &Request<B>) -> Option<(&Arc<Service>, usize)> {

@@ -1,50 +1,50 @@
-//! An upgraded connection: bytes both ways, until an end or until nothing moves.
+//! A connection that has switched protocols: bytes both ways, until an end or until nothing moves.
 
-use crate::body::Held;
+use crate::body::Tunnel;
 use crate::clock;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use crate::wire::Wire;
+use bytes::BytesMut;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Enough for a WebSocket frame of text, little enough for thousands of quiet tunnels.
 const BUFFER_BYTES: usize = 16 << 10;
 
-/// Runs a tunnel. What `held` holds is given back at its end.
-pub async fn run(client: OnUpgrade, upstream: OnUpgrade, idle: Option<Duration>, held: Held) {
-    let (client, upstream) = match tokio::try_join!(client, upstream) {
-        Ok(sides) => sides,
-        Err(error) => {
-            tracing::debug!(%error, "upgrade failed");
-            return held.end(Some(Reason::UpstreamReset));
-        }
-    };
-    let (client_read, client_write) = split(TokioIo::new(client));
-    let (upstream_read, upstream_write) = split(TokioIo::new(upstream));
+/// Runs a tunnel. Slot and books end with it.
+pub async fn run(client: Wire, tunnel: Tunnel) {
+    let Tunnel { wire, idle, permit, account, .. } = tunnel;
+    let (mut client, from_client) = client.into_parts();
+    let (mut upstream, from_upstream) = wire.into_parts();
+    let (client_read, client_write) = client.split();
+    let (upstream_read, upstream_write) = upstream.split();
     let moved = Mutex::new(clock::now());
-    let up = copy(client_read, upstream_write, &moved);
-    let down = copy(upstream_read, client_write, &moved);
-    let copied = async { tokio::try_join!(up, down).map(|_| ()) };
-    tokio::select! {
+    let up = copy(from_client, client_read, upstream_write, &moved);
+    let down = copy(from_upstream, upstream_read, client_write, &moved);
+    let copied = async { tokio::try_join!(up, down) };
+    let failed = tokio::select! {
         ended = copied => {
             if let Err(error) = ended {
                 tracing::debug!(%error, "tunnel broke off");
             }
-            held.end(None);
+            None
         }
-        () = idle_for(idle, &moved) => held.end(Some(Reason::UpstreamTimeout)),
-    }
+        () = idle_for(idle, &moved) => Some(Reason::UpstreamTimeout),
+    };
+    account.close(failed, clock::now());
+    drop(permit);
 }
 
-/// Passes one direction on, its end too.
+/// Passes one direction on: first what was read too far, then what comes, then the end.
 async fn copy(
+    first: BytesMut,
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     moved: &Mutex<Instant>,
 ) -> std::io::Result<()> {
+    to.write_all(&first).await?;
+    drop(first);
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let count = from.read(&mut buffer).await?;

@@ -1,21 +1,19 @@
-//! Connections to one endpoint: made or reused, leased to one request at a time.
+//! Connects to endpoints, and leases connections to one exchange at a time.
 
 use crate::endpoint::Endpoint;
-use crate::error::UpstreamError;
-use crate::request_body::RequestBody;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use crate::outbound::Connection;
+use crate::outbound::ExchangeError;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
-use tokio_util::task::TaskTracker;
 
 /// How long to try for a connection. An endpoint is near; one that is slower than this is gone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A connection for the time of one exchange.
 pub struct Lease {
-    /// What sends a request.
-    pub sender: SendRequest<RequestBody>,
+    /// The connection.
+    pub connection: Connection,
     /// Whether it has served before: then the upstream may have closed it unseen.
     pub reused: bool,
     endpoint: Arc<Endpoint>,
@@ -23,17 +21,23 @@ pub struct Lease {
 }
 
 /// What a worker connects with.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Connector {
     /// Which of an endpoint's pools is this worker's.
     pub worker: usize,
-    /// Owns the tasks that drive connections. A drain doesn't wait for them: an idle connection to
-    /// an upstream that lives on would hold it up until it is swept.
-    pub tasks: TaskTracker,
-    /// Owns the tunnels, which go on beside the connections that began them.
-    pub tunnels: TaskTracker,
     /// The most bytes a response head may have.
     pub max_head_bytes: usize,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// None could be made.
+    #[error("can't connect")]
+    Io(#[from] std::io::Error),
+    /// None was made in time.
+    #[error("no connection within {0:?}")]
+    Timeout(Duration),
 }
 
 // === impl Connector ===
@@ -43,9 +47,13 @@ impl Connector {
     ///
     /// # Errors
     /// If none can be made.
-    pub async fn lease(&self, endpoint: &Arc<Endpoint>) -> Result<Lease, UpstreamError> {
-        match endpoint.pools[self.worker].take() {
-            Some(sender) => Ok(self.leased(endpoint, sender, true)),
+    pub async fn lease(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        now: Instant,
+    ) -> Result<Lease, ConnectError> {
+        match endpoint.pools[self.worker].take(now) {
+            Some(connection) => Ok(self.leased(endpoint, connection, true)),
             None => self.lease_new(endpoint).await,
         }
     }
@@ -54,46 +62,37 @@ impl Connector {
     ///
     /// # Errors
     /// If none can be made.
-    pub async fn lease_new(&self, endpoint: &Arc<Endpoint>) -> Result<Lease, UpstreamError> {
+    pub async fn lease_new(&self, endpoint: &Arc<Endpoint>) -> Result<Lease, ConnectError> {
         let connecting = TcpStream::connect(endpoint.address);
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
-            .map_err(|_| UpstreamError::ConnectTimeout(CONNECT_TIMEOUT))?
-            .map_err(UpstreamError::Connect)?;
+            .map_err(|_| ConnectError::Timeout(CONNECT_TIMEOUT))??;
         // Small writes go at once: a token must not wait for the next.
-        stream.set_nodelay(true).map_err(UpstreamError::Connect)?;
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(self.max_head_bytes)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(UpstreamError::Handshake)?;
-        self.tasks.spawn(async move {
-            // How it ends is told to whoever waits for the exchange's answer or body.
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::trace!(%error, "upstream connection ended");
-            }
-        });
-        Ok(self.leased(endpoint, sender, false))
+        stream.set_nodelay(true)?;
+        Ok(self.leased(endpoint, Connection::new(stream, self.max_head_bytes), false))
     }
 
-    fn leased(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        sender: SendRequest<RequestBody>,
-        reused: bool,
-    ) -> Lease {
-        Lease { sender, reused, endpoint: Arc::clone(endpoint), worker: self.worker }
+    fn leased(&self, endpoint: &Arc<Endpoint>, connection: Connection, reused: bool) -> Lease {
+        Lease { connection, reused, endpoint: Arc::clone(endpoint), worker: self.worker }
     }
 }
 
 // === impl Lease ===
 
 impl Lease {
-    /// Keeps the connection for the next request, once the response's last byte is here.
-    pub fn give_back(self) {
-        let Self { sender, endpoint, worker, .. } = self;
-        if !sender.is_closed() {
-            endpoint.pools[worker].put(sender);
+    /// Whether a request that failed so may go out again: it was sent on a kept connection, which
+    /// the upstream had closed, as no byte came back.
+    pub fn was_stale(&self, error: &ExchangeError) -> bool {
+        self.reused
+            && !self.connection.heard()
+            && matches!(error, ExchangeError::Ended | ExchangeError::Io(_))
+    }
+
+    /// Keeps the connection for the next exchange, if this one has left it clean.
+    pub fn give_back(mut self, now: Instant) {
+        if self.connection.is_reusable() {
+            self.connection.rest();
+            self.endpoint.pools[self.worker].put(self.connection, now);
         }
     }
 }

@@ -1,0 +1,303 @@
+//! One client's connection: head after head in, answer after answer out.
+
+use crate::body::{ProxyBody, Tunnel};
+use crate::clock;
+use crate::drain::DrainWatch;
+use crate::framing::Framing;
+use crate::guard::HttpLimits;
+use crate::head::{
+    HeadScan, RequestHead, encode_chunk_size, encode_response, encode_trailers, parse_request,
+};
+use crate::inbound::Inbound;
+use crate::stack::Stack;
+use crate::tunnel;
+use crate::upstream::Connector;
+use crate::wire::{Outgoing, Wire};
+use bytes::Bytes;
+use http::header::{CONNECTION, DATE};
+use http::{Method, Response, StatusCode, Version};
+use http_body::{Body, Frame};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use tidegate_api::reason::Reason;
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// How long a client whose request was refused unread may go on sending, so that it can read why
+/// before its sending resets the connection.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What to do with the connection after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// Wait for the next request.
+    KeepAlive,
+    /// Say the end and close.
+    Close,
+}
+
+/// An answer as it goes out.
+struct Reply<'a> {
+    inbound: &'a Inbound,
+    out: &'a mut Outgoing,
+    body: ProxyBody,
+    framing: Framing,
+    ended: bool,
+}
+
+/// The answer broke off: the client is gone, or must see that what it has is not all.
+struct BrokenOff;
+
+/// A timer that is moved for free: it is only set anew when it fires too early.
+#[derive(Default)]
+struct LazyTimer(Option<Pin<Box<Sleep>>>);
+
+/// Serves a connection to its end.
+pub async fn serve(stream: TcpStream, stack: Arc<Stack>, connector: Arc<Connector>) {
+    // Small writes go at once: a token must not wait for the next.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let inbound = Inbound::new(Wire::new(stream));
+    let mut drain = stack.drain.clone();
+    let mut closing = pin!(closing(&mut drain));
+    let mut out = Outgoing::default();
+    let mut timer = LazyTimer::default();
+    let mut first = true;
+    loop {
+        let waiting = next_head(&inbound, &stack.limits, &mut timer, first, closing.as_mut());
+        let head = match waiting.await {
+            Ok(Some(head)) => parse_request(head),
+            Ok(None) => return,
+            Err(reason) => Err(reason),
+        };
+        let RequestHead { request, framing, keep_alive, expects_continue } = match head {
+            Ok(head) => head,
+            Err(reason) => return refuse(&inbound, &mut out, stack.refuse(reason)).await,
+        };
+        first = false;
+        let (method, version) = (request.method().clone(), request.version());
+        let request = request.map(|()| inbound.begin_body(framing, expects_continue));
+        let response = {
+            let mut handling = pin!(stack.handle(request, &connector));
+            // Dropping what handles the request is what cancels it.
+            let gone = poll_fn(|cx| match handling.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending => inbound.poll_gone(cx).map(|()| None),
+            });
+            match gone.await {
+                Some(response) => response,
+                None => return,
+            }
+        };
+        let (parts, body) = response.into_parts();
+        let body = match body {
+            ProxyBody::Tunnel(tunnel) => {
+                let response = Response::from_parts(parts, ());
+                return switch(inbound, &mut out, response, *tunnel).await;
+            }
+            body => body,
+        };
+        let response = Response::from_parts(parts, body);
+        match reply(&inbound, &mut out, response, &method, version, keep_alive).await {
+            Ok(After::KeepAlive) => {}
+            Ok(After::Close) => return close(&inbound).await,
+            Err(BrokenOff) => return inbound.reset(),
+        }
+        let mut discarded = 0;
+        if !poll_fn(|cx| inbound.poll_discard(cx, &mut discarded)).await {
+            return close(&inbound).await;
+        }
+        inbound.rest();
+    }
+}
+
+/// The next request's head; `None` when there is to be none.
+async fn next_head(
+    inbound: &Inbound,
+    limits: &HttpLimits,
+    timer: &mut LazyTimer,
+    first: bool,
+    mut closing: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Option<Bytes>, Reason> {
+    let mut scan = HeadScan::default();
+    let mut deadline: Option<Instant> = None;
+    let mut begun = first;
+    poll_fn(|cx| {
+        if let Poll::Ready(head) = inbound.poll_head(cx, &mut scan, limits.max_head_bytes) {
+            return Poll::Ready(head);
+        }
+        let has_bytes = inbound.has_bytes();
+        if !has_bytes && closing.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(None));
+        }
+        // From a head's first byte on, and for the first head from the beginning.
+        let begins = has_bytes && !begun;
+        begun |= has_bytes;
+        let timeout = if begun { limits.header_timeout } else { limits.keep_alive_timeout };
+        let until = match deadline.filter(|_| !begins) {
+            Some(until) => until,
+            None => *deadline.insert(clock::now() + timeout),
+        };
+        ready!(timer.poll(cx, until));
+        Poll::Ready(if has_bytes { Err(Reason::RequestTimeout) } else { Ok(None) })
+    })
+    .await
+}
+
+async fn closing(drain: &mut DrainWatch) {
+    drain.closing().await;
+}
+
+/// Writes an answer.
+async fn reply(
+    inbound: &Inbound,
+    out: &mut Outgoing,
+    response: Response<ProxyBody>,
+    method: &Method,
+    version: Version,
+    keep_alive: bool,
+) -> Result<After, BrokenOff> {
+    let (mut parts, body) = response.into_parts();
+    let mut after = if keep_alive { After::KeepAlive } else { After::Close };
+    if parts.headers.remove(CONNECTION).is_some() {
+        after = After::Close;
+    }
+    let bodiless = *method == Method::HEAD
+        || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let framing = match body.size_hint().exact() {
+        _ if bodiless => Framing::Length(0),
+        Some(length) => Framing::Length(length),
+        None if version == Version::HTTP_11 => Framing::Chunked,
+        None => {
+            after = After::Close;
+            Framing::UntilClose
+        }
+    };
+    if !parts.headers.contains_key(DATE) {
+        // RFC 9110 section 6.6.1: who forwards an answer without a date adds one.
+        parts.headers.insert(DATE, clock::http_date());
+    }
+    let connection = match (after, version) {
+        (After::Close, _) => Some("close"),
+        (After::KeepAlive, Version::HTTP_10) => Some("keep-alive"),
+        (After::KeepAlive, _) => None,
+    };
+    encode_response(&parts, (!bodiless).then_some(framing), connection, None, &mut out.encoded);
+    let mut reply = Reply { inbound, out, body, framing, ended: bodiless };
+    poll_fn(|cx| reply.poll(cx)).await?;
+    Ok(after)
+}
+
+/// Refuses a head that can't be read, and closes.
+async fn refuse(inbound: &Inbound, out: &mut Outgoing, response: Response<ProxyBody>) {
+    if reply(inbound, out, response, &Method::GET, Version::HTTP_11, false).await.is_ok() {
+        close(inbound).await;
+    }
+}
+
+/// Says the end, then reads what the client was still sending, so that it sees the answer.
+async fn close(inbound: &Inbound) {
+    // It may be gone already; then there is nobody to say it to.
+    drop(poll_fn(|cx| inbound.poll_shutdown(cx)).await);
+    let mut discarded = 0;
+    let lingering = poll_fn(|cx| inbound.poll_linger(cx, &mut discarded));
+    drop(tokio::time::timeout(LINGER, lingering).await);
+}
+
+/// Says that protocols are switched, and passes bytes on from then.
+async fn switch(inbound: Inbound, out: &mut Outgoing, response: Response<()>, tunnel: Tunnel) {
+    let (parts, ()) = response.into_parts();
+    encode_response(&parts, None, None, Some(&tunnel.protocol), &mut out.encoded);
+    if poll_fn(|cx| inbound.poll_write(cx, out)).await.is_err() {
+        return;
+    }
+    // The request's body is done and dropped: nobody else holds the connection.
+    if let Some(wire) = inbound.into_wire() {
+        tunnel::run(wire, tunnel).await;
+    }
+}
+
+// === impl Reply ===
+
+impl Reply<'_> {
+    /// Writes parts as they come; ready when the last is written.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BrokenOff>> {
+        loop {
+            // The first part goes in the same write as the head.
+            let mut waits = false;
+            if !self.ended && self.out.data.is_empty() && self.out.tail.is_empty() {
+                match Pin::new(&mut self.body).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => self.queue(frame),
+                    Poll::Ready(Some(Err(error))) => {
+                        tracing::debug!(error = %crate::error::chain(&error), "answer broke off");
+                        return Poll::Ready(Err(BrokenOff));
+                    }
+                    Poll::Ready(None) => self.end(),
+                    Poll::Pending => waits = true,
+                }
+            }
+            match self.inbound.poll_write(cx, self.out) {
+                Poll::Ready(Ok(())) if self.ended => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) if !waits => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(BrokenOff)),
+                Poll::Ready(Ok(())) | Poll::Pending => {
+                    // Nothing to do but to see whether anybody still listens.
+                    ready!(self.inbound.poll_gone(cx));
+                    return Poll::Ready(Err(BrokenOff));
+                }
+            }
+        }
+    }
+
+    fn queue(&mut self, frame: Frame<Bytes>) {
+        match frame.into_data() {
+            Ok(data) => {
+                if self.framing == Framing::Chunked && !data.is_empty() {
+                    encode_chunk_size(data.len(), &mut self.out.encoded);
+                    self.out.tail = b"\r\n";
+                }
+                self.out.data = data;
+                if self.body.is_end_stream() {
+                    self.end();
+                }
+            }
+            Err(frame) => {
+                if let (Framing::Chunked, Ok(trailers)) = (self.framing, frame.into_trailers()) {
+                    self.out.encoded.extend_from_slice(b"0\r\n");
+                    encode_trailers(&trailers, &mut self.out.encoded);
+                    self.ended = true;
+                }
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        if self.framing == Framing::Chunked {
+            let open = self.out.tail.is_empty();
+            self.out.tail = if open { b"0\r\n\r\n" } else { b"\r\n0\r\n\r\n" };
+        }
+    }
+}
+
+// === impl LazyTimer ===
+
+impl LazyTimer {
+    fn poll(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until.into())));
+        if sleep.deadline() > until.into() {
+            sleep.as_mut().reset(until.into());
+        }
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if sleep.deadline() >= until.into() {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(until.into());
+        }
+    }
+}
