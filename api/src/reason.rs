@@ -23,6 +23,8 @@ pub enum Reason {
     Draining,
     /// No route matches.
     NoRoute,
+    /// The method is one that a proxy does not serve.
+    MethodNotAllowed,
     /// The API was at zero and did not come up in time.
     ColdStartTimeout,
     /// No connection to the upstream could be made.
@@ -39,7 +41,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::BadRequest,
         Self::HeaderTooLarge,
         Self::TargetTooLong,
@@ -50,6 +52,7 @@ impl Reason {
         Self::RateLimited,
         Self::Draining,
         Self::NoRoute,
+        Self::MethodNotAllowed,
         Self::ColdStartTimeout,
         Self::UpstreamConnect,
         Self::UpstreamReset,
@@ -71,6 +74,7 @@ impl Reason {
             Self::RateLimited => "rate-limited",
             Self::Draining => "draining",
             Self::NoRoute => "no-route",
+            Self::MethodNotAllowed => "method-not-allowed",
             Self::ColdStartTimeout => "cold-start-timeout",
             Self::UpstreamConnect => "upstream-connect",
             Self::UpstreamReset => "upstream-reset",
@@ -85,6 +89,7 @@ impl Reason {
         match self {
             Self::BadRequest => 400,
             Self::NoRoute => 404,
+            Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::TargetTooLong => 414,

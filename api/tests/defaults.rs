@@ -291,3 +291,12 @@ fn a_file_may_hold_several_documents_and_empty_ones_do_not_count() {
     let names: Vec<_> = apis.iter().map(|api| api.name.as_str()).collect();
     assert_eq!(names, ["example", "other"]);
 }
+
+#[test]
+fn the_schema_in_deploy_is_the_one_of_this_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/inferenceapi.schema.json");
+    let committed = std::fs::read_to_string(&path).expect("the schema is there");
+    let made = format!("{:#}\n", json_schema());
+    let how = "cargo run -p tidegate-api --example schema > deploy/inferenceapi.schema.json";
+    assert_eq!(committed, made, "out of date: run `{how}`");
+}

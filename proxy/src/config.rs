@@ -98,6 +98,12 @@ pub(crate) struct ServerArgs {
     /// How long a request head may take
     #[arg(long, env = "TIDEGATE_HEADER_TIMEOUT", default_value = "10s", value_parser = positive_duration, value_name = "TIME")]
     pub(crate) header_timeout: Duration,
+    /// How long a request's body may stall
+    #[arg(long, env = "TIDEGATE_BODY_TIMEOUT", default_value = "60s", value_parser = positive_duration, value_name = "TIME")]
+    pub(crate) body_timeout: Duration,
+    /// How long a client's connection may be quiet between two requests
+    #[arg(long, env = "TIDEGATE_KEEP_ALIVE_TIMEOUT", default_value = "300s", value_parser = positive_duration, value_name = "TIME")]
+    pub(crate) keep_alive_timeout: Duration,
     /// How much of a request's body is read before it is queued. What is wholly here can be sent
     /// to another replica, and its client's leaving is seen while it waits
     #[arg(long, env = "TIDEGATE_READ_AHEAD", default_value = "64KiB", value_parser = size, value_name = "SIZE")]
@@ -275,6 +281,8 @@ impl ServerArgs {
             max_body_bytes: self.max_body,
             read_ahead_bytes: usize::try_from(self.read_ahead).unwrap_or(usize::MAX),
             header_timeout: self.header_timeout,
+            body_timeout: self.body_timeout,
+            keep_alive_timeout: self.keep_alive_timeout,
             ..HttpLimits::default()
         }
     }

@@ -174,6 +174,7 @@ impl Exchange<'_> {
             if let ExchangeError::Upload(error) = &error {
                 return Attempt::Failed(match error {
                     UploadError::TooLarge(_) => Reason::BodyTooLarge,
+                    UploadError::Stalled(_) => Reason::RequestTimeout,
                     UploadError::Incoming(error) => read_ahead::refusal(error).reason,
                 });
             }

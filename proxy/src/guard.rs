@@ -23,6 +23,8 @@ pub struct HttpLimits {
     pub read_ahead_bytes: usize,
     /// How long a head may take, from the connection's begin or the head's first byte.
     pub header_timeout: Duration,
+    /// How long a request's body may stall.
+    pub body_timeout: Duration,
     /// How long a connection may be quiet between two requests.
     pub keep_alive_timeout: Duration,
 }
@@ -35,6 +37,7 @@ impl Default for HttpLimits {
             max_body_bytes: 1 << 30,
             read_ahead_bytes: 64 << 10,
             header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(60),
             keep_alive_timeout: Duration::from_secs(300),
         }
     }
@@ -46,7 +49,7 @@ impl Default for HttpLimits {
 /// With the reason for which the request is refused.
 pub fn check<B: Body>(request: &Request<B>, limits: &HttpLimits) -> Result<(), Refusal> {
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-        return Err(Reason::BadRequest.into());
+        return Err(Reason::MethodNotAllowed.into());
     }
     let target =
         request.uri().path_and_query().map_or(0, |target| PathAndQuery::as_str(target).len());
@@ -89,8 +92,8 @@ mod tests {
             ("POST /\nhost: a", "12345", None),
             ("GET /", "", Some(Reason::BadRequest)),
             ("GET /\nhost: a\nhost: a", "", Some(Reason::BadRequest)),
-            ("TRACE /\nhost: a", "", Some(Reason::BadRequest)),
-            ("CONNECT a:1\nhost: a", "", Some(Reason::BadRequest)),
+            ("TRACE /\nhost: a", "", Some(Reason::MethodNotAllowed)),
+            ("CONNECT a:1\nhost: a", "", Some(Reason::MethodNotAllowed)),
             ("GET /12345678\nhost: a", "", Some(Reason::TargetTooLong)),
             ("POST /\nhost: a", "123456", Some(Reason::BodyTooLarge)),
         ] {

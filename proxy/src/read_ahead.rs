@@ -22,23 +22,22 @@ use tidegate_api::reason::Reason;
 /// it until the request has its slot.
 ///
 /// # Errors
-/// `request-timeout` if a small body stalls for longer than `idle`; `client-gone` if it breaks
+/// `request-timeout` if a small body takes longer than a stall may; `client-gone` if it breaks
 /// off; `bad-request` if it is malformed; `body-too-large`.
 pub async fn read_ahead(
     mut body: IncomingBody,
     limits: &HttpLimits,
-    idle: Option<Duration>,
 ) -> Result<RequestBody, Refusal> {
     if body.is_end_stream() {
         return Ok(RequestBody::Empty);
     }
-    let limit = limits.max_body_bytes;
+    let (limit, stall) = (limits.max_body_bytes, limits.body_timeout);
     if body.is_held_back() {
-        return Ok(RequestBody::streaming(VecDeque::new(), body, limit));
+        return Ok(RequestBody::streaming(VecDeque::new(), body, limit, stall));
     }
     match body.size_hint().exact() {
-        Some(length) if length <= limits.read_ahead_bytes as u64 => read_whole(body, idle).await,
-        Some(_) => Ok(RequestBody::streaming(VecDeque::new(), body, limit)),
+        Some(length) if length <= limits.read_ahead_bytes as u64 => read_whole(body, stall).await,
+        Some(_) => Ok(RequestBody::streaming(VecDeque::new(), body, limit, stall)),
         None => {
             let (ahead, ended) = read_ready(&mut body, limits.read_ahead_bytes).await?;
             if ahead.iter().map(|chunk| chunk.len() as u64).sum::<u64>() > limit {
@@ -47,7 +46,7 @@ pub async fn read_ahead(
             if ended {
                 return Ok(RequestBody::Whole(Some(join(ahead))));
             }
-            Ok(RequestBody::streaming(ahead, body, limit))
+            Ok(RequestBody::streaming(ahead, body, limit, stall))
         }
     }
 }
@@ -60,13 +59,10 @@ pub fn refusal(error: &IncomingError) -> Refusal {
     }
 }
 
-async fn read_whole(body: IncomingBody, idle: Option<Duration>) -> Result<RequestBody, Refusal> {
-    match idle {
-        Some(idle) => match tokio::time::timeout(idle, read_all(body)).await {
-            Ok(read) => read,
-            Err(_) => Err(Reason::RequestTimeout.into()),
-        },
-        None => read_all(body).await,
+async fn read_whole(body: IncomingBody, time: Duration) -> Result<RequestBody, Refusal> {
+    match tokio::time::timeout(time, read_all(body)).await {
+        Ok(read) => read,
+        Err(_) => Err(Reason::RequestTimeout.into()),
     }
 }
 

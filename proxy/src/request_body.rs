@@ -6,6 +6,8 @@ use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Sleep, sleep};
 
 /// Why a request's body broke off.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +15,9 @@ pub enum UploadError {
     /// The client's side failed.
     #[error("the client broke off")]
     Incoming(#[from] IncomingError),
+    /// Nothing came for too long.
+    #[error("nothing came within {0:?}")]
+    Stalled(Duration),
     /// More came than is allowed.
     #[error("the body is larger than {0} bytes")]
     TooLarge(u64),
@@ -34,20 +39,25 @@ pub struct Upload {
     rest: IncomingBody,
     remaining: u64,
     limit: u64,
+    stall: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 // === impl RequestBody ===
 
 impl RequestBody {
-    /// A body of which a part was read ahead, and the rest still comes.
-    pub fn streaming(ahead: VecDeque<Bytes>, rest: IncomingBody, limit: u64) -> Self {
+    /// A body of which a part was read ahead, and the rest still comes: `limit` bytes at the most,
+    /// and no part of it later than `stall` after the one before.
+    pub fn streaming(
+        ahead: VecDeque<Bytes>,
+        rest: IncomingBody,
+        limit: u64,
+        stall: Duration,
+    ) -> Self {
         let read: u64 = ahead.iter().map(|chunk| chunk.len() as u64).sum();
-        Self::Streaming(Box::new(Upload {
-            ahead,
-            rest,
-            remaining: limit.saturating_sub(read),
-            limit,
-        }))
+        let remaining = limit.saturating_sub(read);
+        let stalled = None;
+        Self::Streaming(Box::new(Upload { ahead, rest, remaining, limit, stall, stalled }))
     }
 
     /// The same body once more, if all of it is here.
@@ -111,9 +121,15 @@ impl Upload {
         if let Some(chunk) = self.ahead.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
-        let Some(frame) = ready!(Pin::new(&mut self.rest).poll_frame(cx)) else {
-            return Poll::Ready(None);
-        };
+        let polled = Pin::new(&mut self.rest).poll_frame(cx);
+        if polled.is_pending() {
+            let stall = self.stall;
+            let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
+            ready!(stalled.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(UploadError::Stalled(stall))));
+        }
+        self.stalled = None;
+        let Some(frame) = ready!(polled) else { return Poll::Ready(None) };
         let frame = frame?;
         let size = frame.data_ref().map_or(0, |data| data.len() as u64);
         let Some(remaining) = self.remaining.checked_sub(size) else {

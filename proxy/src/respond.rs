@@ -2,7 +2,7 @@
 
 use crate::body::ProxyBody;
 use crate::error::Refusal;
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use tidegate_api::names::header;
 use tidegate_api::reason::Reason;
@@ -25,6 +25,11 @@ pub fn refusal(refusal: Refusal) -> Response<ProxyBody> {
     if let Some(seconds) = retry_after_s {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    if reason == Reason::MethodNotAllowed {
+        // RFC 9110 section 15.5.6 wants the list of what is allowed.
+        let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        headers.insert(ALLOW, allowed);
+    }
     if closes_connection(reason) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -35,7 +40,11 @@ pub fn refusal(refusal: Refusal) -> Response<ProxyBody> {
 fn closes_connection(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::BadRequest | Reason::Draining | Reason::RequestTimeout | Reason::BodyTooLarge
+        Reason::BadRequest
+            | Reason::MethodNotAllowed
+            | Reason::Draining
+            | Reason::RequestTimeout
+            | Reason::BodyTooLarge
     )
 }
 
@@ -50,6 +59,7 @@ fn message(reason: Reason) -> &'static str {
         Reason::QueueTimeout => "the request waited longer than allowed",
         Reason::RateLimited => "too many requests; come back later",
         Reason::Draining => "this process is shutting down; ask another",
+        Reason::MethodNotAllowed => "CONNECT and TRACE are not served",
         Reason::NoRoute => "no API is served at this host and path",
         Reason::ColdStartTimeout => "no replica came up in time; come back later",
         Reason::UpstreamConnect => "no connection to the model could be made",

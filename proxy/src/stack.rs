@@ -86,8 +86,7 @@ impl Stack {
         let upgradable = request.extensions().get::<UpgradeTo>().is_some();
         let (parts, body) = request.into_parts();
         // Read ahead: a small body is here before its request takes anybody's place.
-        let idle = service.timeouts.idle;
-        let body = match read_ahead(body, &self.limits, idle).await {
+        let body = match read_ahead(body, &self.limits).await {
             Ok(body) => body,
             Err(refusal) => return Err((account, refusal)),
         };

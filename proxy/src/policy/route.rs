@@ -75,6 +75,10 @@ fn host_matches(wanted: Option<&str>, host: &str) -> bool {
 
 fn path_matches(prefix: &str, path: &str) -> bool {
     let prefix = prefix.trim_end_matches('/');
+    if prefix.is_empty() {
+        // `OPTIONS *` too, which has no path.
+        return true;
+    }
     match path.strip_prefix(prefix) {
         Some(rest) => rest.is_empty() || rest.starts_with('/'),
         None => false,

@@ -1,0 +1,263 @@
+//! Bytes that should not be sent, from both sides, through a real sidecar: each case of
+//! `data/bad-input.json` must come to one of its acceptable ends.
+
+use crate::support::http::{connect, get};
+use crate::support::sidecar::proxy;
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const CASES: &str = include_str!("data/bad-input.json");
+/// What a case may take. Slow cases pause longer than the sidecar's timeouts here, which cut them.
+const FLAGS: &[&str] = &[
+    "--readiness",
+    "none",
+    "--header-timeout",
+    "300ms",
+    "--idle-timeout",
+    "300ms",
+    "--body-timeout",
+    "300ms",
+    "--first-byte-timeout",
+    "2s",
+    "--concurrency",
+    "64",
+];
+
+const SWITCH: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+/// One step of a case.
+enum Step {
+    Send(Vec<u8>),
+    Pause,
+    End,
+}
+
+/// An upstream that keeps every byte it is sent, and answers each head with the same bytes.
+struct Upstream {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Upstream {
+    fn start(answer: Vec<Step>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (all, answer) = (Arc::clone(&seen), Arc::new(answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (all, answer) = (Arc::clone(&all), Arc::clone(&answer));
+                std::thread::spawn(move || serve(stream, &all, &answer));
+            }
+        });
+        Self { address, seen }
+    }
+
+    /// All that came, as text with one character a byte.
+    fn seen(&self) -> String {
+        self.seen.lock().unwrap().iter().map(|byte| char::from(*byte)).collect()
+    }
+}
+
+fn serve(mut stream: TcpStream, all: &Mutex<Vec<u8>>, answer: &[Step]) {
+    let mut buffer = vec![0; 65536];
+    let mut unanswered = Vec::new();
+    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+        all.lock().unwrap().extend_from_slice(&buffer[..count]);
+        unanswered.extend_from_slice(&buffer[..count]);
+        while let Some(end) = request_end(&unanswered) {
+            let head: Vec<u8> = unanswered.drain(..end).collect();
+            if String::from_utf8_lossy(&head).contains("upgrade: websocket") {
+                // From here on bytes are only kept.
+                drop(stream.write_all(SWITCH));
+                continue;
+            }
+            if !play(&mut stream, answer) {
+                return;
+            }
+        }
+    }
+}
+
+/// Where the first request ends, by its head's end and the length that it announces.
+fn request_end(bytes: &[u8]) -> Option<usize> {
+    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
+    let length = text.split_once("content-length: ").and_then(|(_, rest)| rest.lines().next());
+    let end = head + length.map_or(0, |length| length.parse::<usize>().unwrap());
+    (bytes.len() >= end).then_some(end)
+}
+
+/// Plays steps; false when the connection is to end.
+fn play(stream: &mut TcpStream, steps: &[Step]) -> bool {
+    for step in steps {
+        match step {
+            Step::Send(bytes) => {
+                if stream.write_all(bytes).is_err() {
+                    return false;
+                }
+            }
+            // The other side is to end it. It may not be left waiting for ever either.
+            Step::Pause => {
+                stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+                let mut rest = [0; 1];
+                drop(stream.peek(&mut rest));
+                return true;
+            }
+            Step::End => {
+                drop(stream.shutdown(std::net::Shutdown::Write));
+            }
+        }
+    }
+    true
+}
+
+/// A case's bytes, with its marks carried out.
+fn steps(raw: &str) -> Vec<Step> {
+    let bytes =
+        |text: &str| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<_>>();
+    let (mut steps, mut rest) = (Vec::new(), raw);
+    while let Some((before, mark)) = rest.split_once("{{") {
+        let (mark, after) = mark.split_once("}}").unwrap();
+        let mut sent = bytes(before);
+        if let Some((text, count)) = mark.rsplit_once('*') {
+            sent.extend(bytes(text).repeat(count.parse().unwrap()));
+            steps.push(Step::Send(sent));
+        } else {
+            steps.push(Step::Send(sent));
+            steps.push(if mark == "END" { Step::End } else { Step::Pause });
+        }
+        rest = after;
+    }
+    steps.push(Step::Send(bytes(rest)));
+    steps
+}
+
+/// Reads until the upstream's whole answer is here, or the connection's end.
+fn read_to_answer_or_end(stream: &mut TcpStream) -> Vec<u8> {
+    let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+    while !answer.ends_with(b"\r\n\r\nok") {
+        match stream.read(&mut buffer) {
+            Ok(count @ 1..) => answer.extend_from_slice(&buffer[..count]),
+            Ok(0) | Err(_) => break,
+        }
+    }
+    answer
+}
+
+/// What the client saw: the status line's code of each answer, and whether the end was clean.
+fn statuses(answer: &[u8]) -> Vec<u16> {
+    let text: String = answer.iter().map(|byte| char::from(*byte)).collect();
+    let codes = text
+        .match_indices("HTTP/1.1 ")
+        .filter_map(|(at, found)| text.get(at + found.len()..at + found.len() + 3)?.parse().ok());
+    codes.collect()
+}
+
+fn cases(surface: &str) -> Vec<Value> {
+    let all: Vec<Value> = serde_json::from_str(CASES).unwrap();
+    let cases: Vec<_> = all.into_iter().filter(|case| case["surface"] == surface).collect();
+    assert!(!cases.is_empty());
+    cases
+}
+
+fn plain_answer() -> Vec<Step> {
+    vec![Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())]
+}
+
+/// Whether an end of a case is among those that are acceptable.
+fn is_acceptable(case: &Value, codes: &[u16], reached: bool) -> bool {
+    let ends = case["acceptable"].as_array().unwrap().iter().filter_map(Value::as_str);
+    for end in ends {
+        let wanted: Option<u16> = end.get(..3).and_then(|code| code.parse().ok());
+        let fits = match wanted {
+            Some(200) => codes.first() == Some(&200) && reached,
+            Some(499) => codes.is_empty(),
+            Some(code) => codes == [code],
+            None if end == "close" => codes.is_empty(),
+            None => codes.is_empty() || matches!(codes, [400 | 499 | 101]),
+        };
+        if fits {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn no_request_is_understood_in_two_ways() {
+    let mut failures = Vec::new();
+    for case in cases("h1-request") {
+        // Each on its own: what comes late in one must not be taken for another's.
+        let upstream = Upstream::start(plain_answer());
+        let address = upstream.address.to_string();
+        let (process, data, admin) = proxy("sidecar", &[&["--upstream", &address], FLAGS].concat());
+        let mut stream = connect(data);
+        play(&mut stream, &steps(case["raw"].as_str().unwrap()));
+        let answer = read_to_answer_or_end(&mut stream);
+        let (codes, seen) = (statuses(&answer), upstream.seen());
+        let canary = seen.lines().any(|line| line.starts_with("GET /SMUGGLED"));
+        let asked = case["raw"].as_str().unwrap().contains("Upgrade: foo");
+        if !is_acceptable(&case, &codes, !seen.is_empty()) || (canary && !asked) {
+            failures.push(format!(
+                "{} {}: {codes:?}; upstream saw {seen:?}",
+                case["id"], case["description"]
+            ));
+        }
+        assert_eq!(get(data, "/after").status, 200, "after {}", case["id"]);
+        assert_eq!(get(admin, "/healthz").status, 200, "after {}", case["id"]);
+        assert!(!process.output().contains("panicked"), "{}", process.output());
+    }
+    assert!(failures.is_empty(), "{} cases:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn what_concerns_one_hop_stays_on_it() {
+    let upstream = Upstream::start(plain_answer());
+    let address = upstream.address.to_string();
+    let (_process, data, _) = proxy("sidecar", &[&["--upstream", &address], FLAGS].concat());
+    for case in cases("h1-request") {
+        let id = case["id"].as_str().unwrap().to_owned();
+        let never: &[&str] = match id.as_str() {
+            "I05" => &["keep-alive", "proxy-connection", "te:", "upgrade", "proxy-authorization"],
+            "U01" => &["other.local"],
+            "U11" => &["#"],
+            "F44" => &["transfer_encoding"],
+            _ => continue,
+        };
+        upstream.seen.lock().unwrap().clear();
+        let mut stream = connect(data);
+        play(&mut stream, &steps(case["raw"].as_str().unwrap()));
+        read_to_answer_or_end(&mut stream);
+        let seen = upstream.seen().to_lowercase();
+        for word in never {
+            assert!(!seen.contains(word), "{id}: {word} reached the upstream: {seen:?}");
+        }
+    }
+}
+
+#[test]
+fn no_answer_is_given_to_the_wrong_client() {
+    for case in cases("upstream-response") {
+        let upstream = Upstream::start(steps(case["raw"].as_str().unwrap()));
+        let address = upstream.address.to_string();
+        let (process, data, _) = proxy("sidecar", &[&["--upstream", &address], FLAGS].concat());
+        for _ in 0..2 {
+            let answer = get(data, "/");
+            let id = &case["id"];
+            assert!(!answer.text().contains("EVIL"), "{id}: {answer:?}");
+            let code = answer.status;
+            let ends: Vec<_> =
+                case["acceptable"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            let fits = |end: &&str| {
+                end.starts_with(&code.to_string()) || (code == 200 && end.contains("abort"))
+            };
+            assert!(ends.iter().any(fits), "{id}: {code}, not one of {ends:?}");
+        }
+        assert!(!process.output().contains("panicked"), "{}", process.output());
+    }
+}
