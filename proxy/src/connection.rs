@@ -5,9 +5,8 @@ use crate::clock;
 use crate::drain::DrainWatch;
 use crate::framing::Framing;
 use crate::guard::HttpLimits;
-use crate::head::{
-    HeadScan, RequestHead, encode_chunk_size, encode_response, encode_trailers, parse_request,
-};
+use crate::head::encode::{encode_chunk_size, encode_response, encode_trailers};
+use crate::head::{HeadScan, RequestHead, parse_request};
 use crate::inbound::Inbound;
 use crate::stack::Stack;
 use crate::tunnel;

@@ -2,14 +2,15 @@
 //!
 //! # Life of a request
 //!
-//! 1. [`listen`]: a worker thread accepts the connection; it stays on that thread.
+//! 1. [`listen`]: a worker thread accepts the connection; it stays on that thread. [`connection`]
+//!    serves it, reading from [`inbound`] over a [`wire`] what [`head`] and [`framing`] understand.
 //! 2. [`stack`]: the path itself, one function that names every step below.
 //! 3. [`guard`]: refuses what must not be let in.
 //! 4. [`policy::route`]: finds the API. In a sidecar there is one.
 //! 5. [`read_ahead`]: takes a bounded part of the [`request_body`].
 //! 6. [`gate`] over [`policy::admission`]: a slot at once, a place in line, or a refusal.
-//! 7. [`forward`]: over a connection of [`upstream`], kept in a [`pool`], to the slot's
-//!    [`endpoint`]; an upgraded connection goes on in [`tunnel`].
+//! 7. [`forward`]: over a connection of [`upstream`] ([`outbound`]), kept in a [`pool`], to the
+//!    slot's [`endpoint`]; an upgraded connection goes on in [`tunnel`].
 //! 8. [`body`]: streams the answer back. Slot, connection and books end with it.
 //! 9. [`account`] closes the books into [`metrics`]; [`respond`] words every refusal.
 //!

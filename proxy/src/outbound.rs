@@ -2,7 +2,8 @@
 //! answer. No task of its own: an answer that nobody awaits any more is a connection dropped.
 
 use crate::framing::{Decoded, Decoder, Framing};
-use crate::head::{self, HeadScan, ResponseHead};
+use crate::head::encode::{encode_chunk_size, encode_trailers};
+use crate::head::{HeadScan, ResponseHead, parse_response};
 use crate::request_body::{RequestBody, UploadError};
 use crate::wire::{Outgoing, Wire};
 use bytes::{Bytes, BytesMut};
@@ -140,8 +141,8 @@ impl Connection {
                 Err(_) => return Poll::Ready(Err(ExchangeError::Malformed)),
                 Ok(Some(length)) => {
                     let head = self.wire.read.split_to(length).freeze();
-                    let head = head::parse_response(head, &self.method)
-                        .map_err(|_| ExchangeError::Malformed)?;
+                    let head =
+                        parse_response(head, &self.method).map_err(|_| ExchangeError::Malformed)?;
                     let status = head.response.status();
                     if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
                         self.decoder = Decoder::new(head.framing);
@@ -236,7 +237,7 @@ impl Connection {
         match frame.into_data() {
             Ok(data) if !data.is_empty() => {
                 if self.upload_chunked {
-                    head::encode_chunk_size(data.len(), &mut self.out.encoded);
+                    encode_chunk_size(data.len(), &mut self.out.encoded);
                     self.out.tail = b"\r\n";
                 }
                 self.out.data = data;
@@ -245,7 +246,7 @@ impl Connection {
             Err(frame) => {
                 if let (true, Ok(trailers)) = (self.upload_chunked, frame.into_trailers()) {
                     self.out.encoded.extend_from_slice(b"0\r\n");
-                    head::encode_trailers(&trailers, &mut self.out.encoded);
+                    encode_trailers(&trailers, &mut self.out.encoded);
                     // The trailers were the body's end.
                     self.upload_chunked = false;
                 }

@@ -162,14 +162,3 @@ fn answers() {
         assert!(parse(bad, &Method::GET).is_err(), "{bad:?}");
     }
 }
-
-#[test]
-fn chunk_sizes() {
-    for (size, expected) in
-        [(0, "0\r\n"), (10, "a\r\n"), (255, "ff\r\n"), (usize::MAX, "ffffffffffffffff\r\n")]
-    {
-        let mut out = BytesMut::new();
-        encode_chunk_size(size, &mut out);
-        assert_eq!(out, expected);
-    }
-}

@@ -1,0 +1,116 @@
+//! Writes heads, chunk sizes and trailers.
+
+use crate::framing::Framing;
+use bytes::BytesMut;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue};
+
+/// Writes a request's head for the upstream.
+pub fn encode_request(
+    request: &http::request::Parts,
+    framing: Option<Framing>,
+    upgrade: Option<&HeaderValue>,
+    out: &mut BytesMut,
+) {
+    let target = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    for part in [request.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    encode_fields(&request.headers, out);
+    encode_framing(framing, out);
+    encode_upgrade(upgrade, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes an answer's head for the client. `connection` is what to say of the connection, if
+/// anything.
+pub fn encode_response(
+    response: &http::response::Parts,
+    framing: Option<Framing>,
+    connection: Option<&'static str>,
+    upgrade: Option<&HeaderValue>,
+    out: &mut BytesMut,
+) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(response.status.as_str().as_bytes());
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(response.status.canonical_reason().unwrap_or("").as_bytes());
+    out.extend_from_slice(b"\r\n");
+    encode_fields(&response.headers, out);
+    encode_framing(framing, out);
+    if let Some(connection) = connection {
+        encode_field(b"connection", connection.as_bytes(), out);
+    }
+    encode_upgrade(upgrade, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes trailer fields and the empty line after them.
+pub fn encode_trailers(trailers: &HeaderMap, out: &mut BytesMut) {
+    encode_fields(trailers, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a chunk's size line.
+pub fn encode_chunk_size(size: usize, out: &mut BytesMut) {
+    let mut digits = [0; 16];
+    let mut left = size;
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b"0123456789abcdef"[left & 15];
+        left >>= 4;
+        if left == 0 || first == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(first..).unwrap_or_default());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn encode_fields(fields: &HeaderMap, out: &mut BytesMut) {
+    for (name, value) in fields {
+        encode_field(name.as_str().as_bytes(), value.as_bytes(), out);
+    }
+}
+
+fn encode_field(name: &[u8], value: &[u8], out: &mut BytesMut) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn encode_framing(framing: Option<Framing>, out: &mut BytesMut) {
+    match framing {
+        Some(Framing::Length(length)) => {
+            encode_field(b"content-length", itoa::Buffer::new().format(length).as_bytes(), out);
+        }
+        Some(Framing::Chunked) => encode_field(b"transfer-encoding", b"chunked", out),
+        Some(Framing::UntilClose) | None => {}
+    }
+}
+
+fn encode_upgrade(upgrade: Option<&HeaderValue>, out: &mut BytesMut) {
+    if let Some(protocol) = upgrade {
+        encode_field(b"connection", b"upgrade", out);
+        encode_field(b"upgrade", protocol.as_bytes(), out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunk_sizes() {
+        for (size, expected) in
+            [(0, "0\r\n"), (10, "a\r\n"), (255, "ff\r\n"), (usize::MAX, "ffffffffffffffff\r\n")]
+        {
+            let mut out = BytesMut::new();
+            encode_chunk_size(size, &mut out);
+            assert_eq!(out, expected);
+        }
+    }
+}
