@@ -1,6 +1,7 @@
 //! `run --local FILE…`: flags to [`Settings`], signals, exit codes.
 
 use crate::app::{App, RunError, Settings, StartError};
+use crate::documents::{self, ReadError};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
@@ -8,12 +9,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use tidegate_api::document::InferenceApi;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Exit code of a document that can't be used (`EX_DATAERR`).
-const BAD_DOCUMENT: u8 = 65;
+pub(crate) const BAD_DOCUMENT: u8 = 65;
 
 /// Flags of `run`: scale local processes as documents say.
 #[derive(Debug, clap::Args)]
@@ -120,7 +120,7 @@ pub fn run(args: RunArgs) -> ExitCode {
             // Nobody is left to tell where standard error is closed.
             writeln!(std::io::stderr(), "error: {failure}").ok();
             match failure {
-                Failure::Document(_) => ExitCode::from(BAD_DOCUMENT),
+                Failure::Documents(ReadError::Mistakes(_)) => ExitCode::from(BAD_DOCUMENT),
                 _ => ExitCode::FAILURE,
             }
         }
@@ -130,11 +130,8 @@ pub fn run(args: RunArgs) -> ExitCode {
 /// Why `run` ends with an error.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("can't read {}: {source}; check the path given to --local", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
-    /// The reports of all files.
-    #[error("{0}")]
-    Document(String),
+    #[error(transparent)]
+    Documents(#[from] ReadError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -144,7 +141,7 @@ enum Failure {
 }
 
 fn try_run(args: RunArgs) -> Result<(), Failure> {
-    let apis = read(&args.local)?;
+    let apis = documents::read(&args.local, "--local")?;
     let program = std::env::current_exe()?;
     let settings = Settings {
         apis,
@@ -207,22 +204,6 @@ async fn signals(
             }
         }
     }
-}
-
-fn read(files: &[PathBuf]) -> Result<Vec<InferenceApi>, Failure> {
-    let mut apis = Vec::new();
-    let mut reports = Vec::new();
-    for path in files {
-        let failed = |source| Failure::Read { path: path.clone(), source };
-        let text = std::fs::read_to_string(path).map_err(failed)?;
-        let absolute = std::path::absolute(path).map_err(failed)?;
-        let folder = absolute.parent().unwrap_or_else(|| Path::new("/"));
-        match tidegate_api::parse(&text, &path.display().to_string(), folder) {
-            Ok(more) => apis.extend(more),
-            Err(report) => reports.push(report.to_string()),
-        }
-    }
-    if reports.is_empty() { Ok(apis) } else { Err(Failure::Document(reports.join("\n"))) }
 }
 
 /// `tidegate sidecar` where this is tidegate; else its sibling, or what PATH has.

@@ -10,6 +10,8 @@
 //! 4. act: [`local`] starts and drains replicas, and writes the endpoints file;
 //! 5. explain: a log line, `metrics`, and [`status`] behind the port of `admin`.
 //!
+//! `decide` makes the same decisions from lines on standard input.
+//!
 //! [`policy`] is pure: no clock, no sockets. `clock` reads the clock, [`App`] does the wiring.
 
 mod admin;
@@ -17,6 +19,10 @@ mod app;
 mod args;
 mod child;
 mod clock;
+mod decide;
+mod documents;
+mod explain;
+mod line;
 mod load;
 pub mod local;
 mod metrics;
@@ -31,5 +37,6 @@ mod wake;
 pub use app::{App, Handle, RunError, Settings, StartError};
 pub use args::{RunArgs, run};
 pub use child::{ChildArgs, child};
+pub use decide::{DecideArgs, decide};
 pub use scaling::scaling;
 pub use status::Status;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tidegate_autoscaler::{ChildArgs, RunArgs, child, run};
+use tidegate_autoscaler::{ChildArgs, DecideArgs, RunArgs, child, decide, run};
 
 /// Exit code of a command line that can't be used (`EX_USAGE`).
 const USAGE: u8 = 64;
@@ -19,6 +19,8 @@ struct Args {
 enum Command {
     /// Scale APIs until told to stop.
     Run(Box<RunArgs>),
+    /// Answer observations on standard input with decisions, a line of JSON each.
+    Decide(DecideArgs),
     /// Become a command that ends with its parent.
     #[command(hide = true)]
     Child(ChildArgs),
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     };
     match args.command {
         Command::Run(args) => run(*args),
+        Command::Decide(args) => decide(&args),
         Command::Child(args) => child(args),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{demo, top, up};
 use clap::{Parser, Subcommand};
-use tidegate_autoscaler::{ChildArgs, RunArgs};
+use tidegate_autoscaler::{ChildArgs, DecideArgs, RunArgs};
 use tidegate_proxy::{GatewayArgs, SidecarArgs};
 
 /// Runs inference servers behind a queue and scales them with what is asked of them
@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     /// Show what a running `tidegate up` does, replica by replica
     Top(top::TopArgs),
+    /// Answer observations on standard input with scaling decisions, a line of JSON each
+    Decide(DecideArgs),
     /// Stand before one model: queue, limit, measure
     Sidecar(Box<SidecarArgs>),
     /// Stand before many sidecars: route, balance, hold requests while an API starts
@@ -39,6 +41,8 @@ pub(crate) enum Command {
 pub(crate) enum Autoscaler {
     /// Scale APIs until told to stop
     Run(Box<RunArgs>),
+    /// Answer observations on standard input with decisions, a line of JSON each
+    Decide(DecideArgs),
     /// Become a command that ends with its parent
     #[command(hide = true)]
     Child(ChildArgs),

@@ -39,6 +39,9 @@ fn main() -> ExitCode {
         Command::Top(args) => exit::code(top::run(&args)),
         Command::Sidecar(args) => tidegate_proxy::run_sidecar(*args),
         Command::Gateway(args) => tidegate_proxy::run_gateway(*args),
+        Command::Decide(args) | Command::Autoscaler(Autoscaler::Decide(args)) => {
+            tidegate_autoscaler::decide(&args)
+        }
         Command::Autoscaler(Autoscaler::Run(args)) => tidegate_autoscaler::run(*args),
         Command::Autoscaler(Autoscaler::Child(args)) | Command::Child(args) => {
             tidegate_autoscaler::child(args)

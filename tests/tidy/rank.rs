@@ -63,6 +63,9 @@ pub(super) const AUTOSCALER: Crate = Crate {
         ("policy", 0),
         ("child", 1),
         ("clock", 1),
+        ("documents", 1),
+        ("explain", 1),
+        ("line", 1),
         ("sample", 1),
         ("status", 1),
         ("scaling", 1),
@@ -75,6 +78,7 @@ pub(super) const AUTOSCALER: Crate = Crate {
         ("tick", 4),
         ("app", 5),
         ("args", 6),
+        ("decide", 7),
     ],
     excused: &[],
 };

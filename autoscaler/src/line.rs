@@ -1,0 +1,305 @@
+//! One line of observations to what a scaling rule sees. Pure.
+//!
+//! Numbers under short names are since the line before; numbers under the proxies' metric names are
+//! cumulative, and their growth since the line before counts. A field that is missing or `null` is
+//! unknown: it is never taken for zero.
+
+use crate::policy::observation::{Load, Observation, Traffic, Windows};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What the line before the first one counts as being ago.
+const FIRST_SPAN: Duration = Duration::from_secs(1);
+
+/// Where our own time begins, so that there is a moment before the first line.
+const BEGINNING: Duration = Duration::from_secs(3600);
+
+/// The latest moment, in seconds: about 30,000 years, which adds to a duration without overflow.
+const LATEST: f64 = 1e12;
+
+/// A line as it is written.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Line {
+    at: Option<f64>,
+    replicas: Option<u32>,
+    ready: Option<u32>,
+    starting: Option<u32>,
+    in_flight: Option<f64>,
+    queued: Option<f64>,
+    arrivals: Option<f64>,
+    completions: Option<f64>,
+    service_seconds: Option<f64>,
+    stable: Option<f64>,
+    panic: Option<f64>,
+    complete: Option<bool>,
+    #[serde(flatten)]
+    counters: Counters,
+    #[serde(flatten)]
+    rest: BTreeMap<String, serde_json::Value>,
+}
+
+/// What the proxies count, under their metrics' names, summed over all replicas.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+struct Counters {
+    #[serde(rename = "tidegate_requests_in_flight")]
+    in_flight: Option<f64>,
+    #[serde(rename = "tidegate_requests_queued")]
+    queued: Option<f64>,
+    #[serde(rename = "tidegate_concurrency_seconds_total")]
+    running_seconds: Option<f64>,
+    #[serde(rename = "tidegate_queue_seconds_total")]
+    queue_seconds: Option<f64>,
+    #[serde(rename = "tidegate_requests_total")]
+    requests: Option<f64>,
+    #[serde(rename = "tidegate_upstream_duration_seconds_sum")]
+    service_seconds: Option<f64>,
+    #[serde(rename = "tidegate_upstream_duration_seconds_count")]
+    completions: Option<f64>,
+}
+
+/// What is remembered between lines.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    /// Our own time, which never goes back.
+    now: Duration,
+    last_at: Option<f64>,
+    counters: Counters,
+}
+
+/// A line that was understood.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    /// When, as the line says.
+    pub(crate) at: f64,
+    /// When, by a time that never goes back.
+    pub(crate) now: Duration,
+    /// Replicas asked for, where the line says so.
+    pub(crate) replicas: Option<u32>,
+    /// The rest. Its `current` is the caller's to fill in.
+    pub(crate) seen: Observation,
+    /// Whether `ready` was given.
+    pub(crate) knows_ready: bool,
+    /// Whether `starting` was given.
+    pub(crate) knows_starting: bool,
+    /// Keys that mean nothing here.
+    pub(crate) ignored: Vec<String>,
+}
+
+/// Why a line is none.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(crate) enum LineError {
+    /// It is no JSON object, or a field has another type.
+    #[error(
+        "is not a JSON object of numbers ({0}); write one like \
+         {{\"at\": 61, \"replicas\": 4, \"in_flight\": 12.5}}"
+    )]
+    Json(String),
+    /// `at` is missing.
+    #[error("`at` is missing; give the time in seconds")]
+    NoTime,
+    /// A number that can't be measured.
+    #[error("`{0}` is {1}; it must be a number from 0 up")]
+    Number(&'static str, f64),
+}
+
+impl Reader {
+    /// A reader before its first line.
+    pub(crate) fn new() -> Self {
+        Self { now: BEGINNING, last_at: None, counters: Counters::default() }
+    }
+
+    /// Reads one line. An error changes nothing.
+    pub(crate) fn read(&mut self, text: &str) -> Result<Reading, LineError> {
+        let line: Line =
+            serde_json::from_str(text).map_err(|error| LineError::Json(error.to_string()))?;
+        line.check()?;
+        let at = line.at.ok_or(LineError::NoTime)?;
+        // A clock that went back says nothing of how long it was: no time has passed.
+        let passed = self.last_at.map_or(0.0, |last| (at - last).max(0.0));
+        let from = if self.last_at.is_none() { self.now - FIRST_SPAN } else { self.now };
+        self.last_at = Some(at);
+        self.now += Duration::from_secs_f64(passed);
+        let before = std::mem::replace(&mut self.counters, line.counters);
+        let seconds = (self.now - from).as_secs_f64();
+        let average = line.average(before, seconds);
+        let windows = line.stable.map(|stable| {
+            let panic = line.panic.unwrap_or(stable);
+            Windows { stable, panic }
+        });
+        let waiting = line.queued.or(line.counters.queued);
+        let running = line.in_flight.or(line.counters.in_flight);
+        let known = average.is_some() || windows.is_some();
+        let seen = Observation {
+            current: 0,
+            ready: line.ready.unwrap_or(0),
+            starting: line.starting.unwrap_or(0),
+            load: average.map(|average| Load { from, average }),
+            windows,
+            traffic: line.traffic(before, from),
+            complete: line.complete.unwrap_or(known),
+            running: running.map_or(0, |running| running.ceil() as u32),
+            held: waiting.map_or(0, |waiting| waiting.ceil() as u32),
+        };
+        Ok(Reading {
+            at,
+            now: self.now,
+            replicas: line.replicas,
+            seen,
+            knows_ready: line.ready.is_some(),
+            knows_starting: line.starting.is_some(),
+            ignored: line.rest.into_keys().collect(),
+        })
+    }
+}
+
+impl Line {
+    fn check(&self) -> Result<(), LineError> {
+        let Counters { in_flight, queued, running_seconds, queue_seconds, .. } = self.counters;
+        let Counters { requests, service_seconds, completions, .. } = self.counters;
+        for (name, value) in [
+            ("at", self.at),
+            ("in_flight", self.in_flight),
+            ("queued", self.queued),
+            ("arrivals", self.arrivals),
+            ("completions", self.completions),
+            ("service_seconds", self.service_seconds),
+            ("stable", self.stable),
+            ("panic", self.panic),
+            ("tidegate_requests_in_flight", in_flight),
+            ("tidegate_requests_queued", queued),
+            ("tidegate_concurrency_seconds_total", running_seconds),
+            ("tidegate_queue_seconds_total", queue_seconds),
+            ("tidegate_requests_total", requests),
+            ("tidegate_upstream_duration_seconds_sum", service_seconds),
+            ("tidegate_upstream_duration_seconds_count", completions),
+        ] {
+            let is_good = |number: f64| (0.0..=f64::MAX).contains(&number);
+            if let Some(number) = value.filter(|number| !is_good(*number)) {
+                return Err(LineError::Number(name, number));
+            }
+        }
+        match self.at {
+            Some(at) if at > LATEST => Err(LineError::Number("at", at)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Requests in flight on average, running and waiting.
+    ///
+    /// From the time integrals if both lines have them and neither went back, else from the numbers
+    /// of the moment.
+    fn average(&self, before: Counters, seconds: f64) -> Option<f64> {
+        let running = growth(before.running_seconds, self.counters.running_seconds);
+        let queued = growth(before.queue_seconds, self.counters.queue_seconds);
+        if let Some(running) = running.filter(|_| seconds > 0.0) {
+            return Some((running + queued.unwrap_or(0.0)) / seconds);
+        }
+        let running = self.in_flight.or(self.counters.in_flight)?;
+        Some(running + self.queued.or(self.counters.queued).unwrap_or(0.0))
+    }
+
+    /// What came and went. Arrivals follow from completions and what is there now, if not given.
+    fn traffic(&self, before: Counters, from: Duration) -> Option<Traffic> {
+        let now = self.counters;
+        let completions = self.completions.or_else(|| growth(before.completions, now.completions));
+        let service =
+            self.service_seconds.or_else(|| growth(before.service_seconds, now.service_seconds));
+        let ended = growth(before.requests, now.requests);
+        let held = |counters: Counters| Some(counters.in_flight? + counters.queued.unwrap_or(0.0));
+        let arrived = || Some((ended? + held(now)? - held(before)?).max(0.0));
+        let arrivals = self.arrivals.or_else(arrived).or(ended).or(completions)?;
+        let completions = completions.unwrap_or(0.0);
+        Some(Traffic { from, arrivals, completions, service_seconds: service.unwrap_or(0.0) })
+    }
+}
+
+/// What a counter grew by; nothing if it went back or one of the two is unknown.
+fn growth(before: Option<f64>, now: Option<f64>) -> Option<f64> {
+    let grown = now? - before?;
+    (grown >= 0.0).then_some(grown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_are_since_the_line_before() {
+        let mut reader = Reader::new();
+        let first = reader.read(r#"{"at": 60, "in_flight": 2}"#).unwrap();
+        assert_eq!(first.seen.load, Some(Load { from: BEGINNING - FIRST_SPAN, average: 2.0 }));
+        let line = r#"{"at": 61.5, "replicas": 4, "ready": 3, "in_flight": 12.5, "arrivals": 120,
+            "completions": 118, "service_seconds": 11.8, "queued": 3, "note": "x"}"#;
+        let next = reader.read(line).unwrap();
+        assert_eq!((next.at, next.now), (61.5, BEGINNING + Duration::from_millis(1500)));
+        assert_eq!((next.replicas, next.seen.ready, next.seen.held), (Some(4), 3, 3));
+        assert_eq!(next.seen.load, Some(Load { from: BEGINNING, average: 15.5 }));
+        let traffic = next.seen.traffic.unwrap();
+        assert_eq!((traffic.arrivals, traffic.completions), (120.0, 118.0));
+        assert_eq!(next.ignored, ["note"]);
+    }
+
+    #[test]
+    fn metric_names_are_cumulative_and_one_that_went_back_is_unknown() {
+        let mut reader = Reader::new();
+        let line = |at: u32, seconds: f64, count: f64| {
+            format!(
+                "{{\"at\": {at}, \"tidegate_concurrency_seconds_total\": {seconds},
+                 \"tidegate_queue_seconds_total\": {seconds}, \"tidegate_requests_in_flight\": 7,
+                 \"tidegate_requests_total\": {count},
+                 \"tidegate_upstream_duration_seconds_count\": {count},
+                 \"tidegate_upstream_duration_seconds_sum\": {seconds}}}"
+            )
+        };
+        let average = |reading: Reading| reading.seen.load.map(|load| load.average);
+        assert_eq!(average(reader.read(&line(10, 100.0, 50.0)).unwrap()), Some(7.0));
+        let second = reader.read(&line(12, 103.0, 60.0)).unwrap();
+        let traffic = second.seen.traffic.unwrap();
+        assert_eq!((traffic.arrivals, traffic.service_seconds), (10.0, 3.0));
+        assert_eq!(average(second), Some(3.0));
+        assert_eq!(average(reader.read(&line(13, 1.0, 2.0)).unwrap()), Some(7.0));
+        assert_eq!(average(reader.read(&line(14, 2.0, 3.0)).unwrap()), Some(2.0));
+    }
+
+    #[test]
+    fn time_that_goes_back_stands_still() {
+        let mut reader = Reader::new();
+        for (at, now) in [(100.0, 0), (101.0, 1), (50.0, 1), (52.0, 3)] {
+            let reading = reader.read(&format!("{{\"at\": {at}}}")).unwrap();
+            assert_eq!(reading.now, BEGINNING + Duration::from_secs(now));
+            assert_eq!((reading.seen.load, reading.seen.complete), (None, false));
+        }
+    }
+
+    #[test]
+    fn what_is_no_observation_is_refused_and_changes_nothing() {
+        let mut reader = Reader::new();
+        reader.read(r#"{"at": 1, "in_flight": 1}"#).unwrap();
+        for bad in [
+            "",
+            "7",
+            "[]",
+            "{\"at\": NaN}",
+            "{\"at\": 1e999}",
+            "{\"at\": \"1\"}",
+            "{\"at\": 2, \"ready\": -1}",
+            "{\"at\": 2, \"ready\": 1.5}",
+            "{\"at\": 2, \"in_flight\": -0.5}",
+            "{\"at\": 2, \"tidegate_queue_seconds_total\": -1}",
+            "{\"at\": 1e300}",
+            "{\"in_flight\": 3}",
+        ] {
+            assert!(reader.read(bad).is_err(), "{bad}");
+            assert_eq!(reader.last_at, Some(1.0));
+        }
+        assert_eq!(reader.read("{\"in_flight\": 3}").unwrap_err(), LineError::NoTime);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in "\\PC*|\\{(\"(at|ready|stable|queued)\": ?[0-9.e+-]{1,9},?){0,4}\\}") {
+            Reader::new().read(&text).ok();
+        }
+    }
+}
