@@ -190,6 +190,11 @@ impl Inbound {
 // === impl IncomingBody ===
 
 impl IncomingBody {
+    /// Nobody waits for the body's next part for now: the connection watches for leaving again.
+    pub fn pause(&self) {
+        self.0.lock().body_waits = false;
+    }
+
     /// Whether the client holds the body back until it is asked for it by the first read.
     pub fn is_held_back(&self) -> bool {
         self.0.lock().owes_continue
@@ -244,6 +249,6 @@ impl Body for IncomingBody {
 
 impl Drop for IncomingBody {
     fn drop(&mut self) {
-        self.0.lock().body_waits = false;
+        self.pause();
     }
 }

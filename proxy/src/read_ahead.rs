@@ -40,6 +40,7 @@ pub async fn read_ahead(
         Some(_) => Ok(RequestBody::streaming(VecDeque::new(), body, limit, stall)),
         None => {
             let (ahead, ended) = read_ready(&mut body, limits.read_ahead_bytes).await?;
+            body.pause();
             if ahead.iter().map(|chunk| chunk.len() as u64).sum::<u64>() > limit {
                 return Err(Reason::BodyTooLarge.into());
             }
