@@ -93,7 +93,7 @@ async fn up(args: &UpArgs, apis: Vec<InferenceApi>) -> Result<ExitCode> {
         tick: args.tick,
         drain_timeout: args.drain_timeout,
     };
-    let machine = Machine::start(plan, run_dir).await?;
+    let machine = Machine::start(plan, run_dir).await.with_context(|| cannot_run(args))?;
     introduce(&screen, &machine, &names, &example, args.format);
     let view = show(&screen, machine.handle(), args.format);
     let stopping = || {
@@ -103,13 +103,19 @@ async fn up(args: &UpArgs, apis: Vec<InferenceApi>) -> Result<ExitCode> {
     };
     // The view goes on while everything stops.
     tokio::select! {
-        ended = machine.run(&signals, std::future::pending(), stopping) => ended?,
+        ended = machine.run(&signals, std::future::pending(), stopping) => ended.with_context(|| cannot_run(args))?,
         () = view => {}
     }
     if !quiet {
         screen.line("stopped");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Names the files, which the parts that fail don't know.
+fn cannot_run(args: &UpArgs) -> String {
+    let files: Vec<_> = args.files.iter().map(|file| file.display().to_string()).collect();
+    format!("can't run {}", files.join(", "))
 }
 
 /// A request to try: the first API's first route, and its health where that is behind the route.
