@@ -61,6 +61,10 @@ pub mod header {
     pub const COLD_START: &str = "x-tidegate-cold-start";
     /// How many endpoints a request was sent to.
     pub const ATTEMPTS: &str = "x-tidegate-attempts";
+    /// How urgent a request is: `critical`, `standard` or `sheddable`.
+    pub const PRIORITY: &str = "x-tidegate-priority";
+    /// How long the request's client waits for an answer, in milliseconds.
+    pub const REQUEST_TIMEOUT_MS: &str = "x-request-timeout-ms";
     /// The request's identity, kept if well-formed, else made.
     pub const REQUEST_ID: &str = "x-request-id";
 }

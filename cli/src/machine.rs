@@ -15,7 +15,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tidegate_api::document::InferenceApi;
 use tidegate_autoscaler::{App, Handle, Settings, StartError};
-use tidegate_proxy::{Gateway, GatewayApi, GatewaySettings, HttpLimits};
+use tidegate_proxy::{
+    ClassifySettings, Gateway, GatewayApi, GatewaySettings, HttpLimits, QueueOrder,
+};
 
 /// Failed starts in a row after which an API that never was ready ends the run.
 const GIVE_UP_AFTER: u32 = 3;
@@ -88,6 +90,8 @@ impl Machine {
             wake: Some(autoscaler.admin_addr()),
             endpoints_file: Some(run_dir.endpoints()),
             apis: gateway_apis,
+            order: QueueOrder::Fifo,
+            classify: ClassifySettings::default(),
             drain_delay: Duration::ZERO,
             drain_timeout: plan.drain_timeout,
             limits: HttpLimits::default(),

@@ -1,6 +1,7 @@
 //! The only wiring: settings → parts → running threads. Nothing else sees settings and parts both.
 
 use crate::admin::Admin;
+use crate::classify::Classifier;
 use crate::config::{GatewaySettings, SidecarSettings};
 use crate::discover::Discovery;
 use crate::drain::Drain;
@@ -13,6 +14,7 @@ use crate::listen::{self, Worker};
 use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
 use crate::policy::route::{RouteTable, Rule};
 use crate::policy::slots::Usability;
+use crate::reload::Reload;
 use crate::stack::{Service, Stack};
 use crate::wake;
 use prometheus::Registry;
@@ -28,6 +30,9 @@ use tokio::task::JoinSet;
 
 /// How often connections that were idle for too long are closed.
 const SWEEP_PERIOD: Duration = Duration::from_secs(1);
+/// Connections to the model kept idle for each worker at the most: as many as ran at once, if the
+/// limit allows more.
+const MAX_IDLE: usize = 256;
 /// A sidecar's one rule: everything is for its model.
 const EVERYTHING: &str = "/";
 
@@ -59,16 +64,18 @@ impl Server {
     /// # Errors
     /// If an address is taken or the system refuses a thread.
     pub fn sidecar(settings: SidecarSettings) -> Result<Self, StartError> {
+        let gate = Gate::new(settings.gate());
         let SidecarSettings { workers, readiness, .. } = settings;
         let data = listen::bind(settings.listen, workers, "--listen")?;
         let admin = bind_admin(settings.admin)?;
         let registry = Registry::new();
-        let gate = Gate::new(settings.queue, settings.queue_timeout, settings.queue_timeout);
-        let service = service(&registry, None, &gate, settings.timeouts)?;
-        let max_idle = settings.concurrency as usize;
+        let classifier = Arc::new(Classifier::new(settings.classify));
+        let service = service(&registry, None, &gate, &classifier, settings.timeouts)?;
         let endpoint =
-            Arc::new(Endpoint::new("model".to_owned(), settings.upstream, workers, max_idle));
-        gate.add(Arc::clone(&endpoint), settings.concurrency, Usability::Usable);
+            Arc::new(Endpoint::new("model".to_owned(), settings.upstream, workers, MAX_IDLE));
+        // With no slots until the flags and the file have said how many.
+        let slot = gate.add(Arc::clone(&endpoint), 0, Usability::Usable);
+        let reload = Reload::start(settings.config, settings.live, gate, slot)?;
         let drain = Drain::new(settings.drain_delay, settings.drain_timeout);
         let everything = Rule { host: None, path: EVERYTHING.to_owned(), strip_prefix: false };
         let stack = Stack {
@@ -88,6 +95,7 @@ impl Server {
         };
         let (swept, address) = (Arc::clone(&endpoint), settings.upstream);
         let tasks: Vec<Task> = vec![
+            Box::pin(reload.run()),
             Box::pin(async move {
                 let changed = |now_ready| ready.store(now_ready, Ordering::Release);
                 health::watch(&endpoint, address, &readiness, changed).await;
@@ -112,12 +120,13 @@ impl Server {
         let data = listen::bind(settings.listen, workers, "--listen")?;
         let admin = bind_admin(settings.admin)?;
         let registry = Registry::new();
+        let classifier = Arc::new(Classifier::new(settings.classify));
         let mut rules = Vec::new();
         let mut gates = HashMap::new();
         let mut tasks: Vec<Task> = Vec::new();
         for api in settings.apis {
-            let gate = Gate::new(api.queue, api.queue_timeout, api.cold_start_timeout);
-            let service = service(&registry, Some(&api.name), &gate, api.timeouts)?;
+            let gate = Gate::new(api.gate(settings.order));
+            let service = service(&registry, Some(&api.name), &gate, &classifier, api.timeouts)?;
             rules.extend(api.rules.into_iter().map(|rule| (rule, Arc::clone(&service))));
             if let Some(autoscaler) = wake {
                 tasks.push(Box::pin(wake::push(autoscaler, api.name.clone(), Arc::clone(&gate))));
@@ -207,12 +216,14 @@ fn service(
     registry: &Registry,
     api: Option<&str>,
     gate: &Arc<Gate>,
+    classifier: &Arc<Classifier>,
     timeouts: crate::forward::Timeouts,
 ) -> Result<Arc<Service>, StartError> {
     let metrics = Arc::new(ApiMetrics::register(registry, api)?);
     let read = Arc::clone(gate);
     GateCollector::register(registry, api, Box::new(move || read.snapshot()))?;
-    Ok(Arc::new(Service { gate: Arc::clone(gate), metrics, timeouts }))
+    let (gate, classifier) = (Arc::clone(gate), Arc::clone(classifier));
+    Ok(Arc::new(Service { gate, classifier, metrics, timeouts }))
 }
 
 fn control(listener: TcpListener, admin: Admin, tasks: Vec<Task>) -> Result<Control, StartError> {

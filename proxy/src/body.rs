@@ -193,8 +193,9 @@ impl Held {
     /// request that gets the slot finds the connection.
     pub fn end(self, failed: Option<Reason>) {
         let now = clock::now();
-        let Self { lease, permit, account } = self;
+        let Self { lease, mut permit, account } = self;
         if failed.is_none() {
+            permit.answered();
             lease.give_back(now);
         }
         account.close(failed, now);

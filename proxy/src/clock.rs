@@ -45,3 +45,18 @@ pub fn seed() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since_epoch.as_nanos() as u64 ^ (u64::from(std::process::id()) << 32)
 }
+
+/// Waits until then.
+#[cfg(not(test))]
+pub async fn sleep_until(deadline: Instant) {
+    tokio::time::sleep_until(deadline.into()).await;
+}
+
+/// Waits, in unit tests, until any moment: their scheduler tries many, and its time stands still.
+#[cfg(test)]
+pub async fn sleep_until(_: Instant) {
+    use shuttle::rand::Rng;
+    while shuttle::rand::thread_rng().gen_bool(0.9) {
+        shuttle::future::yield_now().await;
+    }
+}

@@ -1,17 +1,27 @@
 //! Flags and their environment variables, and the checked settings made of them.
 
+pub mod file;
+mod value;
+
+use crate::classify::{ClassifySettings, Cost};
 use crate::forward::Timeouts;
+use crate::gate::{GateSettings, LiveSettings};
 use crate::guard::HttpLimits;
 use crate::health::Schedule;
+use crate::policy::admission::Rules;
+use crate::policy::limit::Limit;
+use crate::policy::overload::QueueOrder;
 use crate::policy::queue::QueueLimits;
 use crate::policy::route::Rule;
 use crate::probe::Probe;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use http::HeaderName;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 use tidegate_api::document::InferenceApi;
+use value::{cost, duration, head_size, limit, positive_duration, size, unless_zero, weight};
 
 /// Flags of `sidecar`.
 #[derive(Debug, Clone, Args)]
@@ -26,9 +36,23 @@ pub struct SidecarArgs {
     #[arg(long, env = "TIDEGATE_UPSTREAM", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub upstream: SocketAddr,
     /// How many requests the model is given at once. 1 is safe for a model that handles one at a
-    /// time; a server that batches, or has several workers, wants as many as it can use
-    #[arg(long, env = "TIDEGATE_CONCURRENCY", default_value = "1", value_name = "N")]
-    pub concurrency: NonZeroU32,
+    /// time; a server that batches, or has several workers, wants as many as it can use. `auto`
+    /// finds the number by measuring, from 1 to 200 or within auto:MIN-MAX
+    #[arg(long, env = "TIDEGATE_CONCURRENCY", default_value = "1", value_parser = limit, value_name = "N|auto[:MIN-MAX]")]
+    pub concurrency: Limit,
+    /// What a request costs: what a header that a trusted hop sets says (header:NAME), or
+    /// openai-tokens: its prompt's bytes / 4 plus its max_tokens
+    #[arg(long, env = "TIDEGATE_COST", requires = "cost_budget", value_parser = cost, value_name = "header:NAME|openai-tokens")]
+    pub cost: Option<Cost>,
+    /// How much the requests that run may cost together; one that is dearer runs alone. Counts
+    /// beside --concurrency, which should then be high
+    #[arg(long, env = "TIDEGATE_COST_BUDGET", requires = "cost", value_name = "N")]
+    pub cost_budget: Option<NonZeroU64>,
+    /// A YAML or JSON file of settings that are followed as it changes, and read again on SIGHUP:
+    /// concurrency, cost-budget, queue-capacity, queue-bytes, queue-timeout. What is in it counts
+    /// instead of the flag
+    #[arg(long, env = "TIDEGATE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// How many requests may wait; 0 refuses what can't run at once
     #[arg(long, env = "TIDEGATE_QUEUE_CAPACITY", default_value = "100", value_name = "N")]
     pub queue_capacity: u32,
@@ -89,6 +113,24 @@ pub struct GatewayArgs {
 /// Flags that both have.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArgs {
+    /// Let requests say how urgent they are: x-tidegate-priority: critical, standard or sheddable.
+    /// Only where every client may be believed
+    #[arg(long, env = "TIDEGATE_TRUST_PRIORITY")]
+    pub(crate) trust_priority: bool,
+    /// The header that names a request's tenant, such as x-tenant or authorization. Tenants share
+    /// what there is fairly, by the time that their requests run; without it all are one
+    #[arg(long, env = "TIDEGATE_TENANT_HEADER", value_name = "HEADER")]
+    pub(crate) tenant_header: Option<HeaderName>,
+    /// Shares of tenants, such as gold=4,silver=2; every other has 1
+    #[arg(long, env = "TIDEGATE_TENANT_WEIGHTS", value_delimiter = ',', value_parser = weight, requires = "tenant_header", value_name = "TENANT=N")]
+    pub(crate) tenant_weights: Vec<(String, u32)>,
+    /// In which order one tenant's requests are served. lifo-on-overload: the newest first while
+    /// the oldest has waited for longer than --overload-after, for as long again
+    #[arg(long, env = "TIDEGATE_QUEUE_ORDER", default_value = "fifo", value_name = "ORDER")]
+    pub(crate) queue_order: QueueOrderArg,
+    /// The wait that is no overload yet
+    #[arg(long, env = "TIDEGATE_OVERLOAD_AFTER", default_value = "1s", value_parser = positive_duration, value_name = "TIME")]
+    pub(crate) overload_after: Duration,
     /// The largest request body
     #[arg(long, env = "TIDEGATE_MAX_BODY", default_value = "1GiB", value_parser = size, value_name = "SIZE")]
     pub(crate) max_body: u64,
@@ -122,6 +164,15 @@ pub(crate) struct ServerArgs {
     pub(crate) log: tracing::level_filters::LevelFilter,
 }
 
+/// `--queue-order`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueueOrderArg {
+    /// First come, first served.
+    Fifo,
+    /// Newest first while the queue is late.
+    LifoOnOverload,
+}
+
 /// A sidecar's settings.
 #[derive(Debug, Clone)]
 pub struct SidecarSettings {
@@ -133,12 +184,14 @@ pub struct SidecarSettings {
     pub workers: usize,
     /// The model.
     pub upstream: SocketAddr,
-    /// Requests at once.
-    pub concurrency: u32,
-    /// How many may wait.
-    pub queue: QueueLimits,
-    /// For how long.
-    pub queue_timeout: Duration,
+    /// How many run and wait, unless the file says otherwise.
+    pub live: LiveSettings,
+    /// The file of live settings.
+    pub config: Option<PathBuf>,
+    /// In which order one tenant's requests are served.
+    pub order: QueueOrder,
+    /// What is read from heads.
+    pub classify: ClassifySettings,
     /// A request's clocks.
     pub timeouts: Timeouts,
     /// How the model is asked whether it is ready.
@@ -166,6 +219,10 @@ pub struct GatewaySettings {
     pub endpoints_file: Option<PathBuf>,
     /// What is served.
     pub apis: Vec<GatewayApi>,
+    /// In which order one tenant's requests are served.
+    pub order: QueueOrder,
+    /// What is read from heads.
+    pub classify: ClassifySettings,
     /// From SIGTERM to closing the listener.
     pub drain_delay: Duration,
     /// From there to cutting off.
@@ -200,9 +257,18 @@ impl From<SidecarArgs> for SidecarSettings {
             admin: args.admin,
             workers: args.server.workers.map_or(1, NonZeroUsize::get),
             upstream: args.upstream,
-            concurrency: args.concurrency.get(),
-            queue: QueueLimits { capacity: args.queue_capacity, bytes: args.queue_bytes },
-            queue_timeout: args.queue_timeout,
+            live: LiveSettings {
+                limit: args.concurrency,
+                queue: QueueLimits { capacity: args.queue_capacity, bytes: args.queue_bytes },
+                queue_timeout: args.queue_timeout,
+                budget: args.cost_budget.map(NonZeroU64::get),
+            },
+            config: args.config,
+            order: args.server.order(),
+            classify: ClassifySettings {
+                cost: args.cost.unwrap_or_default(),
+                ..args.server.classify()
+            },
             timeouts: Timeouts {
                 first_byte: unless_zero(args.first_byte_timeout),
                 idle: unless_zero(args.idle_timeout),
@@ -221,6 +287,17 @@ impl From<SidecarArgs> for SidecarSettings {
     }
 }
 
+impl SidecarSettings {
+    /// How its gate works.
+    pub fn gate(&self) -> GateSettings {
+        GateSettings {
+            rules: Rules { limits: self.live.queue, order: self.order, budget: self.live.budget },
+            queue_timeout: self.live.queue_timeout,
+            cold_start_timeout: self.live.queue_timeout,
+        }
+    }
+}
+
 // === impl GatewaySettings ===
 
 impl GatewaySettings {
@@ -232,6 +309,8 @@ impl GatewaySettings {
             admin: args.admin,
             workers: args.server.workers.map_or(cores, NonZeroUsize::get),
             wake: args.wake,
+            order: args.server.order(),
+            classify: args.server.classify(),
             endpoints_file: Some(args.endpoints),
             apis: apis.iter().map(GatewayApi::from_document).collect(),
             limits: args.server.limits(),
@@ -271,9 +350,38 @@ impl GatewayApi {
     }
 }
 
+impl GatewayApi {
+    /// How its gate works.
+    pub fn gate(&self, order: QueueOrder) -> GateSettings {
+        GateSettings {
+            rules: Rules { limits: self.queue, order, budget: None },
+            queue_timeout: self.queue_timeout,
+            cold_start_timeout: self.cold_start_timeout,
+        }
+    }
+}
+
 // === impl ServerArgs ===
 
 impl ServerArgs {
+    fn order(&self) -> QueueOrder {
+        match self.queue_order {
+            QueueOrderArg::Fifo => QueueOrder::Fifo,
+            QueueOrderArg::LifoOnOverload => {
+                QueueOrder::LifoOnOverload { target: self.overload_after }
+            }
+        }
+    }
+
+    fn classify(&self) -> ClassifySettings {
+        ClassifySettings {
+            trust_priority: self.trust_priority,
+            tenant_header: self.tenant_header.clone(),
+            tenant_weights: self.tenant_weights.clone(),
+            cost: Cost::One,
+        }
+    }
+
     fn limits(&self) -> HttpLimits {
         HttpLimits {
             // The parsers bound both to what a usize holds.
@@ -286,42 +394,4 @@ impl ServerArgs {
             ..HttpLimits::default()
         }
     }
-}
-
-fn unless_zero(duration: Duration) -> Option<Duration> {
-    (!duration.is_zero()).then_some(duration)
-}
-
-/// Longer times than this are typing errors, and would overflow a clock.
-const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
-/// hyper reads a head into one buffer of at least this size.
-const MIN_HEAD_BYTES: u64 = 8 << 10;
-const MAX_HEAD_BYTES: u64 = 16 << 20;
-
-fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if duration <= MAX_DURATION => Ok(duration),
-        Ok(_) => Err("must be a year at the most".to_owned()),
-        Err(_) => Err("must be a time with its unit, such as 30s, 1m30s or 250ms".to_owned()),
-    }
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    duration(text)
-        .and_then(|duration| unless_zero(duration).ok_or_else(|| "must be more than 0".to_owned()))
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let parsed = text.parse::<bytesize::ByteSize>();
-    parsed
-        .map(|size| size.0)
-        .map_err(|_| "must be a size such as 64MiB, 512KiB or 1048576".to_owned())
-}
-
-fn head_size(text: &str) -> Result<u64, String> {
-    let bytes = size(text)?;
-    if (MIN_HEAD_BYTES..=MAX_HEAD_BYTES).contains(&bytes) {
-        return Ok(bytes);
-    }
-    Err("must be from 8KiB to 16MiB".to_owned())
 }

@@ -2,26 +2,23 @@
 
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
+use crate::file_watch::FileWatch;
 use crate::gate::Gate;
 use crate::health::{self, Schedule};
 use crate::policy::slots::{SlotId, Usability};
 use crate::probe::Probe;
-use notify::{RecursiveMode, Watcher};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_api::endpoints::{EndpointEntry, EndpointState, EndpointsFile};
 use tidegate_api::names::path;
-use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// The most bytes an endpoints file may have: about a hundred thousand endpoints.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 /// Connections kept idle for each endpoint and worker at the most.
 const MAX_IDLE: usize = 256;
-/// Files are read again this often even if no change is told: some file systems tell none.
-const REREAD_PERIOD: Duration = Duration::from_secs(5);
 
 /// How a gateway asks a sidecar.
 fn schedule(probed: bool) -> Schedule {
@@ -40,8 +37,7 @@ pub struct Discovery {
     workers: usize,
     known: HashMap<(String, String), Known>,
     probes: JoinSet<()>,
-    changed: watch::Receiver<()>,
-    _watcher: notify::RecommendedWatcher,
+    watch: FileWatch,
 }
 
 struct Known {
@@ -62,22 +58,9 @@ impl Discovery {
         gates: HashMap<String, Arc<Gate>>,
         workers: usize,
     ) -> Result<Self, StartError> {
-        let (told, changed) = watch::channel(());
-        let failed = |source| StartError::Watch { path: file.display().to_string(), source };
-        let mut watcher =
-            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                if event.is_ok_and(|event| !event.kind.is_access()) {
-                    told.send_replace(());
-                }
-            })
-            .map_err(failed)?;
-        let folder = match file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        watcher.watch(folder, RecursiveMode::NonRecursive).map_err(failed)?;
+        let watch = FileWatch::new(&file)?;
         let (known, probes) = (HashMap::new(), JoinSet::new());
-        Ok(Self { file, gates, workers, known, probes, changed, _watcher: watcher })
+        Ok(Self { file, gates, workers, known, probes, watch })
     }
 
     /// Follows the file until dropped. A file that is missing, unreadable or broken changes
@@ -85,7 +68,7 @@ impl Discovery {
     pub async fn run(mut self) {
         let mut complained = false;
         loop {
-            self.changed.mark_unchanged();
+            self.watch.reading();
             match read(&self.file) {
                 Ok(Some(file)) => {
                     complained = false;
@@ -101,8 +84,7 @@ impl Discovery {
                     tracing::warn!(%error, %file, "can't use the endpoints file; keeping what was");
                 }
             }
-            // The sender lives in the watcher, as long as this does.
-            drop(tokio::time::timeout(REREAD_PERIOD, self.changed.changed()).await);
+            self.watch.changed().await;
         }
     }
 

@@ -37,12 +37,20 @@ pub enum StartError {
     #[error("can't register metrics: is one API named twice?")]
     Metrics(#[from] prometheus::Error),
     /// A file can't be watched.
-    #[error("can't watch the endpoints file {path}: its folder must exist and be readable")]
+    #[error("can't watch {path}: its folder must exist and be readable")]
     Watch {
         /// The file.
         path: String,
         /// What the system said.
         source: notify::Error,
+    },
+    /// The file of live settings is there and can't be used.
+    #[error("can't use {path} (--config): {what}")]
+    Config {
+        /// The file.
+        path: String,
+        /// What is wrong in it and what it must be.
+        what: String,
     },
 }
 

@@ -6,10 +6,17 @@
 use crate::clock;
 use crate::endpoint::Endpoint;
 use crate::error::Refusal;
-use crate::policy::admission::{Admission, Offer, Snapshot};
+use crate::policy::admission::{Admission, Cause, Grant, Offer, Rules, Snapshot, Turn};
+use crate::policy::claim::Claim;
+use crate::policy::limit::{GradientLimit, Limit};
 use crate::policy::queue::{QueueLimits, Ticket};
 use crate::policy::slots::{SlotId, Usability};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+// Unit tests run under a scheduler that tries interleavings, and knows of this lock.
+#[cfg(test)]
+use shuttle::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, PoisonError};
+#[cfg(not(test))]
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
 use tokio::sync::{Notify, oneshot};
@@ -17,22 +24,51 @@ use tokio::sync::{Notify, oneshot};
 /// The gate in front of one API.
 pub struct Gate {
     state: Mutex<State>,
-    queue_timeout: Duration,
-    cold_start_timeout: Duration,
     /// Told when a request begins to wait while no endpoint is usable.
     pub held: Notify,
 }
 
+/// How a gate works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GateSettings {
+    /// How requests are ordered and bounded.
+    pub rules: Rules,
+    /// How long a request waits while there are endpoints.
+    pub queue_timeout: Duration,
+    /// How long while there are none.
+    pub cold_start_timeout: Duration,
+}
+
+/// What can change while requests run and wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveSettings {
+    /// How many run at once on the one endpoint.
+    pub limit: Limit,
+    /// How many may wait.
+    pub queue: QueueLimits,
+    /// For how long; who waits already keeps its time.
+    pub queue_timeout: Duration,
+    /// The cost of those that run, where costs are counted.
+    pub budget: Option<u64>,
+}
+
 struct State {
-    admission: Admission<oneshot::Sender<Permit>>,
+    admission: Admission<Waiter>,
+    queue_timeout: Duration,
+    cold_start_timeout: Duration,
+    /// The limit that was last set, so that setting it again does not begin the search anew.
+    limit: Option<Limit>,
     /// By slot index.
     endpoints: Vec<Option<Arc<Endpoint>>>,
 }
 
+/// Tells a waiter what became of it.
+type Waiter = oneshot::Sender<Result<Permit, Refusal>>;
+
 /// The right to run one request on one endpoint. Dropping it gives the slot back.
 pub struct Permit {
     gate: Arc<Gate>,
-    slot: SlotId,
+    grant: Grant,
     /// Where the request runs.
     pub endpoint: Arc<Endpoint>,
     /// Its place in line, if it had to wait: kept for when it must run elsewhere.
@@ -41,6 +77,7 @@ pub struct Permit {
     pub granted_at: Instant,
     /// Whether it waited for an API at zero.
     pub was_cold: bool,
+    answered: bool,
     armed: bool,
 }
 
@@ -49,77 +86,79 @@ pub struct Permit {
 pub struct Ask {
     /// When it came.
     pub arrived: Instant,
-    /// When its total time is over.
+    /// When its total time is over, or its client waits no longer.
     pub deadline: Option<Instant>,
-    /// Bytes of its body that are held while it waits.
-    pub held_bytes: u64,
+    /// Whose it is, how urgent and how dear.
+    pub claim: Claim,
 }
 
 /// A place in line; leaving early, for whatever cause, frees it.
 struct Waiting<'a> {
     gate: &'a Arc<Gate>,
     ticket: Ticket,
-    granted: oneshot::Receiver<Permit>,
+    granted: oneshot::Receiver<Result<Permit, Refusal>>,
+    deadline: Instant,
+    cold: bool,
 }
 
 // === impl Gate ===
 
 impl Gate {
     /// A gate without endpoints.
-    pub fn new(
-        queue: QueueLimits,
-        queue_timeout: Duration,
-        cold_start_timeout: Duration,
-    ) -> Arc<Self> {
-        let admission = Admission::new(queue, clock::seed(), clock::now());
-        let state = State { admission, endpoints: Vec::new() };
-        Arc::new(Self {
-            state: Mutex::new(state),
-            queue_timeout,
-            cold_start_timeout,
-            held: Notify::new(),
-        })
+    pub fn new(settings: GateSettings) -> Arc<Self> {
+        let state = State {
+            admission: Admission::new(settings.rules, clock::seed(), clock::now()),
+            queue_timeout: settings.queue_timeout,
+            cold_start_timeout: settings.cold_start_timeout,
+            limit: None,
+            endpoints: Vec::new(),
+        };
+        Arc::new(Self { state: Mutex::new(state), held: Notify::new() })
     }
 
     /// Waits for a slot, in order, for as long as the gate and the request's own deadline allow.
     /// Dropping the future leaves the line.
     ///
     /// # Errors
-    /// `queue-full` at once; `queue-timeout` or `cold-start-timeout` when the time is over.
+    /// `queue-full` at once, or when a more urgent request takes its place; `queue-timeout` or
+    /// `cold-start-timeout` when the time is over, or as soon as it can't be answered in time.
     pub async fn enter(self: &Arc<Self>, ask: Ask) -> Result<Permit, Refusal> {
-        let waiting = {
+        let now = clock::now();
+        let (waiting, due) = {
             let mut state = self.lock();
-            match state.admission.offer(ask.held_bytes, ask.arrived) {
-                Offer::Admitted(slot) => {
-                    return self.permit(&state, slot, None, ask.arrived, false);
-                }
-                Offer::Refused { retry_after_s } => {
-                    let retry_after_s = Some(retry_after_s);
-                    return Err(Refusal { reason: Reason::QueueFull, retry_after_s });
-                }
-                Offer::MustWait(ticket) => self.wait(&mut state, ticket, &ask, ask.arrived),
+            match state.admission.offer(&ask.claim, ask.deadline, now) {
+                Offer::Admitted(grant) => return self.permit(&state, grant, None, false),
+                Offer::Refused(cause) => return Err(state.refusal(cause, now)),
+                Offer::MustWait => self.wait(&mut state, None, &ask, now),
             }
         };
-        waiting.0.grant(waiting.1, waiting.2).await
+        if due {
+            self.dispatch(None);
+        }
+        waiting.grant().await
     }
 
     /// Waits for another slot with a request whose endpoint could not take it. It keeps its place
     /// in line, and the time that it has already waited counts.
     ///
     /// # Errors
-    /// As [`Gate::enter`], but never `queue-full`.
+    /// As [`Gate::enter`], but `queue-full` only when a more urgent request takes its place.
     pub async fn enter_again(self: &Arc<Self>, ask: Ask, was: Permit) -> Result<Permit, Refusal> {
-        let (ticket, was_cold, now) = (was.ticket, was.was_cold, clock::now());
+        let (ticket, was_cold) = (was.ticket, was.was_cold);
         drop(was);
-        let waiting = {
+        let now = clock::now();
+        let (waiting, due) = {
             let mut state = self.lock();
-            match state.admission.offer_again(ticket, now) {
-                Offer::Admitted(slot) => return self.permit(&state, slot, ticket, now, was_cold),
-                Offer::MustWait(ticket) => self.wait(&mut state, ticket, &ask, now),
-                Offer::Refused { .. } => return Err(Reason::QueueFull.into()),
+            match state.admission.offer_again(&ask.claim, now) {
+                Offer::Admitted(grant) => return self.permit(&state, grant, ticket, was_cold),
+                Offer::Refused(cause) => return Err(state.refusal(cause, now)),
+                Offer::MustWait => self.wait(&mut state, ticket, &ask, now),
             }
         };
-        waiting.0.grant(waiting.1, waiting.2).await
+        if due {
+            self.dispatch(None);
+        }
+        waiting.grant().await
     }
 
     /// Adds an endpoint and starts what waits for one.
@@ -153,6 +192,29 @@ impl Gate {
         self.dispatch(None);
     }
 
+    /// Other limits from now on, for the gate of one endpoint. What runs goes on and what waits
+    /// stays; a lower limit is reached as requests end.
+    pub fn apply(self: &Arc<Self>, slot: SlotId, live: &LiveSettings) {
+        {
+            let mut state = self.lock();
+            state.queue_timeout = live.queue_timeout;
+            state.admission.set_limits(live.queue);
+            if let Some(budget) = live.budget {
+                state.admission.set_budget(budget);
+            }
+            if state.limit.replace(live.limit) != Some(live.limit) {
+                match live.limit {
+                    Limit::Fixed(limit) => state.admission.set_limit(slot, limit.get(), None),
+                    Limit::Auto(range) => {
+                        let search = GradientLimit::new(range);
+                        state.admission.set_limit(slot, search.limit(), Some(search));
+                    }
+                }
+            }
+        }
+        self.dispatch(None);
+    }
+
     /// What can be seen now.
     pub fn snapshot(&self) -> Snapshot {
         let now = clock::now();
@@ -165,56 +227,61 @@ impl Gate {
         seen.waiting > 0 && seen.limit == 0
     }
 
+    /// Joins the line. Also says whether there is something to dispatch.
     fn wait<'a>(
         self: &'a Arc<Self>,
         state: &mut State,
-        ticket: Ticket,
+        before: Option<Ticket>,
         ask: &Ask,
         now: Instant,
-    ) -> (Waiting<'a>, Instant, bool) {
+    ) -> (Waiting<'a>, bool) {
         let cold = state.admission.slots().limit() == 0;
-        let patience = if cold { self.cold_start_timeout } else { self.queue_timeout };
-        let own = ask.arrived + patience;
-        let deadline = ask.deadline.map_or(own, |deadline| deadline.min(own));
+        let patience = if cold { state.cold_start_timeout } else { state.queue_timeout };
+        let deadline = state.admission.give_up_at(ask.arrived + patience, ask.deadline, now);
         let (sender, granted) = oneshot::channel();
-        state.admission.wait(ticket, deadline, ask.held_bytes, sender, now);
+        let ticket = state.admission.wait(&ask.claim, before, deadline, sender, now);
         if cold {
             self.held.notify_one();
         }
-        (Waiting { gate: self, ticket, granted }, deadline, cold)
+        let due = state.admission.is_due();
+        (Waiting { gate: self, ticket, granted, deadline, cold }, due)
     }
 
     fn permit(
         self: &Arc<Self>,
         state: &State,
-        slot: SlotId,
+        grant: Grant,
         ticket: Option<Ticket>,
-        granted_at: Instant,
         was_cold: bool,
     ) -> Result<Permit, Refusal> {
         // Every slot that is given out was added with its endpoint.
-        let endpoint = state.endpoints[slot.index()].clone().ok_or(Reason::Internal)?;
-        let gate = Arc::clone(self);
-        Ok(Permit { gate, slot, endpoint, ticket, granted_at, was_cold, armed: true })
+        let endpoint = state.endpoints[grant.slot.index()].clone().ok_or(Reason::Internal)?;
+        let (gate, granted_at) = (Arc::clone(self), grant.since);
+        let (answered, armed) = (false, true);
+        Ok(Permit { gate, grant, endpoint, ticket, granted_at, was_cold, answered, armed })
     }
 
-    /// Takes back a slot, if one is given, and starts all that can start. A waiter that left in
-    /// this very moment sends its permit back, and the slot goes to the next.
-    fn dispatch(self: &Arc<Self>, mut finished: Option<SlotId>) {
+    /// Takes back a slot, if one is given, and does all that can be done for those who wait. A
+    /// waiter that left in this very moment sends its permit back, and the slot goes to the next.
+    fn dispatch(self: &Arc<Self>, mut finished: Option<(Grant, bool)>) {
         loop {
             let now = clock::now();
-            let next = {
+            let (waiter, told) = {
                 let mut state = self.lock();
-                if let Some(slot) = finished.take() {
-                    state.admission.finish(slot, now);
+                if let Some((grant, answered)) = finished.take() {
+                    state.admission.finish(grant, answered, now);
                 }
-                let Some((ticket, waiter, slot)) = state.admission.poll(now) else { return };
-                self.permit(&state, slot, Some(ticket), now, false).map(|permit| (waiter, permit))
+                match state.admission.poll(now) {
+                    Some(Turn::Start(ticket, waiter, grant)) => {
+                        (waiter, self.permit(&state, grant, Some(ticket), false))
+                    }
+                    Some(Turn::Refuse(waiter, cause)) => (waiter, Err(state.refusal(cause, now))),
+                    None => return,
+                }
             };
-            let Ok((waiter, permit)) = next else { continue };
-            if let Err(mut permit) = waiter.send(permit) {
+            if let Err(Ok(mut permit)) = waiter.send(told) {
                 permit.armed = false;
-                finished = Some(permit.slot);
+                finished = Some((permit.grant, false));
             }
         }
     }
@@ -226,38 +293,66 @@ impl Gate {
     }
 }
 
+// === impl State ===
+
+impl State {
+    fn refusal(&mut self, cause: Cause, now: Instant) -> Refusal {
+        let reason = match cause {
+            Cause::Full => Reason::QueueFull,
+            Cause::Late => Reason::QueueTimeout,
+        };
+        Refusal { reason, retry_after_s: Some(self.admission.retry_after_s(now)) }
+    }
+}
+
 // === impl Waiting ===
 
 impl Waiting<'_> {
-    async fn grant(mut self, deadline: Instant, cold: bool) -> Result<Permit, Refusal> {
-        let over = tokio::time::sleep_until(deadline.into());
+    async fn grant(mut self) -> Result<Permit, Refusal> {
+        let over = clock::sleep_until(self.deadline);
         tokio::select! {
             biased;
-            granted = &mut self.granted => return granted.map_err(|_| Reason::Internal.into()).map(|p| p.cold(cold)),
+            told = &mut self.granted => return self.told(told.unwrap_or(Err(Reason::Internal.into()))),
             () = over => {}
         }
-        let (taken_out, still_cold, retry_after_s) = {
-            let now = clock::now();
-            let mut state = self.gate.lock();
-            let taken_out = state.admission.cancel(self.ticket, now).is_some();
-            let still_cold = state.admission.slots().limit() == 0;
-            (taken_out, still_cold, state.admission.retry_after_s(now))
-        };
-        if !taken_out && let Ok(permit) = self.granted.try_recv() {
+        if !self.leave()
+            && let Ok(told) = self.granted.try_recv()
+        {
             // Granted in the moment the time ran out: better served than refused.
-            return Ok(permit.cold(cold));
+            return self.told(told);
         }
-        let reason =
-            if cold && still_cold { Reason::ColdStartTimeout } else { Reason::QueueTimeout };
-        Err(Refusal { reason, retry_after_s: Some(retry_after_s) })
+        let now = clock::now();
+        let mut state = self.gate.lock();
+        let mut refusal = state.refusal(Cause::Late, now);
+        if self.cold && state.admission.slots().limit() == 0 {
+            refusal.reason = Reason::ColdStartTimeout;
+        }
+        Err(refusal)
+    }
+
+    fn told(&self, told: Result<Permit, Refusal>) -> Result<Permit, Refusal> {
+        told.map(|permit| permit.cold(self.cold))
+    }
+
+    /// Leaves the line, if it is still in it, and lets go on whom it held up.
+    fn leave(&self) -> bool {
+        let now = clock::now();
+        let (left, due) = {
+            let mut state = self.gate.lock();
+            let left = state.admission.cancel(self.ticket, now).is_some();
+            (left, left && state.admission.is_due())
+        };
+        if due {
+            self.gate.dispatch(None);
+        }
+        left
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         // Out of line before the receiver goes: a permit sent meanwhile is dropped with it.
-        let now = clock::now();
-        drop(self.gate.lock().admission.cancel(self.ticket, now));
+        self.leave();
     }
 }
 
@@ -266,7 +361,12 @@ impl Drop for Waiting<'_> {
 impl Permit {
     /// Which slot it is.
     pub fn slot(&self) -> SlotId {
-        self.slot
+        self.grant.slot
+    }
+
+    /// The request was answered to its end: what it took says how long requests take.
+    pub fn answered(&mut self) {
+        self.answered = true;
     }
 
     fn cold(mut self, was_cold: bool) -> Self {
@@ -278,7 +378,10 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.armed {
-            self.gate.dispatch(Some(self.slot));
+            self.gate.dispatch(Some((self.grant, self.answered)));
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,8 @@
 //!    serves it, reading from [`inbound`] over a [`wire`] what [`head`] and [`framing`] understand.
 //! 2. [`stack`]: the path itself, one function that names every step below.
 //! 3. [`guard`]: refuses what must not be let in.
-//! 4. [`policy::route`]: finds the API. In a sidecar there is one.
+//! 4. [`policy::route`]: finds the API. In a sidecar there is one. [`classify`]: whose request it
+//!    is, how urgent, how dear, and until when its client waits.
 //! 5. [`read_ahead`]: takes a bounded part of the [`request_body`].
 //! 6. [`gate`] over [`policy::admission`]: a slot at once, a place in line, or a refusal.
 //! 7. [`forward`]: over a connection of [`upstream`] ([`outbound`]), kept in a [`pool`], to the
@@ -15,12 +16,13 @@
 //! 9. [`account`] closes the books into [`metrics`]; [`respond`] words every refusal.
 //!
 //! Beside the path, on a thread of their own: [`admin`], [`health`] with [`probe`], [`discover`],
-//! [`wake`]. [`app`] wires all of it from [`config`]; [`drain`] ends it.
+//! [`wake`], [`reload`]. [`app`] wires all of it from [`config`]; [`drain`] ends it.
 
 pub mod account;
 pub mod admin;
 pub mod app;
 pub mod body;
+pub mod classify;
 pub mod clock;
 pub mod config;
 pub mod connection;
@@ -28,6 +30,7 @@ pub mod discover;
 pub mod drain;
 pub mod endpoint;
 pub mod error;
+pub mod file_watch;
 pub mod forward;
 pub mod framing;
 pub mod gate;
@@ -42,6 +45,7 @@ pub mod policy;
 pub mod pool;
 pub mod probe;
 pub mod read_ahead;
+pub mod reload;
 pub mod request_body;
 pub mod respond;
 mod run;
@@ -52,7 +56,9 @@ pub mod wake;
 pub mod wire;
 
 pub use app::{Gateway, Server};
+pub use classify::ClassifySettings;
 pub use config::{GatewayApi, GatewayArgs, GatewaySettings, SidecarArgs, SidecarSettings};
 pub use error::StartError;
 pub use guard::HttpLimits;
+pub use policy::overload::QueueOrder;
 pub use run::{run_gateway, run_sidecar};

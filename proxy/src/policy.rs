@@ -3,8 +3,16 @@
 //! A file here uses the standard library and its siblings only. Time is an argument.
 
 pub mod admission;
+pub mod claim;
 pub mod drain_rate;
+pub mod heap;
 pub mod integral;
+pub mod limit;
+pub mod line;
+pub mod overload;
 pub mod queue;
 pub mod route;
+pub mod service_time;
 pub mod slots;
+pub mod tenants;
+pub mod tokens;

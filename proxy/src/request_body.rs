@@ -77,6 +77,15 @@ impl RequestBody {
             Self::Streaming(upload) => upload.ahead.iter().map(|chunk| chunk.len() as u64).sum(),
         }
     }
+
+    /// The first part of what is held.
+    pub fn ahead(&self) -> &[u8] {
+        match self {
+            Self::Whole(Some(bytes)) => bytes,
+            Self::Streaming(upload) => upload.ahead.front().map_or(&[], |chunk| chunk),
+            Self::Empty | Self::Whole(None) => &[],
+        }
+    }
 }
 
 impl Body for RequestBody {

@@ -1,7 +1,8 @@
-//! The request path: guard → classify → read ahead → admit → forward → account.
+//! The request path: guard → route → read ahead → classify → admit → forward → account.
 
 use crate::account::Account;
 use crate::body::ProxyBody;
+use crate::classify::{self, Classifier};
 use crate::clock;
 use crate::drain::DrainWatch;
 use crate::error::Refusal;
@@ -17,6 +18,7 @@ use crate::respond;
 use crate::upstream::Connector;
 use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, Response, StatusCode};
+use http_body::Body;
 use std::sync::Arc;
 use tidegate_api::reason::Reason;
 
@@ -24,6 +26,8 @@ use tidegate_api::reason::Reason;
 pub struct Service {
     /// Where its requests wait.
     pub gate: Arc<Gate>,
+    /// What is read of their heads.
+    pub classifier: Arc<Classifier>,
     /// What it counts.
     pub metrics: Arc<ApiMetrics>,
     /// How long its requests may take.
@@ -77,7 +81,7 @@ impl Stack {
         if let Err(refusal) = guard::check(&request, &self.limits) {
             return Err((Account::open(Arc::clone(&self.unrouted), arrived), refusal));
         }
-        // Classify: whose request it is.
+        // Route: which API's request it is.
         let Some((service, strip)) = self.route(&request) else {
             let account = Account::open(Arc::clone(&self.unrouted), arrived);
             return Err((account, Reason::NoRoute.into()));
@@ -90,16 +94,21 @@ impl Stack {
             Ok(body) => body,
             Err(refusal) => return Err((account, refusal)),
         };
+        // Classify: how urgent, of which tenant, how dear, until when.
+        let claim = service.classifier.claim(
+            &parts.headers,
+            body.ahead(),
+            body.held_bytes(),
+            body.size_hint().exact().unwrap_or_else(|| body.held_bytes()),
+        );
+        let total = service.timeouts.total.map(|total| arrived + total);
+        let client = classify::deadline(&parts.headers, arrived);
         let outbound = match forward::outbound(parts, strip, body) {
             Ok(outbound) => outbound,
             Err(refusal) => return Err((account, refusal)),
         };
         // Admit: a slot at once, a place in line, or a refusal.
-        let ask = Ask {
-            arrived,
-            deadline: service.timeouts.total.map(|total| arrived + total),
-            held_bytes: outbound.body.held_bytes(),
-        };
+        let ask = Ask { arrived, deadline: total.into_iter().chain(client).min(), claim };
         let permit = match service.gate.enter(ask).await {
             Ok(permit) => permit,
             Err(refusal) => return Err((account, refusal)),

@@ -73,7 +73,7 @@ async def one_request(reader, writer):
         say("TUNNEL ENDED")
         return False
     body = await read_body(reader, headers)
-    if path == "/sleep":
+    if path == "/sleep" or "ms" in query and path == "/line":
         if await left_within(reader, int(query["ms"]) / 1000):
             say("LEFT", target)
             return False

@@ -51,19 +51,39 @@ impl Http {
 
     /// `GET`.
     pub(crate) async fn get(&self, to: SocketAddr, target: &str) -> Answer {
-        self.send(Method::GET, to, target, "").await
+        self.send(Method::GET, to, target, "", &[]).await
+    }
+
+    /// `GET` with headers.
+    pub(crate) async fn get_with(
+        &self,
+        to: SocketAddr,
+        target: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Answer {
+        self.send(Method::GET, to, target, "", headers).await
     }
 
     /// `POST` of JSON.
     pub(crate) async fn post(&self, to: SocketAddr, target: &str, body: &str) -> Answer {
-        self.send(Method::POST, to, target, body).await
+        self.send(Method::POST, to, target, body, &[]).await
     }
 
-    async fn send(&self, method: Method, to: SocketAddr, target: &str, body: &str) -> Answer {
+    async fn send(
+        &self,
+        method: Method,
+        to: SocketAddr,
+        target: &str,
+        body: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Answer {
         let request = Request::builder()
             .method(method)
             .uri(format!("http://{to}{target}"))
-            .header("content-type", "application/json")
+            .header("content-type", "application/json");
+        let request = headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, *value))
             .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
             .unwrap();
         let asking = async {

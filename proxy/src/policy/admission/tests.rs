@@ -1,163 +1,417 @@
 //! Tables and properties of the admission state machine, under a simulated clock.
 
 use super::*;
+use crate::policy::claim::{Priority, TenantKey};
 use crate::policy::slots::Usability;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::collections::BTreeMap;
+
+mod simulation;
 
 const LIMITS: QueueLimits = QueueLimits { capacity: 2, bytes: 100 };
+const RULES: Rules = Rules { limits: LIMITS, order: QueueOrder::Fifo, budget: None };
 
-fn admission(limit: u32, now: Instant) -> Admission<u32> {
-    let mut admission = Admission::new(LIMITS, 1, now);
+fn admission(limit: u32, rules: Rules, now: Instant) -> Admission<u32> {
+    let mut admission = Admission::new(rules, 1, now);
     admission.slots_mut().add(limit, Usability::Usable);
     admission
+}
+
+fn claim(priority: Priority, tenant: u64, cost: u32) -> Claim {
+    Claim { priority, tenant: TenantKey::of_hash(tenant), cost, ..Claim::default() }
+}
+
+/// Starts a request that must find a free slot.
+fn start(admission: &mut Admission<u32>, claim: &Claim, now: Instant) -> Grant {
+    match admission.offer(claim, None, now) {
+        Offer::Admitted(grant) => grant,
+        other => panic!("a slot was free: {other:?}"),
+    }
+}
+
+/// Lets a request wait that must find room, but no slot.
+fn wait(admission: &mut Admission<u32>, claim: &Claim, name: u32, now: Instant) -> Ticket {
+    assert_eq!(admission.offer(claim, None, now), Offer::MustWait);
+    admission.wait(claim, None, now + Duration::from_secs(60), name, now)
+}
+
+/// Who starts now, by name, with their slots.
+fn started(admission: &mut Admission<u32>, now: Instant) -> Vec<(u32, Grant)> {
+    std::iter::from_fn(|| admission.poll(now))
+        .map(|turn| match turn {
+            Turn::Start(_, name, grant) => (name, grant),
+            Turn::Refuse(name, cause) => panic!("{name} was refused: {cause:?}"),
+        })
+        .collect()
 }
 
 #[test]
 fn runs_then_waits_then_refuses() {
     let now = Instant::now();
-    let later = now + Duration::from_secs(1);
-    let mut admission = admission(1, now);
-    let Offer::Admitted(slot) = admission.offer(0, now) else { panic!("a slot was free") };
+    let claim = Claim::default();
+    let mut admission = admission(1, RULES, now);
+    let grant = start(&mut admission, &claim, now);
     for name in 0..2 {
-        let Offer::MustWait(ticket) = admission.offer(0, now) else { panic!("there was room") };
-        admission.wait(ticket, later, 0, name, now);
+        wait(&mut admission, &claim, name, now);
     }
-    assert!(matches!(admission.offer(0, now), Offer::Refused { .. }));
-    assert!(admission.poll(now).is_none());
-    admission.finish(slot, now);
-    assert!(matches!(admission.poll(now), Some((_, 0, _))));
-    assert!(admission.poll(now).is_none());
+    assert_eq!(admission.offer(&claim, None, now), Offer::Refused(Cause::Full));
+    assert!(!admission.is_due() && admission.poll(now).is_none());
+    admission.finish(grant, true, now);
+    assert!(admission.is_due());
+    assert_eq!(started(&mut admission, now).len(), 1);
 }
 
 #[test]
 fn a_new_endpoint_takes_those_who_wait_at_once_and_in_order() {
     let now = Instant::now();
-    let later = now + Duration::from_secs(1);
-    let mut admission: Admission<u32> = Admission::new(LIMITS, 1, now);
+    let mut admission: Admission<u32> = Admission::new(RULES, 1, now);
     for name in 0..2 {
-        let Offer::MustWait(ticket) = admission.offer(0, now) else { panic!("there was room") };
-        admission.wait(ticket, later, 0, name, now);
+        wait(&mut admission, &Claim::default(), name, now);
     }
     admission.slots_mut().add(5, Usability::Usable);
-    let started: Vec<u32> =
-        std::iter::from_fn(|| admission.poll(now)).map(|(_, name, _)| name).collect();
-    assert_eq!(started, [0, 1]);
+    let names: Vec<u32> = started(&mut admission, now).iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, [0, 1]);
 }
 
 #[test]
 fn integrals_follow_running_and_waiting() {
-    let start = Instant::now();
-    let at = |ms| start + Duration::from_millis(ms);
-    let mut admission = admission(1, start);
-    let Offer::Admitted(slot) = admission.offer(0, at(0)) else { panic!("a slot was free") };
-    let Offer::MustWait(ticket) = admission.offer(0, at(1_000)) else { panic!("there was room") };
-    admission.wait(ticket, at(60_000), 0, 0, at(1_000));
-    admission.finish(slot, at(3_000));
+    let start_of_time = Instant::now();
+    let at = |ms| start_of_time + Duration::from_millis(ms);
+    let claim = Claim::default();
+    let mut admission = admission(1, RULES, at(0));
+    let grant = start(&mut admission, &claim, at(0));
+    wait(&mut admission, &claim, 0, at(1_000));
+    admission.finish(grant, true, at(3_000));
     assert!(admission.poll(at(3_000)).is_some());
     let seen = admission.snapshot(at(4_000));
     assert!((seen.running_seconds - 4.0).abs() < 1e-9, "{seen:?}");
     assert!((seen.waiting_seconds - 2.0).abs() < 1e-9, "{seen:?}");
 }
 
+#[test]
+fn a_more_urgent_request_takes_the_place_of_the_least_urgent() {
+    let now = Instant::now();
+    let mut admission = admission(1, RULES, now);
+    start(&mut admission, &Claim::default(), now);
+    let (sheddable, critical) = (claim(Priority::Sheddable, 1, 1), claim(Priority::Critical, 1, 1));
+    let first = wait(&mut admission, &sheddable, 0, now);
+    let second = wait(&mut admission, &sheddable, 1, now);
+    wait(&mut admission, &critical, 2, now);
+    assert!(admission.is_due(), "somebody must be told");
+    assert_eq!(admission.poll(now), Some(Turn::Refuse(1, Cause::Full)));
+    assert_eq!(admission.poll(now), None);
+    assert_eq!(admission.cancel(second, now), None, "it left once");
+    assert_eq!(admission.snapshot(now).waiting, 2);
+    assert_eq!(admission.cancel(first, now), Some(0));
+}
+
+#[test]
+fn a_deadline_that_cannot_be_met_is_refused_once_that_is_known() {
+    let start_of_time = Instant::now();
+    let at = |ms| start_of_time + Duration::from_millis(ms);
+    let rules = Rules { limits: QueueLimits { capacity: 100, bytes: 0 }, ..RULES };
+    let mut admission = admission(1, rules, at(0));
+    let claim = Claim::default();
+    // Nothing is known: only a deadline that has passed is refused.
+    assert_eq!(admission.offer(&claim, Some(at(0)), at(0)), Offer::Refused(Cause::Late));
+    let Offer::Admitted(first) = admission.offer(&claim, Some(at(1)), at(0)) else {
+        panic!("nothing was measured yet")
+    };
+    admission.finish(first, true, at(100));
+    for n in 1..10 {
+        let grant = start(&mut admission, &claim, at(100 * n));
+        admission.finish(grant, true, at(100 * (n + 1)));
+    }
+    // Ten requests took 100 ms each. No one was faster.
+    assert_eq!(admission.offer(&claim, Some(at(1_099)), at(1_000)), Offer::Refused(Cause::Late));
+    let running = start(&mut admission, &claim, at(1_000));
+    for name in 0..3 {
+        wait(&mut admission, &claim, name, at(1_000));
+    }
+    // Three are ahead: at least 300 ms until it starts, and 100 until it ends.
+    assert_eq!(admission.offer(&claim, Some(at(1_399)), at(1_000)), Offer::Refused(Cause::Late));
+    assert_eq!(admission.offer(&claim, Some(at(1_400)), at(1_000)), Offer::MustWait);
+    let urgent = Claim { priority: Priority::Critical, ..claim };
+    assert_eq!(admission.offer(&urgent, Some(at(1_101)), at(1_000)), Offer::MustWait);
+    // One that waits is given up when what is left is too little, and not started then.
+    let give_up = admission.give_up_at(at(60_000), Some(at(1_400)), at(1_000));
+    assert_eq!(give_up, at(1_300));
+    assert_eq!(admission.give_up_at(at(1_200), Some(at(1_400)), at(1_000)), at(1_200));
+    let other = self::claim(Priority::Standard, 1, 1);
+    admission.wait(&other, None, give_up, 9, at(1_000));
+    admission.finish(running, true, at(1_300));
+    let turns: Vec<_> = std::iter::from_fn(|| admission.poll(at(1_300))).collect();
+    assert!(turns.contains(&Turn::Refuse(9, Cause::Late)), "{turns:?}");
+}
+
+#[test]
+fn a_failed_request_says_nothing_about_how_long_they_take() {
+    let start_of_time = Instant::now();
+    let at = |ms| start_of_time + Duration::from_millis(ms);
+    let mut admission = admission(1, RULES, at(0));
+    for _ in 0..20 {
+        let grant = start(&mut admission, &Claim::default(), at(0));
+        admission.finish(grant, false, at(1_000));
+    }
+    let offer = admission.offer(&Claim::default(), Some(at(1_001)), at(1_000));
+    assert!(matches!(offer, Offer::Admitted(_)));
+}
+
+#[test]
+fn a_budget_bounds_the_cost_of_what_runs_and_the_dearest_runs_alone() {
+    let now = Instant::now();
+    let rules =
+        Rules { limits: QueueLimits { capacity: 100, bytes: 0 }, budget: Some(10), ..RULES };
+    let mut admission = admission(100, rules, now);
+    let cost = |cost| Claim { cost, ..Claim::default() };
+    let (six, four) = (start(&mut admission, &cost(6), now), start(&mut admission, &cost(4), now));
+    wait(&mut admission, &cost(50), 50, now);
+    wait(&mut admission, &cost(1), 1, now);
+    wait(&mut admission, &cost(2), 2, now);
+    assert_eq!(started(&mut admission, now), [], "the budget is spent");
+    admission.finish(six, true, now);
+    assert_eq!(started(&mut admission, now), [], "cheaper ones don't overtake");
+    admission.finish(four, true, now);
+    let alone = started(&mut admission, now);
+    assert_eq!(alone.iter().map(|(name, _)| *name).collect::<Vec<_>>(), [50]);
+    admission.finish(alone[0].1, true, now);
+    assert_eq!(started(&mut admission, now).len(), 2);
+    // A dear one that leaves lets the next go on.
+    let dear = wait(&mut admission, &cost(9), 9, now);
+    wait(&mut admission, &cost(3), 3, now);
+    admission.cancel(dear, now);
+    assert!(admission.is_due());
+    assert_eq!(started(&mut admission, now).len(), 1);
+}
+
+#[test]
+fn a_measured_limit_is_used_and_a_fixed_one_ends_the_search() {
+    let start_of_time = Instant::now();
+    let at = |ms| start_of_time + Duration::from_millis(ms);
+    let bound = |n| std::num::NonZeroU32::new(n).unwrap();
+    let range = crate::policy::limit::LimitRange { min: bound(2), max: bound(50) };
+    let rules = Rules { limits: QueueLimits { capacity: 1000, bytes: 0 }, ..RULES };
+    let mut admission: Admission<u32> = Admission::new(rules, 1, at(0));
+    let slot = admission.slots_mut().add(0, Usability::Usable);
+    let search = GradientLimit::new(range);
+    admission.set_limit(slot, search.limit(), Some(search));
+    let claim = Claim::default();
+    let mut running: VecDeque<Grant> = VecDeque::new();
+    for step in 0..3_000 {
+        // Always as many as the limit lets through; each takes ten steps whatever the limit.
+        while admission.slots().free() > 0 {
+            running.push_back(start(&mut admission, &claim, at(step * 10)));
+        }
+        while running
+            .front()
+            .is_some_and(|grant| at(step * 10) >= grant.since + Duration::from_millis(100))
+        {
+            let grant = running.pop_front().unwrap();
+            admission.finish(grant, true, at(step * 10));
+        }
+    }
+    assert!(admission.slots().limit() > 4, "nothing spoke against a higher limit");
+    admission.set_limit(slot, 1, None);
+    running.into_iter().for_each(|grant| admission.finish(grant, true, at(30_000)));
+    assert_eq!(admission.slots().limit(), 1);
+}
+
 #[derive(Debug, Clone)]
 enum Event {
-    Offer { bytes: u64, patience_ms: u64 },
-    Finish(usize),
+    Offer { claim: Claim, patience_ms: u64 },
+    Finish(usize, bool),
+    Again(usize),
     Cancel(usize),
     Resize(u32),
+    Capacity(u32),
     Wait(u64),
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
+    let claim = (0..3usize, 0..3u64, 1..3u32, 0..8u32, 0..40u64).prop_map(
+        |(priority, tenant, weight, cost, bytes)| {
+            let (priority, tenant) = (Priority::ALL[priority], TenantKey::of_hash(tenant));
+            Claim { priority, tenant, weight, cost, bytes }
+        },
+    );
     let event = prop_oneof![
-        4 => (0..40u64, 1..50u64).prop_map(|(bytes, patience_ms)| Event::Offer { bytes, patience_ms }),
-        3 => any::<usize>().prop_map(Event::Finish),
+        4 => (claim, 1..50u64).prop_map(|(claim, patience_ms)| Event::Offer { claim, patience_ms }),
+        3 => (any::<usize>(), any::<bool>()).prop_map(|(pick, answered)| Event::Finish(pick, answered)),
+        1 => any::<usize>().prop_map(Event::Again),
         1 => any::<usize>().prop_map(Event::Cancel),
         1 => (0..6u32).prop_map(Event::Resize),
+        1 => (0..4u32).prop_map(Event::Capacity),
         2 => (0..20u64).prop_map(Event::Wait),
     ];
     prop::collection::vec(event, 1..200)
 }
 
-/// Every request that was ever offered is in one of these places.
-#[derive(Default)]
-struct Ledger {
+/// An admission, and where every request that was ever offered must be.
+struct World {
+    admission: Admission<u32>,
+    only: SlotId,
+    limit: u32,
+    now: Instant,
+    names: u32,
     offered: u32,
-    running: VecDeque<SlotId>,
-    waiting: BTreeMap<Ticket, (u32, Instant)>,
+    running: Vec<(Grant, Claim)>,
+    waiting: BTreeMap<Ticket, (u32, Instant, Claim)>,
     refused: u32,
     cancelled: u32,
     done: u32,
 }
 
+impl World {
+    fn new(budget: Option<u64>) -> Self {
+        let now = Instant::now();
+        let mut admission = Admission::new(Rules { budget, ..RULES }, 3, now);
+        let only = admission.slots_mut().add(2, Usability::Usable);
+        Self {
+            admission,
+            only,
+            limit: 2,
+            now,
+            names: 0,
+            offered: 0,
+            running: Vec::new(),
+            waiting: BTreeMap::new(),
+            refused: 0,
+            cancelled: 0,
+            done: 0,
+        }
+    }
+
+    fn apply(&mut self, event: &Event) -> Result<(), TestCaseError> {
+        match event {
+            Event::Offer { claim, patience_ms } => {
+                self.offered += 1;
+                let offer = self.admission.offer(claim, None, self.now);
+                self.take(offer, claim, Duration::from_millis(*patience_ms));
+            }
+            Event::Finish(pick, answered) => {
+                if let Some((grant, _)) = self.pick(*pick) {
+                    self.admission.finish(grant, *answered, self.now);
+                    self.done += 1;
+                }
+            }
+            Event::Again(pick) => {
+                if let Some((grant, claim)) = self.pick(*pick) {
+                    self.admission.finish(grant, false, self.now);
+                    let offer = self.admission.offer_again(&claim, self.now);
+                    prop_assert!(!matches!(offer, Offer::Refused(_)), "it was counted before");
+                    self.take(offer, &claim, Duration::from_millis(10));
+                }
+            }
+            Event::Cancel(pick) => {
+                let tickets: Vec<_> = self.waiting.keys().copied().collect();
+                if !tickets.is_empty() {
+                    let ticket = tickets[pick % tickets.len()];
+                    let (name, ..) = self.waiting.remove(&ticket).unwrap();
+                    prop_assert_eq!(self.admission.cancel(ticket, self.now), Some(name));
+                    prop_assert_eq!(self.admission.cancel(ticket, self.now), None);
+                    self.cancelled += 1;
+                }
+            }
+            Event::Resize(to) => {
+                self.limit = *to;
+                self.admission.set_limit(self.only, *to, None);
+            }
+            Event::Capacity(capacity) => {
+                self.admission.set_limits(QueueLimits { capacity: *capacity, ..LIMITS });
+            }
+            Event::Wait(ms) => self.now += Duration::from_millis(*ms),
+        }
+        Ok(())
+    }
+
+    /// One that runs, taken out of the ledger.
+    fn pick(&mut self, pick: usize) -> Option<(Grant, Claim)> {
+        let count = self.running.len();
+        (count > 0).then(|| self.running.swap_remove(pick % count))
+    }
+
+    fn take(&mut self, offer: Offer, claim: &Claim, patience: Duration) {
+        match offer {
+            Offer::Admitted(grant) => self.running.push((grant, *claim)),
+            Offer::Refused(_) => self.refused += 1,
+            Offer::MustWait => {
+                self.names += 1;
+                let (name, deadline) = (self.names, self.now + patience);
+                let ticket = self.admission.wait(claim, None, deadline, name, self.now);
+                self.waiting.insert(ticket, (name, deadline, *claim));
+            }
+        }
+    }
+
+    /// Takes all that can happen now, and checks that nobody is overtaken by its own tenant.
+    fn settle(&mut self) -> Result<(), TestCaseError> {
+        let now = self.now;
+        while let Some(turn) = self.admission.poll(now) {
+            match turn {
+                Turn::Start(ticket, name, grant) => {
+                    let (expected, deadline, claim) = self.waiting.remove(&ticket).unwrap();
+                    prop_assert_eq!(name, expected);
+                    prop_assert!(deadline > now, "a late waiter was started");
+                    let overtaken = self.waiting.iter().find(|(other, (_, deadline, of))| {
+                        **other < ticket
+                            && *deadline > now
+                            && (of.priority, of.tenant) == (claim.priority, claim.tenant)
+                    });
+                    prop_assert!(overtaken.is_none(), "an earlier one of its tenant was overtaken");
+                    self.running.push((grant, claim));
+                }
+                Turn::Refuse(name, cause) => {
+                    let who = self.waiting.iter().find(|(_, (other, ..))| *other == name);
+                    let (ticket, (_, deadline, _)) = who.map(|(t, w)| (*t, *w)).unwrap();
+                    prop_assert!(cause == Cause::Full || deadline <= now, "it was not late");
+                    self.waiting.remove(&ticket);
+                    self.refused += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, before: Snapshot, budget: Option<u64>) -> Result<(), TestCaseError> {
+        let seen = self.admission.snapshot(self.now);
+        prop_assert!(!self.admission.is_due() || budget.is_some());
+        prop_assert_eq!(seen.running as usize, self.running.len());
+        prop_assert_eq!(seen.waiting as usize, self.waiting.len());
+        prop_assert!(seen.running <= self.limit.max(before.running), "over the limit");
+        let most = seen.queue_capacity.max(before.waiting + 1).max(LIMITS.capacity);
+        prop_assert!(seen.waiting <= most, "{} wait", seen.waiting);
+        let cost: u64 = self.running.iter().map(|(_, claim)| u64::from(claim.cost)).sum();
+        prop_assert!(budget.is_none_or(|budget| cost <= budget || seen.running == 1));
+        let in_time = self.waiting.values().filter(|(_, at, _)| *at > self.now).count();
+        if budget.is_none() || seen.running == 0 {
+            let busy = in_time == 0 || seen.running >= self.limit;
+            prop_assert!(busy, "a slot stays free, somebody waits");
+        }
+        let accounted = seen.running + seen.waiting + self.refused + self.cancelled + self.done;
+        prop_assert_eq!(self.offered, accounted);
+        Ok(())
+    }
+}
+
+fn nothing_is_lost(events: &[Event], budget: Option<u64>) -> Result<(), TestCaseError> {
+    let mut world = World::new(budget);
+    for event in events {
+        let before = world.admission.snapshot(world.now);
+        world.apply(event)?;
+        world.settle()?;
+        world.check(before, budget)?;
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn nothing_is_lost_overrun_or_overtaken(events in events()) {
-        let mut now = Instant::now();
-        let mut admission: Admission<u32> = Admission::new(LIMITS, 3, now);
-        let only = admission.slots_mut().add(2, Usability::Usable);
-        let mut limit = 2;
-        let mut ledger = Ledger::default();
-        for event in events {
-            let running_before = admission.slots().running();
-            match event {
-                Event::Offer { bytes, patience_ms } => {
-                    ledger.offered += 1;
-                    match admission.offer(bytes, now) {
-                        Offer::Admitted(slot) => ledger.running.push_back(slot),
-                        Offer::Refused { .. } => ledger.refused += 1,
-                        Offer::MustWait(ticket) => {
-                            let deadline = now + Duration::from_millis(patience_ms);
-                            admission.wait(ticket, deadline, bytes, ledger.offered, now);
-                            ledger.waiting.insert(ticket, (ledger.offered, deadline));
-                        }
-                    }
-                }
-                Event::Finish(pick) => {
-                    let running = ledger.running.len();
-                    if let Some(slot) = (running > 0).then(|| pick % running)
-                        .and_then(|index| ledger.running.remove(index)) {
-                        admission.finish(slot, now);
-                        ledger.done += 1;
-                    }
-                }
-                Event::Cancel(pick) => {
-                    let tickets: Vec<_> = ledger.waiting.keys().copied().collect();
-                    if !tickets.is_empty() {
-                        let ticket = tickets[pick % tickets.len()];
-                        let (name, _) = ledger.waiting.remove(&ticket).unwrap();
-                        prop_assert_eq!(admission.cancel(ticket, now), Some(name));
-                        prop_assert_eq!(admission.cancel(ticket, now), None);
-                        ledger.cancelled += 1;
-                    }
-                }
-                Event::Resize(to) => {
-                    limit = to;
-                    admission.slots_mut().set_limit(only, to);
-                }
-                Event::Wait(ms) => now += Duration::from_millis(ms),
-            }
-            while let Some((ticket, name, slot)) = admission.poll(now) {
-                let (expected, deadline) = ledger.waiting.remove(&ticket).unwrap();
-                prop_assert_eq!(name, expected);
-                prop_assert!(deadline > now, "a late waiter was started");
-                let overtaken = ledger.waiting.iter()
-                    .find(|(other, (_, deadline))| **other < ticket && *deadline > now);
-                prop_assert!(overtaken.is_none(), "an earlier waiter was overtaken");
-                ledger.running.push_back(slot);
-            }
-            let seen = admission.snapshot(now);
-            prop_assert_eq!(seen.running as usize, ledger.running.len());
-            prop_assert_eq!(seen.waiting as usize, ledger.waiting.len());
-            prop_assert!(seen.running <= limit.max(running_before), "over the limit");
-            prop_assert!(seen.waiting <= LIMITS.capacity);
-            let in_time = ledger.waiting.values().filter(|(_, deadline)| *deadline > now).count();
-            prop_assert!(in_time == 0 || seen.running >= limit, "a slot stays free, somebody waits");
-            let accounted = seen.running + seen.waiting
-                + ledger.refused + ledger.cancelled + ledger.done;
-            prop_assert_eq!(ledger.offered, accounted);
-        }
+        nothing_is_lost(&events, None)?;
+    }
+
+    #[test]
+    fn nor_with_a_budget(events in events()) {
+        nothing_is_lost(&events, Some(10))?;
     }
 }

@@ -1,0 +1,132 @@
+//! Texts of flags and of the settings file → values, each with the words for a wrong one.
+
+use crate::classify::Cost;
+use crate::policy::limit::{Limit, LimitRange};
+use http::HeaderName;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// What `auto` alone stands for.
+const AUTO_MIN: NonZeroU32 = NonZeroU32::MIN;
+const AUTO_MAX: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
+/// A larger share than this is a typing error.
+const MAX_WEIGHT: u32 = 1000;
+
+pub(super) fn unless_zero(duration: Duration) -> Option<Duration> {
+    (!duration.is_zero()).then_some(duration)
+}
+
+/// Longer times than this are typing errors, and would overflow a clock.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
+/// hyper reads a head into one buffer of at least this size.
+const MIN_HEAD_BYTES: u64 = 8 << 10;
+const MAX_HEAD_BYTES: u64 = 16 << 20;
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= MAX_DURATION => Ok(duration),
+        Ok(_) => Err("must be a year at the most".to_owned()),
+        Err(_) => Err("must be a time with its unit, such as 30s, 1m30s or 250ms".to_owned()),
+    }
+}
+
+pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .and_then(|duration| unless_zero(duration).ok_or_else(|| "must be more than 0".to_owned()))
+}
+
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let parsed = text.parse::<bytesize::ByteSize>();
+    parsed
+        .map(|size| size.0)
+        .map_err(|_| "must be a size such as 64MiB, 512KiB or 1048576".to_owned())
+}
+
+pub(super) fn head_size(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    if (MIN_HEAD_BYTES..=MAX_HEAD_BYTES).contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err("must be from 8KiB to 16MiB".to_owned())
+}
+
+pub(super) fn limit(text: &str) -> Result<Limit, String> {
+    let wrong = || "must be a number from 1 on, auto, or auto:MIN-MAX such as auto:2-64".to_owned();
+    if let Ok(limit) = text.parse() {
+        return Ok(Limit::Fixed(limit));
+    }
+    if text == "auto" {
+        return Ok(Limit::Auto(LimitRange { min: AUTO_MIN, max: AUTO_MAX }));
+    }
+    let (min, max) =
+        text.strip_prefix("auto:").and_then(|range| range.split_once('-')).ok_or_else(wrong)?;
+    match (min.parse(), max.parse()) {
+        (Ok(min), Ok(max)) if min <= max => Ok(Limit::Auto(LimitRange { min, max })),
+        _ => Err(wrong()),
+    }
+}
+
+pub(super) fn cost(text: &str) -> Result<Cost, String> {
+    if text == "openai-tokens" {
+        return Ok(Cost::OpenAiTokens);
+    }
+    let name = text.strip_prefix("header:").and_then(|name| name.parse::<HeaderName>().ok());
+    name.map(Cost::Header)
+        .ok_or_else(|| "must be openai-tokens, or header:NAME such as header:x-cost".to_owned())
+}
+
+pub(super) fn weight(text: &str) -> Result<(String, u32), String> {
+    // The last one, as tokens may contain one.
+    let parsed = text.rsplit_once('=').and_then(|(name, weight)| {
+        let weight = weight.parse().ok().filter(|weight| (1..=MAX_WEIGHT).contains(weight))?;
+        (!name.is_empty()).then(|| (name.to_owned(), weight))
+    });
+    parsed.ok_or_else(|| format!("must be TENANT=N with N from 1 to {MAX_WEIGHT}, such as gold=4"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits() {
+        let fixed = |n| Some(Limit::Fixed(NonZeroU32::new(n).unwrap()));
+        let auto = |min, max| {
+            let bound = |n| NonZeroU32::new(n).unwrap();
+            Some(Limit::Auto(LimitRange { min: bound(min), max: bound(max) }))
+        };
+        for (text, expected) in [
+            ("1", fixed(1)),
+            ("64", fixed(64)),
+            ("auto", auto(1, 200)),
+            ("auto:2-64", auto(2, 64)),
+            ("auto:3-3", auto(3, 3)),
+            ("0", None),
+            ("-1", None),
+            ("auto:0-3", None),
+            ("auto:4-3", None),
+            ("auto:4", None),
+            ("auto:", None),
+            ("automatic", None),
+            ("", None),
+            ("4294967296", None),
+        ] {
+            assert_eq!(limit(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn costs_and_weights() {
+        let header = Cost::Header(HeaderName::from_static("x-cost"));
+        assert_eq!(cost("header:X-Cost"), Ok(header));
+        assert_eq!(cost("openai-tokens"), Ok(Cost::OpenAiTokens));
+        for wrong in ["", "header:", "header:a b", "tokens"] {
+            assert!(cost(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(weight("gold=4"), Ok(("gold".to_owned(), 4)));
+        assert_eq!(weight("Bearer a==7"), Ok(("Bearer a=".to_owned(), 7)));
+        for wrong in ["", "gold", "=4", "gold=0", "gold=1001", "gold=x"] {
+            assert!(weight(wrong).is_err(), "{wrong}");
+        }
+    }
+}

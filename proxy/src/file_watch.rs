@@ -1,0 +1,53 @@
+//! Tells when a file may have changed.
+
+use crate::error::StartError;
+use notify::{RecursiveMode, Watcher};
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Files are read again this often even if no change is told: some file systems tell none.
+const REREAD_PERIOD: Duration = Duration::from_secs(5);
+
+/// Watches the folder of a file, so that the file may come, go and be replaced.
+pub struct FileWatch {
+    told: watch::Receiver<()>,
+    _watcher: notify::RecommendedWatcher,
+}
+
+// === impl FileWatch ===
+
+impl FileWatch {
+    /// Begins to watch; the file need not be there yet.
+    ///
+    /// # Errors
+    /// If its folder can't be watched.
+    pub fn new(file: &Path) -> Result<Self, StartError> {
+        let (sender, told) = watch::channel(());
+        let failed = |source| StartError::Watch { path: file.display().to_string(), source };
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                if event.is_ok_and(|event| !event.kind.is_access()) {
+                    sender.send_replace(());
+                }
+            })
+            .map_err(failed)?;
+        let folder = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        watcher.watch(folder, RecursiveMode::NonRecursive).map_err(failed)?;
+        Ok(Self { told, _watcher: watcher })
+    }
+
+    /// Call before the file is read: a change from here on is told.
+    pub fn reading(&mut self) {
+        self.told.mark_unchanged();
+    }
+
+    /// Waits for a change since [`FileWatch::reading`], and not for too long.
+    pub async fn changed(&mut self) {
+        // The sender lives in the watcher, as long as this does.
+        drop(tokio::time::timeout(REREAD_PERIOD, self.told.changed()).await);
+    }
+}

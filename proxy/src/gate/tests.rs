@@ -1,0 +1,173 @@
+//! The hand-off of permits under random interleavings of release, leaving, timeout and resize.
+//!
+//! shuttle runs tasks on its own scheduler, which switches between them at random wherever they
+//! lock, and a waiter's timer goes off at any moment (see [`clock::sleep_until`]).
+
+use super::*;
+use crate::policy::claim::Priority;
+use crate::policy::limit::LimitRange;
+use crate::policy::overload::QueueOrder;
+use shuttle::future::{block_on, spawn, yield_now};
+use shuttle::rand::{Rng, thread_rng};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Schedules that are tried. With a lost wake-up planted, some ten were enough to find it.
+const SCHEDULES: usize = 2_000;
+const FOREVER: Duration = Duration::from_secs(3600);
+const MAX_LIMIT: u32 = 3;
+
+fn gate(capacity: u32, budget: Option<u64>) -> (Arc<Gate>, SlotId) {
+    let limits = QueueLimits { capacity, bytes: u64::MAX };
+    let rules = Rules { limits, order: QueueOrder::Fifo, budget };
+    let settings = GateSettings { rules, queue_timeout: FOREVER, cold_start_timeout: FOREVER };
+    let gate = Gate::new(settings);
+    let endpoint = Endpoint::new("model".to_owned(), ([127, 0, 0, 1], 1).into(), 1, 1);
+    let slot = gate.add(Arc::new(endpoint), 1, Usability::Usable);
+    (gate, slot)
+}
+
+fn live(limit: Limit) -> LiveSettings {
+    let queue = QueueLimits { capacity: 4, bytes: u64::MAX };
+    LiveSettings { limit, queue, queue_timeout: FOREVER, budget: Some(4) }
+}
+
+fn ask() -> Ask {
+    let mut random = thread_rng();
+    let priority = Priority::ALL[random.gen_range(0..3)];
+    let claim = Claim { priority, cost: random.gen_range(0..6), ..Claim::default() };
+    Ask { arrived: clock::now(), deadline: None, claim }
+}
+
+/// What requests saw, by outcome.
+#[derive(Default)]
+struct Seen {
+    running: AtomicU32,
+    done: AtomicU32,
+    refused: AtomicU32,
+    left: AtomicU32,
+}
+
+/// One request: its client may leave at any moment, and it may be sent elsewhere once.
+async fn request(gate: Arc<Gate>, seen: Arc<Seen>) {
+    let patience = if thread_rng().gen_bool(0.3) { thread_rng().gen_range(0..6) } else { u32::MAX };
+    let leaves = async {
+        for _ in 0..patience {
+            yield_now().await;
+        }
+    };
+    let asks = async {
+        let ask = ask();
+        let mut permit = gate.enter(ask).await?;
+        if thread_rng().gen_bool(0.2) {
+            permit = gate.enter_again(ask, permit).await?;
+        }
+        let running = seen.running.fetch_add(1, Ordering::SeqCst) + 1;
+        assert!(running <= MAX_LIMIT, "{running} run");
+        let running = Running(&seen);
+        yield_now().await;
+        if thread_rng().gen_bool(0.5) {
+            permit.answered();
+        }
+        drop(running);
+        Ok::<_, Refusal>(())
+    };
+    tokio::select! {
+        biased;
+        answer = asks => match answer {
+            Ok(()) => seen.done.fetch_add(1, Ordering::SeqCst),
+            Err(refusal) => {
+                assert_ne!(refusal.reason, Reason::Internal, "nobody said what became of it");
+                seen.refused.fetch_add(1, Ordering::SeqCst)
+            }
+        },
+        () = leaves => seen.left.fetch_add(1, Ordering::SeqCst),
+    };
+}
+
+/// Counts one that runs, to its end or its client's leaving.
+struct Running<'a>(&'a Seen);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn storm(budget: Option<u64>) {
+    let (gate, slot) = gate(3, budget);
+    let seen = Arc::new(Seen::default());
+    let requests: Vec<_> =
+        (0..7).map(|_| spawn(request(Arc::clone(&gate), Arc::clone(&seen)))).collect();
+    let resized = Arc::clone(&gate);
+    let resizes = spawn(async move {
+        let bound = |n| NonZeroU32::new(n).expect("not 0");
+        let auto = Limit::Auto(LimitRange { min: bound(1), max: bound(MAX_LIMIT) });
+        for limit in [Limit::Fixed(bound(3)), auto, Limit::Fixed(bound(1))] {
+            resized.apply(slot, &live(limit));
+            yield_now().await;
+            resized.set_usability(slot, Usability::Unusable);
+            yield_now().await;
+            resized.set_usability(slot, Usability::Usable);
+        }
+    });
+    let offered = requests.len() as u32;
+    block_on(async {
+        // A lost wake-up ends here: shuttle finds that no task can go on.
+        for request in requests {
+            request.await.expect("no panic");
+        }
+        resizes.await.expect("no panic");
+    });
+    let left = gate.snapshot();
+    assert_eq!((left.running, left.waiting), (0, 0), "a slot or a place was lost");
+    let of = |count: &AtomicU32| count.load(Ordering::SeqCst);
+    assert_eq!(of(&seen.done) + of(&seen.refused) + of(&seen.left), offered);
+    // All slots are there, and none twice.
+    block_on(async {
+        let first = gate.enter(ask()).await.expect("a free slot");
+        assert_eq!(gate.snapshot().running, 1);
+        drop(first);
+        assert_eq!(gate.snapshot().running, 0);
+    });
+}
+
+#[test]
+fn no_interleaving_loses_a_permit_or_a_wake_up() {
+    shuttle::check_random(|| storm(None), SCHEDULES);
+}
+
+#[test]
+fn no_interleaving_does_so_with_a_cost_budget() {
+    shuttle::check_random(|| storm(Some(4)), SCHEDULES);
+}
+
+/// Nobody leaves and no timer is needed: each must be woken by the one before it.
+#[test]
+fn whoever_waits_is_woken() {
+    shuttle::check_random(
+        || {
+            let (gate, slot) = gate(10, None);
+            let requests: Vec<_> = (0..5)
+                .map(|_| {
+                    let gate = Arc::clone(&gate);
+                    spawn(async move {
+                        let told = gate.enter(ask()).await;
+                        yield_now().await;
+                        // Its timer may have gone off; then it left by itself.
+                        told.map(drop).map_err(|refusal| refusal.reason)
+                    })
+                })
+                .collect();
+            gate.apply(slot, &live(Limit::Fixed(NonZeroU32::MIN)));
+            block_on(async {
+                for request in requests {
+                    let told = request.await.expect("no panic");
+                    assert!(matches!(told, Ok(()) | Err(Reason::QueueTimeout)), "{told:?}");
+                }
+            });
+            assert_eq!(gate.snapshot().running, 0);
+        },
+        SCHEDULES,
+    );
+}

@@ -1,0 +1,115 @@
+//! Follows the file of live settings: as it changes, and on SIGHUP.
+
+use crate::config::file;
+use crate::error::StartError;
+use crate::file_watch::FileWatch;
+use crate::gate::{Gate, LiveSettings};
+use crate::policy::slots::SlotId;
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Follows one file for the gate of one endpoint.
+pub struct Reload {
+    file: Option<(PathBuf, FileWatch)>,
+    flags: LiveSettings,
+    gate: Arc<Gate>,
+    slot: SlotId,
+    current: LiveSettings,
+}
+
+// === impl Reload ===
+
+impl Reload {
+    /// Applies the flags, and what is in the file if it is there.
+    ///
+    /// # Errors
+    /// If the file can't be used or its folder can't be watched.
+    pub fn start(
+        file: Option<PathBuf>,
+        flags: LiveSettings,
+        gate: Arc<Gate>,
+        slot: SlotId,
+    ) -> Result<Self, StartError> {
+        let file = match file {
+            Some(file) => {
+                let watch = FileWatch::new(&file)?;
+                Some((file, watch))
+            }
+            None => None,
+        };
+        let mut current = flags;
+        if let Some((file, _)) = &file {
+            let path = || file.display().to_string();
+            let read = file::read(file, &flags);
+            let read = read.map_err(|what| StartError::Config { path: path(), what })?;
+            current = read.unwrap_or(flags);
+        }
+        gate.apply(slot, &current);
+        Ok(Self { file, flags, gate, slot, current })
+    }
+
+    /// Follows the file until dropped. One that is missing or wrong changes nothing, and a warning
+    /// says why.
+    pub async fn run(mut self) {
+        let mut hangup = match signal(SignalKind::hangup()) {
+            Ok(hangup) => Some(hangup),
+            Err(error) => {
+                tracing::warn!(%error, "can't wait for SIGHUP; the file is followed all the same");
+                None
+            }
+        };
+        let mut complaint = None;
+        loop {
+            let mut hung_up = false;
+            match &mut self.file {
+                Some((_, watch)) => {
+                    tokio::select! {
+                        () = watch.changed() => {}
+                        () = next(&mut hangup) => hung_up = true,
+                    }
+                    watch.reading();
+                }
+                None => {
+                    next(&mut hangup).await;
+                    tracing::info!("got SIGHUP, but there is no --config to read again");
+                }
+            }
+            self.read(hung_up, &mut complaint);
+        }
+    }
+
+    fn read(&mut self, asked: bool, complaint: &mut Option<String>) {
+        let Some((file, _)) = &self.file else { return };
+        let path = file.display();
+        match file::read(file, &self.flags) {
+            Ok(Some(live)) => {
+                *complaint = None;
+                if live != self.current {
+                    self.current = live;
+                    self.gate.apply(self.slot, &live);
+                    tracing::info!(file = %path, ?live, "settings changed");
+                } else if asked {
+                    tracing::info!(file = %path, "settings read again, nothing changed");
+                }
+            }
+            // It may be about to be replaced.
+            Ok(None) => {}
+            Err(error) => {
+                // Said once for each fault, not at each look.
+                if asked || complaint.as_ref() != Some(&error) {
+                    tracing::warn!(%error, file = %path, "can't use the settings; keeping what was");
+                }
+                *complaint = Some(error);
+            }
+        }
+    }
+}
+
+async fn next(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => drop(hangup.recv().await),
+        None => pending().await,
+    }
+}
