@@ -2,7 +2,7 @@
 
 use super::*;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// One kind of requests: when they come, whose they are, how long they take.
 struct Source {
