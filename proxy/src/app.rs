@@ -24,12 +24,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-/// How often connections that were idle for too long are closed.
-const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 /// Connections to the model kept idle for each worker at the most: as many as ran at once, if the
 /// limit allows more.
 const MAX_IDLE: usize = 256;
@@ -100,12 +97,7 @@ impl Server {
                 let changed = |now_ready| ready.store(now_ready, Ordering::Release);
                 health::watch(&endpoint, address, &readiness, changed).await;
             }),
-            Box::pin(async move {
-                loop {
-                    tokio::time::sleep(SWEEP_PERIOD).await;
-                    swept.pools.iter().for_each(crate::pool::Pool::sweep);
-                }
-            }),
+            Box::pin(async move { swept.sweep().await }),
         ];
         Self::run(data, admin, stack, admin_page, tasks, drain)
     }

@@ -29,6 +29,9 @@ use tokio::time::Sleep;
 /// before its sending resets the connection.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// A connection that is quiet for this long gives its buffer back; one in use keeps it.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// What to do with the connection after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum After {
@@ -110,7 +113,6 @@ pub async fn serve(stream: TcpStream, stack: Arc<Stack>, connector: Arc<Connecto
         if !poll_fn(|cx| inbound.poll_discard(cx, &mut discarded)).await {
             return close(&inbound).await;
         }
-        inbound.rest();
     }
 }
 
@@ -124,6 +126,7 @@ async fn next_head(
 ) -> Result<Option<Bytes>, Reason> {
     let mut scan = HeadScan::default();
     let mut deadline: Option<Instant> = None;
+    let mut rest_at: Option<Instant> = None;
     let mut begun = first;
     poll_fn(|cx| {
         if let Poll::Ready(head) = inbound.poll_head(cx, &mut scan, limits.max_head_bytes) {
@@ -139,8 +142,17 @@ async fn next_head(
         let timeout = if begun { limits.header_timeout } else { limits.keep_alive_timeout };
         let until = match deadline.filter(|_| !begins) {
             Some(until) => until,
-            None => *deadline.insert(clock::now() + timeout),
+            None => {
+                let now = clock::now();
+                rest_at = Some(now + QUIET);
+                *deadline.insert(now + timeout)
+            }
         };
+        if let Some(at) = rest_at.filter(|at| *at < until) {
+            ready!(timer.poll(cx, at));
+            inbound.rest();
+            rest_at = None;
+        }
         ready!(timer.poll(cx, until));
         Poll::Ready(if has_bytes { Err(Reason::RequestTimeout) } else { Ok(None) })
     })

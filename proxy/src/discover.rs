@@ -141,7 +141,8 @@ impl Discovery {
                 let usability = if ready { Usability::Usable } else { Usability::Unusable };
                 gate.set_usability(slot, usability);
             };
-            health::watch(&endpoint, address, &schedule(probed), changed).await;
+            let schedule = schedule(probed);
+            tokio::join!(health::watch(&endpoint, address, &schedule, changed), endpoint.sweep());
         });
         self.known.insert(key, Known { slot, entry, probe: Some(probe) });
     }

@@ -3,7 +3,11 @@
 use crate::pool::Pool;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
+
+/// How often connections that were idle for too long are closed.
+const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 
 /// An endpoint with its idle connections.
 pub struct Endpoint {
@@ -56,6 +60,14 @@ impl Endpoint {
     /// A probe has passed: clears the suspicions from before its start.
     pub fn probe_passed(&self, start: ProbeStart) {
         self.cleared.store(start.0, Ordering::Release);
+    }
+
+    /// Closes connections that were idle for too long, for ever.
+    pub async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP_PERIOD).await;
+            self.pools.iter().for_each(Pool::sweep);
+        }
     }
 
     /// Waits for a suspicion.

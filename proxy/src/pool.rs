@@ -28,10 +28,14 @@ impl Pool {
         Self { max_idle, idle: Mutex::new(Vec::new()) }
     }
 
-    /// Closes connections that were idle for too long, or that the other side has closed.
+    /// Closes connections that were idle for too long, or that the other side has closed; the
+    /// others give their buffers back. Call it about once a second.
     pub fn sweep(&self) {
         let now = clock::now();
-        self.with(|idle| idle.retain_mut(|entry| entry.is_usable(now)));
+        self.with(|idle| {
+            idle.retain_mut(|entry| entry.is_usable(now));
+            idle.iter_mut().for_each(|entry| entry.connection.rest());
+        });
     }
 
     /// The connection that was used last, if it can be used again.

@@ -89,9 +89,8 @@ impl Lease {
     }
 
     /// Keeps the connection for the next exchange, if this one has left it clean.
-    pub fn give_back(mut self, now: Instant) {
+    pub fn give_back(self, now: Instant) {
         if self.connection.is_reusable() {
-            self.connection.rest();
             self.endpoint.pools[self.worker].put(self.connection, now);
         }
     }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
 /// The first read takes this much: a head and a small body.
-const READ_BYTES_MIN: usize = 8 << 10;
+const READ_BYTES_MIN: usize = 4 << 10;
 /// Reads that fill their space grow up to this: a large body in few system calls.
 const READ_BYTES_MAX: usize = 64 << 10;
 
@@ -69,7 +69,7 @@ impl Wire {
 
     /// Gives back the memory of an empty buffer.
     pub fn rest(&mut self) {
-        if self.read.is_empty() {
+        if self.read.is_empty() && self.read.capacity() > 0 {
             self.read = BytesMut::new();
             self.read_bytes = READ_BYTES_MIN;
         }
