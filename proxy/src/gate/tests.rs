@@ -12,24 +12,27 @@ use shuttle::rand::{Rng, thread_rng};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Schedules that are tried. With a lost wake-up planted, some ten were enough to find it.
+/// Schedules that are tried for each test.
 const SCHEDULES: usize = 2_000;
-const FOREVER: Duration = Duration::from_secs(3600);
+/// A timer of this may go off at any moment.
+const SOME_TIME: Duration = Duration::from_secs(3600);
+/// One of this never does.
+const FOREVER: Duration = Duration::from_secs(7 * 24 * 3600);
 const MAX_LIMIT: u32 = 3;
 
-fn gate(capacity: u32, budget: Option<u64>) -> (Arc<Gate>, SlotId) {
+fn gate(capacity: u32, budget: Option<u64>, timeout: Duration) -> (Arc<Gate>, SlotId) {
     let limits = QueueLimits { capacity, bytes: u64::MAX };
     let rules = Rules { limits, order: QueueOrder::Fifo, budget };
-    let settings = GateSettings { rules, queue_timeout: FOREVER, cold_start_timeout: FOREVER };
+    let settings = GateSettings { rules, queue_timeout: timeout, cold_start_timeout: timeout };
     let gate = Gate::new(settings);
     let endpoint = Endpoint::new("model".to_owned(), ([127, 0, 0, 1], 1).into(), 1, 1);
-    let slot = gate.add(Arc::new(endpoint), 1, Usability::Usable);
+    let slot = gate.add(Arc::new(endpoint), 0, Usability::Usable);
     (gate, slot)
 }
 
-fn live(limit: Limit) -> LiveSettings {
-    let queue = QueueLimits { capacity: 4, bytes: u64::MAX };
-    LiveSettings { limit, queue, queue_timeout: FOREVER, budget: Some(4) }
+fn live(limit: Limit, queue_timeout: Duration) -> LiveSettings {
+    let queue = QueueLimits { capacity: 5, bytes: u64::MAX };
+    LiveSettings { limit, queue, queue_timeout, budget: Some(4) }
 }
 
 fn ask() -> Ask {
@@ -95,7 +98,7 @@ impl Drop for Running<'_> {
 }
 
 fn storm(budget: Option<u64>) {
-    let (gate, slot) = gate(3, budget);
+    let (gate, slot) = gate(3, budget, SOME_TIME);
     let seen = Arc::new(Seen::default());
     let requests: Vec<_> =
         (0..7).map(|_| spawn(request(Arc::clone(&gate), Arc::clone(&seen)))).collect();
@@ -104,7 +107,7 @@ fn storm(budget: Option<u64>) {
         let bound = |n| NonZeroU32::new(n).expect("not 0");
         let auto = Limit::Auto(LimitRange { min: bound(1), max: bound(MAX_LIMIT) });
         for limit in [Limit::Fixed(bound(3)), auto, Limit::Fixed(bound(1))] {
-            resized.apply(slot, &live(limit));
+            resized.apply(slot, &live(limit, SOME_TIME));
             yield_now().await;
             resized.set_usability(slot, Usability::Unusable);
             yield_now().await;
@@ -142,32 +145,72 @@ fn no_interleaving_does_so_with_a_cost_budget() {
     shuttle::check_random(|| storm(Some(4)), SCHEDULES);
 }
 
-/// Nobody leaves and no timer is needed: each must be woken by the one before it.
+/// No timer helps: each must be woken by the limit's growing or by one that ends or leaves.
 #[test]
 fn whoever_waits_is_woken() {
-    shuttle::check_random(
-        || {
-            let (gate, slot) = gate(10, None);
-            let requests: Vec<_> = (0..5)
-                .map(|_| {
-                    let gate = Arc::clone(&gate);
-                    spawn(async move {
-                        let told = gate.enter(ask()).await;
-                        yield_now().await;
-                        // Its timer may have gone off; then it left by itself.
-                        told.map(drop).map_err(|refusal| refusal.reason)
-                    })
-                })
-                .collect();
-            gate.apply(slot, &live(Limit::Fixed(NonZeroU32::MIN)));
-            block_on(async {
-                for request in requests {
-                    let told = request.await.expect("no panic");
-                    assert!(matches!(told, Ok(()) | Err(Reason::QueueTimeout)), "{told:?}");
+    let woken = |budget| {
+        let (gate, slot) = gate(10, budget, FOREVER);
+        let request = |leaves: bool| {
+            let gate = Arc::clone(&gate);
+            spawn(async move {
+                let enters = async {
+                    drop(gate.enter(ask()).await.expect("no time is over, there is room"));
+                };
+                let patience = async {
+                    match leaves {
+                        true => yield_now().await,
+                        false => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    () = enters => {}
+                    () = patience => {}
                 }
-            });
-            assert_eq!(gate.snapshot().running, 0);
-        },
-        SCHEDULES,
-    );
+            })
+        };
+        let requests: Vec<_> = [false, true, false, true, false].map(request).into();
+        gate.apply(slot, &live(Limit::Fixed(NonZeroU32::MIN), FOREVER));
+        block_on(async {
+            // One that nobody wakes ends here: shuttle sees that no task can go on.
+            for request in requests {
+                request.await.expect("no panic");
+            }
+        });
+        let left = gate.snapshot();
+        assert_eq!((left.running, left.waiting), (0, 0), "a slot or a place was lost");
+    };
+    shuttle::check_random(move || woken(None), SCHEDULES);
+    shuttle::check_random(move || woken(Some(4)), SCHEDULES);
+}
+
+/// A dear one at the head holds up the cheap ones behind it, and lets them go on when it leaves.
+#[test]
+fn one_that_leaves_lets_go_on_whom_it_held_up() {
+    let held_up = || {
+        let (gate, slot) = gate(10, Some(4), FOREVER);
+        let limit = NonZeroU32::MIN.saturating_add(9);
+        gate.apply(slot, &live(Limit::Fixed(limit), FOREVER));
+        let enter = |cost| {
+            let (gate, claim) = (Arc::clone(&gate), Claim { cost, ..Claim::default() });
+            let ask = Ask { arrived: clock::now(), deadline: None, claim };
+            async move { gate.enter(ask).await.expect("there is room and time") }
+        };
+        let first = block_on(enter(1));
+        let dear = enter(9);
+        let dear = spawn(async move {
+            tokio::select! {
+                biased;
+                _ = dear => panic!("there is no budget for it"),
+                () = yield_now() => {}
+            }
+        });
+        let cheap = spawn(enter(2));
+        block_on(async {
+            dear.await.expect("no panic");
+            drop(cheap.await.expect("no panic"));
+        });
+        drop(first);
+    };
+    shuttle::check_random(held_up, SCHEDULES);
 }
