@@ -23,7 +23,7 @@ mod decide;
 mod documents;
 mod explain;
 mod line;
-mod load;
+pub mod load;
 pub mod local;
 mod metrics;
 pub mod policy;

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 /// One source's counter and what it said last.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Meter {
+pub struct Meter {
     last: Option<(Duration, f64)>,
     average: f64,
 }
 
 /// What one source adds to the load.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Part {
+pub struct Part {
     /// Requests in flight on average.
     average: f64,
     /// Since when that was measured; nothing where it is this moment's number or a guess.
@@ -31,7 +31,7 @@ pub(crate) struct Part {
 
 impl Meter {
     /// A sample: `counter` request-seconds at `at`, and `now` requests held at that moment.
-    pub(crate) fn read(&mut self, at: Duration, counter: f64, now: u32) -> Part {
+    pub fn read(&mut self, at: Duration, counter: f64, now: u32) -> Part {
         let before = self.last.replace((at, counter));
         let measured = before.and_then(|(from, old)| {
             let seconds = at.saturating_sub(from).as_secs_f64();
@@ -46,24 +46,24 @@ impl Meter {
     }
 
     /// A scrape that was lost.
-    pub(crate) fn lost(&self) -> Part {
+    pub fn lost(&self) -> Part {
         Part { average: self.average, from: None, guess: true }
     }
 }
 
 /// The load of one API.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Total {
+pub struct Total {
     /// Nothing where every source was lost.
-    pub(crate) load: Option<Load>,
+    pub load: Option<Load>,
     /// Whether no part is a guess.
-    pub(crate) complete: bool,
+    pub complete: bool,
 }
 
 /// Adds the parts up. `previous` is when the load was last known.
 ///
 /// No sources at all (no replicas, no gateway) is a known load of zero.
-pub(crate) fn total(parts: &[Part], previous: Duration) -> Total {
+pub fn total(parts: &[Part], previous: Duration) -> Total {
     let complete = parts.iter().all(|part| !part.guess);
     if !parts.is_empty() && parts.iter().all(|part| part.guess) {
         return Total { load: None, complete };

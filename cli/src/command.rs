@@ -4,6 +4,7 @@ use crate::{demo, top, up};
 use clap::{Parser, Subcommand};
 use tidegate_autoscaler::{ChildArgs, DecideArgs, RunArgs};
 use tidegate_proxy::{GatewayArgs, SidecarArgs};
+use tidegate_simulate::SimulateArgs;
 
 /// Runs inference servers behind a queue and scales them with what is asked of them
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Top(top::TopArgs),
     /// Answer observations on standard input with scaling decisions, a line of JSON each
     Decide(DecideArgs),
+    /// Compare scaling policies on a trace or a made-up load, in virtual time
+    Simulate(Box<SimulateArgs>),
     /// Stand before one model: queue, limit, measure
     Sidecar(Box<SidecarArgs>),
     /// Stand before many sidecars: route, balance, hold requests while an API starts

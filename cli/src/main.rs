@@ -19,6 +19,7 @@ mod machine;
 mod run_dir;
 mod screen;
 mod signals;
+mod simulate;
 mod top;
 mod up;
 mod venv;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Up(args) => exit::code(up::run(&args)),
         Command::Demo(args) => exit::code(demo::run(&args)),
         Command::Top(args) => exit::code(top::run(&args)),
+        Command::Simulate(args) => exit::code(simulate::run(&args)),
         Command::Sidecar(args) => tidegate_proxy::run_sidecar(*args),
         Command::Gateway(args) => tidegate_proxy::run_gateway(*args),
         Command::Decide(args) | Command::Autoscaler(Autoscaler::Decide(args)) => {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The folders of the workspace that hold its own sources.
 const FOLDERS: &[&str] =
-    &["api", "autoscaler", "benches", "cli", "deploy", "examples", "proxy", "tests"];
+    &["api", "autoscaler", "benches", "cli", "deploy", "examples", "proxy", "simulate", "tests"];
 
 /// One file.
 pub(super) struct Source {

@@ -1,0 +1,229 @@
+//! Plays the same requests once for each policy, and sets the optimum beside them.
+
+use crate::args::limits;
+use crate::engine::{Driver, run};
+use crate::ledger::Tally;
+use crate::optimum::{MOST_PLAYS, bound, clairvoyant};
+use crate::outcome::{Outcome, reached};
+use crate::rule::{Fixed, Rule, of_document};
+use crate::scene::{Objective, Scene};
+use crate::span::{Nanos, seconds};
+use crate::workload::Workload;
+use indicatif::ProgressBar;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use tidegate_api::InferenceApi;
+
+/// What is set beside the policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Optimum {
+    /// A plan that was found, and the bound
+    Plan,
+    /// Only the bound
+    Bound,
+    /// Nothing
+    Off,
+}
+
+/// One of those that are compared.
+#[derive(Debug, Clone)]
+pub(crate) struct Contender {
+    /// Its name.
+    pub(crate) policy: String,
+    /// What is set for it and not for all, as words.
+    pub(crate) settings: String,
+    /// All of its settings.
+    pub(crate) api: Box<InferenceApi>,
+    /// Who steers.
+    pub(crate) steering: Steering,
+}
+
+/// Who says how many replicas there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Steering {
+    /// The policy of the document.
+    Policy,
+    /// Nobody.
+    Fixed(u32),
+}
+
+/// All results.
+pub(crate) struct Comparison {
+    pub(crate) workload: Facts,
+    pub(crate) objective: Objective,
+    /// Replica-seconds below which no schedule meets the objective, where it was asked for.
+    pub(crate) bound: Option<f64>,
+    /// Requests that were late whatever the policy, because nothing is ready at the start.
+    pub(crate) unavoidable: usize,
+    /// The optimum's plan first, if there is one.
+    pub(crate) rows: Vec<Row>,
+    /// What came of each row.
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+impl Comparison {
+    /// The policies with what came of each, without the optimum's plan.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = (&Row, &Outcome)> {
+        let all = self.rows.iter().zip(&self.outcomes);
+        all.filter(|(row, _)| row.policy != CLAIRVOYANT)
+    }
+
+    /// The optimum's plan, if there is one.
+    pub(crate) fn best_row(&self) -> Option<&Row> {
+        self.rows.first().filter(|row| row.policy == CLAIRVOYANT)
+    }
+
+    /// What came of the optimum's plan, if there is one.
+    pub(crate) fn best(&self) -> Option<&Outcome> {
+        self.best_row().and_then(|_| self.outcomes.first())
+    }
+}
+
+/// What the requests are.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Facts {
+    pub(crate) name: String,
+    pub(crate) requests: usize,
+    pub(crate) seconds: f64,
+    /// Requests that would run on average if none had to wait.
+    pub(crate) load: f64,
+}
+
+/// What one policy came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Row {
+    pub(crate) policy: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) settings: String,
+    pub(crate) replica_seconds: f64,
+    /// Replica-seconds over those of the clairvoyant plan.
+    pub(crate) of_clairvoyant: Option<f64>,
+    /// Whether no more were late than may be.
+    pub(crate) meets: bool,
+    pub(crate) requests: Tally,
+    /// The most replicas at once.
+    pub(crate) peak_replicas: u32,
+    /// Replicas ever started.
+    pub(crate) starts: usize,
+    /// How often growth turned into shrinking or back.
+    pub(crate) direction_changes: u32,
+    /// Seconds from a step until 90 % of the right size was wanted, and until it was ready.
+    pub(crate) step_wanted: Option<f64>,
+    pub(crate) step_ready: Option<f64>,
+    /// How many changes each reason made.
+    pub(crate) reasons: BTreeMap<&'static str, u64>,
+    /// By tenant, where a trace names any: those with the most requests first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tenants: Vec<(String, Tally)>,
+}
+
+/// Tenants that are told apart in a result.
+const MOST_TENANTS: usize = 20;
+
+/// The optimum's name among the policies.
+pub(crate) const CLAIRVOYANT: &str = "clairvoyant";
+
+/// Plays all of it.
+pub(crate) fn compare(
+    scene: &Scene,
+    workload: &Workload,
+    contenders: &[Contender],
+    optimum: Optimum,
+    bar: &ProgressBar,
+) -> Comparison {
+    let search = if optimum == Optimum::Plan { MOST_PLAYS as usize + 1 } else { 0 };
+    bar.set_length(((contenders.len() + search) * workload.requests.len()) as u64);
+    let progress = |requests| bar.inc(requests);
+    let mut rows = Vec::new();
+    let mut outcomes = Vec::new();
+    if optimum == Optimum::Plan {
+        bar.set_message(CLAIRVOYANT);
+        let outcome = clairvoyant(scene, workload, &progress);
+        bar.set_position((search * workload.requests.len()) as u64);
+        rows.push(row(CLAIRVOYANT, "", &outcome, scene, workload));
+        outcomes.push(outcome);
+    }
+    for contender in contenders {
+        bar.set_message(contender.policy.clone());
+        let scene = Scene { limits: limits(&contender.api), ..*scene };
+        let mut rule: Box<dyn Rule> = match contender.steering {
+            Steering::Policy => of_document(&contender.api, scene.initial),
+            Steering::Fixed(count) => Box::new(Fixed(count)),
+        };
+        let outcome = run(&scene, workload, Driver::Rule(rule.as_mut()), &progress);
+        rows.push(row(&contender.policy, &contender.settings, &outcome, &scene, workload));
+        outcomes.push(outcome);
+    }
+    let best = (optimum == Optimum::Plan).then(|| rows[0].replica_seconds);
+    for row in &mut rows {
+        row.of_clairvoyant = best.filter(|best| *best > 0.0).map(|best| row.replica_seconds / best);
+    }
+    Comparison {
+        workload: Facts {
+            name: workload.name.clone(),
+            requests: workload.requests.len(),
+            seconds: seconds(workload.end),
+            load: workload.load(),
+        },
+        objective: scene.objective,
+        bound: (optimum != Optimum::Off).then(|| bound(scene, workload)),
+        unavoidable: unavoidable(scene, workload),
+        rows,
+        outcomes,
+    }
+}
+
+fn row(policy: &str, settings: &str, outcome: &Outcome, scene: &Scene, workload: &Workload) -> Row {
+    let requests = outcome.ledger.tally(&scene.objective, |_| true);
+    let right = |load: f64| {
+        let size = (load / f64::from(scene.limits.concurrency)).ceil();
+        (0.9 * size).ceil() as u32
+    };
+    let after_step = |list: &[(Nanos, u32)]| {
+        let step = workload.step?;
+        let moment = reached(list, right(step.load), step.at)?;
+        Some(seconds(moment - step.at))
+    };
+    Row {
+        policy: policy.to_owned(),
+        settings: settings.to_owned(),
+        replica_seconds: outcome.replica_seconds,
+        of_clairvoyant: None,
+        meets: requests.late <= scene.objective.allowance(requests.arrived),
+        requests,
+        peak_replicas: outcome.most,
+        starts: outcome.started,
+        direction_changes: outcome.record.turns(),
+        step_wanted: after_step(&outcome.record.wanted),
+        step_ready: after_step(&outcome.record.ready),
+        reasons: outcome.record.reasons.clone(),
+        tenants: tenants(outcome, scene, workload),
+    }
+}
+
+fn tenants(outcome: &Outcome, scene: &Scene, workload: &Workload) -> Vec<(String, Tally)> {
+    if workload.tenants.len() < 2 {
+        return Vec::new();
+    }
+    let mut counts = vec![0_usize; workload.tenants.len()];
+    workload.requests.iter().for_each(|request| counts[request.tenant as usize] += 1);
+    let mut largest: Vec<usize> = (0..counts.len()).collect();
+    largest.sort_by_key(|tenant| std::cmp::Reverse(counts[*tenant]));
+    largest.truncate(MOST_TENANTS);
+    let tally = |tenant: usize| {
+        let is_of = |request: usize| workload.requests[request].tenant as usize == tenant;
+        (workload.tenants[tenant].clone(), outcome.ledger.tally(&scene.objective, is_of))
+    };
+    largest.into_iter().map(tally).collect()
+}
+
+/// Requests that no policy can answer in time which knows only what has happened: none is ready,
+/// the first start is at the first request (or at once, where there is a least number of
+/// replicas), and a start takes its time.
+fn unavoidable(scene: &Scene, workload: &Workload) -> usize {
+    let Some(first) = workload.requests.first().filter(|_| scene.initial == 0) else { return 0 };
+    let begins = if scene.min > 0 { 0 } else { first.at };
+    let ready = begins.saturating_add(scene.cold_start.least());
+    let is_early = |at: Nanos| ready.saturating_sub(at) > scene.objective.wait;
+    workload.requests.iter().take_while(|request| is_early(request.at)).count()
+}

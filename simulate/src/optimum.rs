@@ -1,0 +1,151 @@
+//! What a scheduler could do that knows all arrivals and all service times.
+//!
+//! Two numbers, because the exact optimum can't be computed for real traces (packing jobs with
+//! release times and deadlines is NP-hard):
+//!
+//! - [`bound`]: no schedule that meets the objective costs less. It is a bound from below; nothing
+//!   says that it can be reached.
+//! - [`clairvoyant`]: a plan that was found, played through the same engine with the same gateway,
+//!   and seen to meet the objective. Its cost is a bound of the optimum from above.
+//!
+//! The true optimum lies between the two.
+
+mod demand;
+mod levels;
+
+use crate::engine::{Driver, Plan, Progress, run};
+use crate::events::Event;
+use crate::outcome::Outcome;
+use crate::scene::Scene;
+use crate::seed::{Stream, nth};
+use crate::span::{Nanos, seconds};
+use crate::workload::Workload;
+use demand::{demand, forced};
+use levels::{Segment, bridge, cost};
+
+/// The most plays of the search: so many halvings leave one of 16,384 segments.
+pub(crate) const MOST_PLAYS: u32 = 14;
+
+/// The fewest replica-seconds of any schedule that answers all but an allowed number of the
+/// requests in time, from three arguments of which the strongest counts.
+///
+/// - Work: what is answered must be run, and a replica runs `concurrency` at once at the most.
+/// - Presence: a request in time begins at most `wait` after it came. So it surely runs from then
+///   to the earliest it can end, and at each moment there are replicas for all that surely run.
+/// - Presence with starts: a replica that goes must be started again, which costs its cold start.
+///   The cheapest way to have what is needed is then known for each level by itself: stay through
+///   gaps shorter than a start (Lu, Chen and Andrew, "Simple and Effective Dynamic Provisioning
+///   for Power-Proportional Data Centers", 2013).
+///
+/// The allowed number may be late: each argument leaves out those by which it loses most.
+pub(crate) fn bound(scene: &Scene, workload: &Workload) -> f64 {
+    let allowed = scene.objective.allowance(workload.requests.len());
+    let wait = scene.objective.wait;
+    let cold = scene.cold_start.least();
+    // A late request must be run, too, but perhaps after the end.
+    let work = workload.requests.iter().map(|request| {
+        request.service.min(workload.end.saturating_sub(request.at.saturating_add(wait)))
+    });
+    let work = without_largest(work.collect(), allowed) / f64::from(scene.limits.concurrency);
+    let first_start = if scene.initial == 0 { seconds(cold) } else { 0.0 };
+
+    let forced = forced(workload, wait);
+    let lengths: Vec<Nanos> = forced.iter().map(|(from, to)| to - from).collect();
+    let most_lost = |each: Nanos| {
+        let losses = lengths.iter().map(|length| length + each).collect();
+        total(&lengths, each) - without_largest(losses, allowed)
+    };
+    let needed = levels::of_intervals(&forced, scene.limits.concurrency);
+    let present = cost(&needed, 0, 0) - most_lost(0);
+    let started = cost(&needed, cold, scene.initial) - most_lost(cold);
+    [work + first_start, present, started].into_iter().fold(0.0, f64::max)
+}
+
+/// Looks for a cheap plan that meets the objective.
+///
+/// It begins with the plan under which nobody is late: another replica comes when the first in
+/// line would otherwise wait too long, and goes when the others could hold what runs. Each level
+/// stays through gaps that are shorter than a start costs. Then it gives up as many stretches of
+/// replicas as the objective allows, those first that do the least work for what they cost.
+/// Where even the first plan misses the objective, because replicas fail to be balanced well, it is
+/// what comes back.
+pub(crate) fn clairvoyant(scene: &Scene, workload: &Workload, progress: Progress<'_>) -> Outcome {
+    let start_costs = crate::span::nanos(scene.cold_start.mean()) + scene.drain_delay;
+    let segments = demand(workload, scene.limits.concurrency, scene.objective.wait);
+    let mut segments = bridge(segments, start_costs, scene.initial);
+    segments.sort_by(|one, other| {
+        let (one, other) = (one.use_of(start_costs), other.use_of(start_costs));
+        one.total_cmp(&other)
+    });
+    let allowed = scene.objective.allowance(workload.requests.len());
+    let play = |without: usize| {
+        let plan = plan(scene, &segments[without..]);
+        let outcome = run(scene, workload, Driver::Plan(&plan), progress);
+        let late = (0..workload.requests.len())
+            .filter(|request| outcome.ledger.is_late(*request, &scene.objective));
+        (late.count() <= allowed, outcome)
+    };
+    let (meets, mut best) = play(0);
+    let (mut least, mut most) = (0_usize, segments.len());
+    for _ in 0..MOST_PLAYS {
+        // Late requests grow with what is given up, but for small accidents of balancing.
+        let middle = least.midpoint(most);
+        if !meets || middle == least {
+            break;
+        }
+        let (meets, outcome) = play(middle);
+        if meets {
+            least = middle;
+            if outcome.replica_seconds < best.replica_seconds {
+                best = outcome;
+            }
+        } else {
+            most = middle;
+        }
+    }
+    best
+}
+
+/// Starts, each early enough to be ready when its segment begins, and ends.
+fn plan(scene: &Scene, segments: &[Segment]) -> Plan {
+    let mut turns: Vec<(Nanos, bool)> =
+        segments.iter().flat_map(|segment| [(segment.from, true), (segment.to, false)]).collect();
+    // An end before a beginning of the same moment would only be more work.
+    turns.sort_by_key(|(at, begins)| (*at, !begins));
+    let mut there = scene.initial;
+    let mut starts = Vec::new();
+    let mut ends = Vec::new();
+    for (at, begins) in turns {
+        match (begins, at) {
+            // Those who are there at the beginning need no start.
+            (true, 0) if there > 0 => there -= 1,
+            (true, at) => {
+                let number = starts.len() as u64;
+                let mut random = nth(scene.seed, Stream::ColdStart, number);
+                starts.push((at, scene.cold_start.sample(&mut random)));
+            }
+            (false, at) => ends.push(at),
+        }
+    }
+    ends.extend((0..there).map(|_| 1));
+    let lead = starts.iter().map(|(at, cold)| cold.saturating_sub(*at)).max().unwrap_or(0);
+    let start = |(at, cold): (Nanos, Nanos)| (lead + at - cold, Event::PlannedStart(cold));
+    let mut orders: Vec<(Nanos, Event)> = starts.into_iter().map(start).collect();
+    orders.extend(ends.into_iter().map(|at| (lead + at.max(1), Event::PlannedDrain)));
+    orders.sort_unstable();
+    Plan { lead, orders }
+}
+
+/// The sum without the `count` largest, in seconds.
+fn without_largest(mut lengths: Vec<Nanos>, count: usize) -> f64 {
+    lengths.sort_unstable();
+    lengths.truncate(lengths.len().saturating_sub(count));
+    total(&lengths, 0)
+}
+
+fn total(lengths: &[Nanos], each: Nanos) -> f64 {
+    lengths.iter().map(|length| seconds(length + each)).sum()
+}
+
+#[cfg(test)]
+mod tests;

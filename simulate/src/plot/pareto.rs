@@ -1,0 +1,105 @@
+//! What each setting costs against how many it makes late, and which are worth having.
+
+use super::{BEST, Drawn, FAINT, INK, Mark, READY, WANTED, font, short};
+use crate::comparison::{Comparison, Row};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+/// What the marks mean.
+pub(super) const LEGEND: &[(&str, RGBColor, Mark)] = &[
+    ("not beaten in both", WANTED, Mark::Dot),
+    ("beaten", READY, Mark::Ring),
+    ("knowing the future", BEST, Mark::Dot),
+    ("objective", INK, Mark::Dashes),
+];
+
+/// Draws all rows as points.
+pub(super) fn draw<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    results: &Comparison,
+    zoom: u32,
+) -> Drawn
+where
+    B::ErrorType: 'static,
+{
+    let rows: Vec<&Row> = results.policies().map(|(row, _)| row).collect();
+    let best = results.best_row();
+    let all = || rows.iter().copied().chain(best);
+    let most = |of: fn(&Row) -> f64| all().map(of).fold(0.0, f64::max);
+    let (wide, high) = (1.15 * most(cost).max(1.0), 1.1 * most(late).max(0.1));
+    let mut chart = ChartBuilder::on(area)
+        .margin(14 * zoom)
+        .set_label_area_size(LabelAreaPosition::Left, 60 * zoom)
+        .set_label_area_size(LabelAreaPosition::Bottom, 44 * zoom)
+        .build_cartesian_2d(0.0..wide, -0.02 * high..high)?;
+    chart
+        .configure_mesh()
+        .x_desc("replica-seconds")
+        .y_desc("late requests in %")
+        .x_label_formatter(&|cost| short(*cost))
+        .y_label_formatter(&|late| short(*late))
+        .label_style(font(13, zoom))
+        .axis_desc_style(font(14, zoom))
+        .axis_style(INK)
+        .bold_line_style(FAINT)
+        .light_line_style(WHITE.mix(0.0))
+        .draw()?;
+    let allowed = results.objective.late * 100.0;
+    let line = [(0.0, allowed), (wide, allowed)];
+    chart.draw_series(DashedLineSeries::new(line, 5 * zoom, 4 * zoom, INK.stroke_width(zoom)))?;
+    let frontier = frontier(&rows);
+    let stairs = frontier.windows(2).flat_map(|pair| {
+        [
+            (cost(pair[0]), late(pair[0])),
+            (cost(pair[1]), late(pair[0])),
+            (cost(pair[1]), late(pair[1])),
+        ]
+    });
+    chart.draw_series(LineSeries::new(stairs, WANTED.stroke_width(zoom)))?;
+    let dot = |row: &Row, color: RGBColor| {
+        Circle::new((cost(row), late(row)), 4 * zoom as i32, color.filled())
+    };
+    let is_beaten = |row: &&&Row| !frontier.iter().any(|best| std::ptr::eq(*best, **row));
+    chart.draw_series(rows.iter().filter(is_beaten).map(|row| {
+        Circle::new((cost(row), late(row)), 4 * zoom as i32, READY.stroke_width(2 * zoom))
+    }))?;
+    chart.draw_series(frontier.iter().map(|row| dot(row, WANTED)))?;
+    chart.draw_series(best.iter().map(|row| dot(row, BEST)))?;
+    let shift = 7.0 * wide / 1100.0;
+    chart.draw_series(frontier.iter().map(|row| {
+        Text::new(label(row), (cost(row) + shift, late(row) + 0.025 * high), font(12, zoom))
+    }))?;
+    Ok(())
+}
+
+/// Those that no other beats in both, cheapest first.
+fn frontier<'a>(rows: &[&'a Row]) -> Vec<&'a Row> {
+    let mut sorted = rows.to_vec();
+    sorted.sort_by(|one, other| {
+        cost(one).total_cmp(&cost(other)).then(late(one).total_cmp(&late(other)))
+    });
+    let mut least = f64::INFINITY;
+    sorted.retain(|row| {
+        let better = late(row) < least;
+        least = least.min(late(row));
+        better
+    });
+    sorted
+}
+
+fn cost(row: &Row) -> f64 {
+    row.replica_seconds
+}
+
+fn late(row: &Row) -> f64 {
+    row.requests.late_share * 100.0
+}
+
+/// Short: of a key only its last part.
+fn label(row: &Row) -> String {
+    let words = row.settings.split(' ').map(|word| {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        format!("{}={value}", key.rsplit('.').next().unwrap_or(key))
+    });
+    format!("{} {}", row.policy, words.collect::<Vec<_>>().join(" "))
+}
