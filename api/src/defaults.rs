@@ -94,3 +94,15 @@ pub mod ray {
     /// `lookBackPeriod`.
     pub const LOOK_BACK_PERIOD: Duration = Duration::from_secs(30);
 }
+
+/// `autoscaling.slo`.
+pub mod slo {
+    use std::time::Duration;
+
+    /// `queueWait`: short beside what a model takes, so that a queue is hardly felt.
+    pub const QUEUE_WAIT: Duration = Duration::from_millis(200);
+    /// `percentile`: one request in a hundred may wait longer.
+    pub const PERCENTILE: f64 = 0.99;
+    /// `coldStart`: a Python process with a model of some hundred megabytes.
+    pub const COLD_START: Duration = Duration::from_secs(10);
+}

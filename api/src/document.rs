@@ -140,6 +140,8 @@ pub enum Policy {
     Cortex(CortexPolicy),
     /// Ray Serve's rule.
     Ray(RayPolicy),
+    /// The fewest replicas whose predicted queue wait meets an objective.
+    Slo(SloPolicy),
 }
 
 /// Settings of the `concurrency` policy, with the meaning they have in Knative's autoscaler.
@@ -207,4 +209,15 @@ pub struct RayPolicy {
     pub downscaling_factor: f64,
     /// The window that is averaged over.
     pub look_back_period: Duration,
+}
+
+/// Settings of the `slo` policy: `percentile` of the requests wait at most `queue_wait`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SloPolicy {
+    /// The longest wait that is in time.
+    pub queue_wait: Duration,
+    /// The share of requests that must be in time, in [0.5, 1).
+    pub percentile: f64,
+    /// How long a replica takes to start, until one has been seen to.
+    pub cold_start: Duration,
 }

@@ -29,6 +29,10 @@ pub mod metric {
     pub const REQUEST_DURATION_SECONDS: &str = "tidegate_request_duration_seconds";
     /// From dispatch to the upstream to the end of its response.
     pub const UPSTREAM_DURATION_SECONDS: &str = "tidegate_upstream_duration_seconds";
+    /// The histogram's sum, in seconds.
+    pub const UPSTREAM_DURATION_SECONDS_SUM: &str = "tidegate_upstream_duration_seconds_sum";
+    /// The histogram's count.
+    pub const UPSTREAM_DURATION_SECONDS_COUNT: &str = "tidegate_upstream_duration_seconds_count";
     /// 1 while the proxy is ready for traffic, else 0.
     pub const READY: &str = "tidegate_ready";
     /// 1 while the proxy drains, else 0.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_api::document::{
     Autoscaling, Concurrency, ConcurrencyPolicy, Container, CortexPolicy, Policy, Probe, RayPolicy,
-    Readiness, Route, Timeouts,
+    Readiness, Route, SloPolicy, Timeouts,
 };
 use tidegate_api::{InferenceApi, json_schema, parse};
 
@@ -268,6 +268,13 @@ fn the_settings_of_each_rule_arrive_and_their_defaults_are_those_of_its_system()
         look_back_period: seconds(4),
     };
     assert_eq!(policy(other), Policy::Ray(expected));
+    let slo = |wait, percentile, cold_start| {
+        let queue_wait = Duration::from_millis(wait);
+        Policy::Slo(SloPolicy { queue_wait, percentile, cold_start: seconds(cold_start) })
+    };
+    assert_eq!(policy("{policy: slo}"), slo(200, 0.99, 10));
+    let other = "{policy: slo, slo: {queueWait: 1s, percentile: 0.9, coldStart: 2m}}";
+    assert_eq!(policy(other), slo(1000, 0.9, 120));
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn all_mistakes_of_a_file_are_in_one_report_each_with_its_line() {
     for line in [
         "app.yaml:10:12: spec.concurrency.limit: is 0; must be an integer from 1 to 100000\n",
         "app.yaml:24:13: spec.autoscaling.policy: is \"magic\"; must be one of \"concurrency\", \
-         \"cortex\", \"ray\"\n",
+         \"cortex\", \"ray\", \"slo\"\n",
         "app.yaml:8:20: spec.container.env.THREADS: is 1; must be text: put it in quotes\n",
         "app.yaml:26:20: spec.autoscaling.concurrency.panicWindow: is 2m; must be at most \
          `spec.autoscaling.concurrency.stableWindow`, which is 1m\n",
@@ -99,6 +99,18 @@ const SINGLE: &[(&str, &str, &str, &str)] = &[
         "spec.autoscaling.cortex.maxUpscaleFactor",
         "is 1",
         "a number above 1 and at most 1000000",
+    ),
+    (
+        "autoscaling: {policy: slo, slo: {percentile: 1}}",
+        "spec.autoscaling.slo.percentile",
+        "is 1",
+        "a number from 0.5 to 0.9999",
+    ),
+    (
+        "autoscaling: {policy: slo, slo: {queueWait: 0s}}",
+        "spec.autoscaling.slo.queueWait",
+        "is 0s",
+        "from 1ms to 1h",
     ),
     (
         "autoscaling: {ray: {lookBackPeriod: 2h}}",

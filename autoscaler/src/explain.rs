@@ -48,6 +48,19 @@ fn numbers(decision: &Decision) -> Value {
         Numbers::Window { target, average } => {
             json!({ "target": target, "window": window(average) })
         }
+        Numbers::Slo(slo) => json!({
+            "arrivals_per_second": slo.expected.now,
+            "arrivals_per_second_soon": slo.expected.soon,
+            "arrivals_per_second_most": slo.expected.most,
+            "service_seconds": slo.service,
+            "service_variation": slo.service_variation,
+            "peakedness": slo.peakedness,
+            "cold_start_seconds": slo.cold_start,
+            "per_replica": slo.per_replica,
+            "late_predicted": slo.late,
+            "late_seen": slo.late_seen,
+            "kept_seconds": slo.kept_seconds,
+        }),
     };
     if let (Some(all), Value::Object(own)) = (all.as_object_mut(), own) {
         all.extend(own);

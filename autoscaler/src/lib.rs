@@ -5,7 +5,8 @@
 //! `tick` runs it, once a second and whenever a gateway wakes a sleeping API:
 //!
 //! 1. observe: `scrape` asks every sidecar and the gateway; `sample` reads their metrics;
-//! 2. aggregate: `load` turns counters into what was in flight, each request counted once;
+//! 2. aggregate: `load` turns counters into what was in flight, each request counted once,
+//!    `traffic` into what came and went;
 //! 3. decide: [`policy::decide`] says how many replicas, and by which rule;
 //! 4. act: [`local`] starts and drains replicas, and writes the endpoints file;
 //! 5. explain: a log line, `metrics`, and [`status`] behind the port of `admin`.
@@ -32,6 +33,7 @@ mod scaling;
 mod scrape;
 pub mod status;
 mod tick;
+mod traffic;
 mod wake;
 
 pub use app::{App, Handle, RunError, Settings, StartError};

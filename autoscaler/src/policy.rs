@@ -4,10 +4,11 @@
 //! least and the most ([`bounds`]) and the last replica's gate ([`idle`]). A [`decision`] is a
 //! number with a [`reason`], and says so in a [`sentence`].
 //!
-//! The rules, each a file: [`concurrency`], [`cortex`], [`ray`]. What they are made of, in the
+//! The rules, each a file: [`concurrency`], [`cortex`], [`ray`], [`slo`]. What they are made of, in the
 //! order in which it comes: [`window`] (what was in flight), [`demand`] (how many replicas that
 //! needs), [`bounds`] (rates), [`burst`] (a short window that may only grow), [`hold`] (wait before
-//! shrinking).
+//! shrinking); and for [`slo`]: [`pace`] (what will come), [`learned`] (service time, burstiness,
+//! cold start), [`erlang`] (how long requests would wait), [`keep`] (when a replica may go).
 //!
 //! A moment is a [`std::time::Duration`] since the process began, on a clock that never goes back.
 
@@ -18,11 +19,16 @@ pub mod cortex;
 pub mod decide;
 pub mod decision;
 pub mod demand;
+pub mod erlang;
 pub mod hold;
 pub mod idle;
+pub mod keep;
+pub mod learned;
 pub mod observation;
+pub mod pace;
 pub mod ray;
 pub mod reason;
 pub mod rule;
 pub mod sentence;
+pub mod slo;
 pub mod window;

@@ -12,6 +12,10 @@ use tidegate_api::names::{label, metric};
 pub(crate) struct ReplicaSample {
     /// Integral over time of requests running or waiting, in request-seconds.
     pub(crate) request_seconds: f64,
+    /// Requests that the model has finished.
+    pub(crate) completions: f64,
+    /// Seconds that those took at the model.
+    pub(crate) service_seconds: f64,
     /// Requests running at the model now.
     pub(crate) in_flight: u32,
     /// Requests waiting now.
@@ -29,6 +33,10 @@ pub(crate) struct QueueSample {
     pub(crate) request_seconds: f64,
     /// Requests waiting now.
     pub(crate) queued: u32,
+    /// Requests handed to a replica and not ended yet.
+    pub(crate) in_flight: u32,
+    /// Requests that have ended, however.
+    pub(crate) ended: f64,
 }
 
 /// Why a text is no sample.
@@ -56,8 +64,11 @@ pub(crate) fn replica(text: &str) -> Result<ReplicaSample, SampleError> {
         }
     }
     let need = |name: &'static str| sums.get(name).copied().ok_or(SampleError::Missing(name));
+    let known = |name: &'static str| sums.get(name).copied().unwrap_or_default();
     Ok(ReplicaSample {
         request_seconds: need(metric::CONCURRENCY_SECONDS)? + need(metric::QUEUE_SECONDS)?,
+        completions: known(metric::UPSTREAM_DURATION_SECONDS_COUNT),
+        service_seconds: known(metric::UPSTREAM_DURATION_SECONDS_SUM),
         in_flight: need(metric::REQUESTS_IN_FLIGHT)? as u32,
         queued: need(metric::REQUESTS_QUEUED)? as u32,
         draining: sums.get(metric::DRAINING).is_some_and(|draining| *draining > 0.0),
@@ -77,6 +88,12 @@ pub(crate) fn gateway(text: &str) -> Result<BTreeMap<String, QueueSample>, Sampl
             metric::REQUESTS_QUEUED => {
                 queues.entry(api.clone()).or_default().queued += series.number()? as u32;
             }
+            metric::REQUESTS_IN_FLIGHT => {
+                queues.entry(api.clone()).or_default().in_flight += series.number()? as u32;
+            }
+            metric::REQUESTS => {
+                queues.entry(api.clone()).or_default().ended += series.number()?;
+            }
             _ => {}
         }
     }
@@ -84,11 +101,13 @@ pub(crate) fn gateway(text: &str) -> Result<BTreeMap<String, QueueSample>, Sampl
 }
 
 /// The names a sidecar's sample is made of.
-const REPLICA: [&str; 6] = [
+const REPLICA: [&str; 8] = [
     metric::CONCURRENCY_SECONDS,
     metric::QUEUE_SECONDS,
     metric::REQUESTS_IN_FLIGHT,
     metric::REQUESTS_QUEUED,
+    metric::UPSTREAM_DURATION_SECONDS_SUM,
+    metric::UPSTREAM_DURATION_SECONDS_COUNT,
     metric::DRAINING,
     metric::PROCESS_RESIDENT_MEMORY_BYTES,
 ];
@@ -175,6 +194,8 @@ tidegate_requests_in_flight 2
 tidegate_requests_queued 1 1700000000000
 tidegate_requests_total{code=\"200\",reason=\"\"} 40
 tidegate_upstream_duration_seconds_bucket{le=\"+Inf\"} NaN
+tidegate_upstream_duration_seconds_sum 8.5
+tidegate_upstream_duration_seconds_count 40
 tidegate_draining 0
 process_resident_memory_bytes 4.194304e+06
 ";
@@ -185,6 +206,8 @@ process_resident_memory_bytes 4.194304e+06
             replica(SIDECAR),
             Ok(ReplicaSample {
                 request_seconds: 12.75,
+                completions: 40.0,
+                service_seconds: 8.5,
                 in_flight: 2,
                 queued: 1,
                 draining: false,
@@ -199,11 +222,17 @@ process_resident_memory_bytes 4.194304e+06
 tidegate_concurrency_seconds_total{api="digits"} 900
 tidegate_queue_seconds_total{api="digits"} 3.5
 tidegate_requests_queued{ api = "digits" , zone="a}b" } 4
+tidegate_requests_in_flight{api="digits"} 2
+tidegate_requests_total{api="digits",code="200",reason=""} 30
+tidegate_requests_total{api="digits",code="503",reason="queue-full"} 5
 tidegate_queue_seconds_total{zone="x",api="a\"b\\c\nd"} 1
 tidegate_queue_seconds_total 77
 "#;
         let queues = gateway(text).unwrap();
-        assert_eq!(queues["digits"], QueueSample { request_seconds: 3.5, queued: 4 });
+        assert_eq!(
+            queues["digits"],
+            QueueSample { request_seconds: 3.5, queued: 4, in_flight: 2, ended: 35.0 }
+        );
         assert_eq!(queues["a\"b\\c\nd"].request_seconds, 1.0);
         assert_eq!(queues.len(), 2);
     }

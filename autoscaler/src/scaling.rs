@@ -7,8 +7,11 @@ use crate::policy::decide::{RuleSettings, ScalerSettings};
 use crate::policy::demand::Target;
 use crate::policy::idle::IdleSettings;
 use crate::policy::ray::RaySettings;
+use crate::policy::slo::SloSettings;
 use std::time::Duration;
-use tidegate_api::document::{ConcurrencyPolicy, CortexPolicy, InferenceApi, Policy, RayPolicy};
+use tidegate_api::document::{
+    ConcurrencyPolicy, CortexPolicy, InferenceApi, Policy, RayPolicy, SloPolicy,
+};
 
 /// For rules that wait before the last replica goes by themselves.
 const NO_WAIT: IdleSettings = IdleSettings { grace: Duration::ZERO, retention: Duration::ZERO };
@@ -24,6 +27,7 @@ pub fn scaling(api: &InferenceApi) -> ScalerSettings {
         }
         Policy::Cortex(policy) => (RuleSettings::Cortex(cortex(policy)), NO_WAIT),
         Policy::Ray(policy) => (RuleSettings::Ray(ray(policy)), NO_WAIT),
+        Policy::Slo(policy) => (RuleSettings::Slo(slo(policy, limit)), NO_WAIT),
     };
     let limits = Limits { min: api.autoscaling.min_replicas, max: api.autoscaling.max_replicas };
     ScalerSettings { rule, limits, idle }
@@ -64,5 +68,14 @@ fn ray(policy: &RayPolicy) -> RaySettings {
         upscaling_factor: policy.upscaling_factor,
         downscaling_factor: policy.downscaling_factor,
         look_back: policy.look_back_period,
+    }
+}
+
+fn slo(policy: &SloPolicy, limit: u32) -> SloSettings {
+    SloSettings {
+        wait: policy.queue_wait.as_secs_f64(),
+        late: 1.0 - policy.percentile,
+        cold_start: policy.cold_start,
+        per_replica: limit,
     }
 }

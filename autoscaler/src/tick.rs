@@ -10,6 +10,7 @@ use crate::policy::observation::Observation;
 use crate::sample::{QueueSample, ReplicaSample};
 use crate::scrape::{GatewayReading, ReplicaReadings, Scraper};
 use crate::status::{ApiStatus, DECISIONS, DecisionStatus, ReplicaState, ReplicaStatus, Status};
+use crate::traffic::Flow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +36,8 @@ pub(crate) struct ApiControl {
     wanted: u32,
     /// Until when the load is known.
     known: Duration,
+    /// Until when it is known what came.
+    counted: Duration,
     replicas: BTreeMap<String, Seen<ReplicaSample>>,
     gateway: Seen<QueueSample>,
     decisions: VecDeque<DecisionStatus>,
@@ -63,6 +66,7 @@ impl ApiControl {
             scaler: Scaler::begin(settings, 0, now),
             wanted: 0,
             known: now,
+            counted: now,
             replicas: BTreeMap::new(),
             gateway: Seen::default(),
             decisions: VecDeque::new(),
@@ -163,6 +167,7 @@ impl Control {
         let mut parts = Vec::new();
         let mut running = 0_u32;
         let mut leaving = Vec::new();
+        let mut flow = Flow::default();
         let replicas = self.local.fleet(&api.name).map_or(&[][..], Fleet::replicas);
         api.replicas.retain(|id, _| replicas.iter().any(|replica| replica.id == *id));
         for replica in replicas.iter().filter(|replica| seeing.asked.contains(&replica.id)) {
@@ -172,6 +177,7 @@ impl Control {
                     let sample = reading.sample;
                     let held = sample.in_flight.saturating_add(sample.queued);
                     parts.push(seen.meter.read(reading.at, sample.request_seconds, held));
+                    flow.sidecar(seen.last.as_ref(), &sample);
                     seen.last = Some(sample);
                     if sample.draining && replica.phase != Phase::Draining {
                         leaving.push(replica.id.clone());
@@ -193,6 +199,7 @@ impl Control {
                 let queue = reading.sample.get(&api.name).copied().unwrap_or_default();
                 let meter = &mut api.gateway.meter;
                 parts.push(meter.read(reading.at, queue.request_seconds, queue.queued));
+                flow.gateway(api.gateway.last.as_ref(), &queue);
                 api.gateway.last = Some(queue);
             }
             Some(Err(_)) => {
@@ -205,10 +212,16 @@ impl Control {
         if total.load.is_some() {
             api.known = now;
         }
+        let traffic = flow.traffic(api.counted, self.gateway.is_some());
+        // What a source that was lost has counted meanwhile comes with its next sample.
+        if traffic.is_some() {
+            api.counted = now;
+        }
         let observation = Observation {
             current: api.wanted,
             ready: counts.ready,
             starting: counts.starting,
+            traffic,
             load: total.load,
             complete: total.complete,
             running,

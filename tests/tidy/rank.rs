@@ -75,6 +75,7 @@ pub(super) const AUTOSCALER: Crate = Crate {
         ("load", 2),
         ("metrics", 2),
         ("scrape", 2),
+        ("traffic", 2),
         ("wake", 2),
         ("admin", 3),
         ("local", 3),

@@ -1,10 +1,12 @@
 //! `spec.autoscaling`: the least and the most, and each rule's settings.
 
-use super::Check;
-use crate::document::{Autoscaling, ConcurrencyPolicy, CortexPolicy, Policy, RayPolicy};
+use super::{Check, INSTANT};
+use crate::document::{Autoscaling, ConcurrencyPolicy, CortexPolicy, Policy, RayPolicy, SloPolicy};
 use crate::key_path::KeyPath;
 use crate::quantity::{MAX_DURATION, shown};
-use crate::raw::{RawAutoscaling, RawConcurrencyPolicy, RawCortexPolicy, RawPolicy, RawRayPolicy};
+use crate::raw::{
+    RawAutoscaling, RawConcurrencyPolicy, RawCortexPolicy, RawPolicy, RawRayPolicy, RawSloPolicy,
+};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ impl Check<'_> {
         let concurrency = self.concurrency_policy(raw.concurrency, limit);
         let cortex = self.cortex_policy(&raw.cortex, limit);
         let ray = self.ray_policy(&raw.ray);
+        let slo = self.slo_policy(&raw.slo);
         Autoscaling {
             min_replicas: raw.min_replicas,
             max_replicas: raw.max_replicas,
@@ -32,6 +35,7 @@ impl Check<'_> {
                 RawPolicy::Concurrency => Policy::Concurrency(concurrency),
                 RawPolicy::Cortex => Policy::Cortex(cortex),
                 RawPolicy::Ray => Policy::Ray(ray),
+                RawPolicy::Slo => Policy::Slo(slo),
             },
         }
     }
@@ -122,6 +126,17 @@ impl Check<'_> {
                 MIN_WINDOW,
                 MAX_WINDOW,
             ),
+        }
+    }
+
+    fn slo_policy(&mut self, raw: &RawSloPolicy) -> SloPolicy {
+        let mut within = |key: &str, value| {
+            self.duration(&format!("spec.autoscaling.slo.{key}"), value, INSTANT, MAX_WINDOW)
+        };
+        SloPolicy {
+            queue_wait: within("queueWait", raw.queue_wait),
+            percentile: raw.percentile,
+            cold_start: within("coldStart", raw.cold_start),
         }
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct RawAutoscaling {
     pub(crate) cortex: RawCortexPolicy,
     /// Settings of the policy `ray`.
     pub(crate) ray: RawRayPolicy,
+    /// Settings of the policy `slo`.
+    pub(crate) slo: RawSloPolicy,
 }
 
 /// The scaling rules there are.
@@ -36,6 +38,8 @@ pub(crate) enum RawPolicy {
     Cortex,
     /// Ray Serve's rule: ongoing requests a replica, after a delay each way.
     Ray,
+    /// The fewest replicas whose predicted queue wait meets an objective.
+    Slo,
 }
 
 /// Settings of the policy `concurrency`. They mean what they mean in Knative's autoscaler.
@@ -126,6 +130,19 @@ pub(crate) struct RawRayPolicy {
     pub(crate) look_back_period: DurationText,
 }
 
+/// Settings of the policy `slo`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RawSloPolicy {
+    /// The longest wait in a queue that is still in time, from 1ms to 1h.
+    pub(crate) queue_wait: DurationText,
+    /// The share of requests that must be in time.
+    #[schemars(range(min = 0.5, max = 0.9999))]
+    pub(crate) percentile: f64,
+    /// How long a replica takes to start, until one has been seen to; at most 1h.
+    pub(crate) cold_start: DurationText,
+}
+
 // === impl Default ===
 
 impl Default for RawAutoscaling {
@@ -137,6 +154,7 @@ impl Default for RawAutoscaling {
             concurrency: RawConcurrencyPolicy::default(),
             cortex: RawCortexPolicy::default(),
             ray: RawRayPolicy::default(),
+            slo: RawSloPolicy::default(),
         }
     }
 }
@@ -186,6 +204,17 @@ impl Default for RawRayPolicy {
             upscaling_factor: of::FACTOR,
             downscaling_factor: of::FACTOR,
             look_back_period: DurationText(of::LOOK_BACK_PERIOD),
+        }
+    }
+}
+
+impl Default for RawSloPolicy {
+    fn default() -> Self {
+        use defaults::slo as of;
+        Self {
+            queue_wait: DurationText(of::QUEUE_WAIT),
+            percentile: of::PERCENTILE,
+            cold_start: DurationText(of::COLD_START),
         }
     }
 }

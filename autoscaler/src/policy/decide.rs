@@ -9,6 +9,7 @@ use super::observation::Observation;
 use super::ray::{Ray, RaySettings};
 use super::reason::DecisionReason;
 use super::rule::Rule;
+use super::slo::{Slo, SloSettings};
 use std::time::Duration;
 
 /// How one API is scaled.
@@ -31,6 +32,8 @@ pub enum RuleSettings {
     Cortex(CortexSettings),
     /// Ray Serve's.
     Ray(RaySettings),
+    /// The fewest whose predicted wait meets an objective.
+    Slo(SloSettings),
 }
 
 /// Decides for one API, tick after tick.
@@ -49,6 +52,7 @@ impl RuleSettings {
             Self::Concurrency(settings) => Box::new(Concurrency::begin(settings, current, now)),
             Self::Cortex(settings) => Box::new(Cortex::begin(settings, limits, current, now)),
             Self::Ray(settings) => Box::new(Ray::begin(settings, limits)),
+            Self::Slo(settings) => Box::new(Slo::begin(settings, current, now)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A decision: how many replicas, by which rule, from which numbers, step by step.
 
 use super::reason::DecisionReason;
+use super::slo::SloNumbers;
 use super::window::Average;
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ pub enum Numbers {
         /// The window and its length.
         average: (Option<Average>, Duration),
     },
+    /// The `slo` rule.
+    Slo(SloNumbers),
 }
 
 /// One step of a decision: what went in and what came out, in replicas.
@@ -79,6 +82,10 @@ pub struct Step {
 pub enum Stage {
     /// From load to replicas.
     Demand,
+    /// What will have come when a replica that is started now is ready.
+    Forecast,
+    /// What clears the queue.
+    Backlog,
     /// What one tick may change at most.
     Rates,
     /// What a burst keeps.
@@ -105,6 +112,8 @@ impl Stage {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Demand => "demand",
+            Self::Forecast => "forecast",
+            Self::Backlog => "backlog",
             Self::Rates => "rates",
             Self::Burst => "burst",
             Self::Hold => "hold",

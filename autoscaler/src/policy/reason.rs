@@ -7,6 +7,14 @@ pub enum DecisionReason {
     StableWindow,
     /// The demand of the rule's only window.
     Window,
+    /// The fewest replicas with which requests are in time.
+    Objective,
+    /// The load that is expected when a replica that is started now is ready.
+    Forecast,
+    /// Requests wait that the present replicas would not clear soon.
+    Backlog,
+    /// Kept: to bring replicas back would cost more than keeping them.
+    BreakEven,
     /// The load is near enough to what the present replicas are for.
     Tolerance,
     /// The panic window's demand, or the most it asked for in this burst.
@@ -45,9 +53,13 @@ pub enum DecisionReason {
 
 impl DecisionReason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::StableWindow,
         Self::Window,
+        Self::Objective,
+        Self::Forecast,
+        Self::Backlog,
+        Self::BreakEven,
         Self::Tolerance,
         Self::Burst,
         Self::Wake,
@@ -72,6 +84,10 @@ impl DecisionReason {
         match self {
             Self::StableWindow => "stable-window",
             Self::Window => "window",
+            Self::Objective => "objective",
+            Self::Forecast => "forecast",
+            Self::Backlog => "backlog",
+            Self::BreakEven => "break-even",
             Self::Tolerance => "tolerance",
             Self::Burst => "panic",
             Self::Wake => "wake",

@@ -2,6 +2,7 @@
 
 use super::decision::{Decision, Numbers};
 use super::reason::DecisionReason as Why;
+use super::slo::SloNumbers;
 use super::window::Average;
 use std::time::Duration;
 
@@ -46,6 +47,13 @@ impl Decision {
             Why::ScaleDownDelay => {
                 format!("{calm} at {target}, but more were needed within the delay: {raw}")
             }
+            Why::BreakEven => format!(
+                "{calm}, but {raw} stay: to bring one back costs more than to keep it for {}",
+                self.kept()
+            ),
+            Why::Forecast => format!("{calm}, and more when one started now is ready: {raw}"),
+            Why::Backlog => format!("{calm}, and {} wait: {raw}", self.facts.held),
+            Why::Objective => format!("{calm}: {raw}"),
             Why::Tolerance => format!("{calm} at {target} is near enough to what {raw} are for"),
             Why::NoSamples => format!("no sample says what the load is, so {current} stay"),
             Why::IncompleteSamples => {
@@ -64,7 +72,7 @@ impl Decision {
         let (hasty, target) = (self.hasty(), target(&self.facts.numbers));
         let until = match self.facts.numbers {
             Numbers::Concurrency { stable: (_, length), .. } => seconds(length),
-            Numbers::Window { .. } => String::new(),
+            Numbers::Window { .. } | Numbers::Slo(_) => String::new(),
         };
         format!(
             "a burst has asked for {raw} (now {hasty} at {target} with {ready} ready); \
@@ -77,6 +85,15 @@ impl Decision {
         match self.facts.numbers {
             Numbers::Concurrency { stable: window, .. }
             | Numbers::Window { average: window, .. } => load(window),
+            Numbers::Slo(slo) => predicted(&slo),
+        }
+    }
+
+    /// How long the `slo` rule keeps what it does not need.
+    fn kept(&self) -> String {
+        match self.facts.numbers {
+            Numbers::Slo(slo) => seconds(Duration::from_secs_f64(slo.kept_seconds)),
+            _ => String::new(),
         }
     }
 
@@ -94,7 +111,17 @@ fn target(numbers: &Numbers) -> String {
         Numbers::Concurrency { target, .. } | Numbers::Window { target, .. } => {
             format!("{target:.2} a replica")
         }
+        Numbers::Slo(slo) => format!("{} at once a replica", slo.per_replica),
     }
+}
+
+/// What the `slo` rule expects, and the share that is late with the replicas it wants.
+fn predicted(slo: &SloNumbers) -> String {
+    if !slo.known {
+        return "no sample in 60 s".to_owned();
+    }
+    let (rate, service, late) = (slo.expected.now, slo.service, slo.late * 100.0);
+    format!("{rate:.2} requests a second of {service:.3} s each, {late:.2} % late")
 }
 
 fn load((average, length): (Option<Average>, Duration)) -> String {

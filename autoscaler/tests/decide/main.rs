@@ -130,7 +130,7 @@ fn a_line_that_is_not_valid_is_named_and_changes_nothing() {
 
 #[test]
 fn missing_fields_are_unknown_and_scale_nothing_down() {
-    for rule in ["concurrency", "cortex", "ray"] {
+    for rule in ["concurrency", "cortex", "ray", "slo"] {
         let mut decide = Decide::start(&format!("policy: {rule}"), &[]);
         decide.ask(r#"{"at": 0, "replicas": 5, "ready": 5}"#);
         for at in 1..2000 {

@@ -8,6 +8,7 @@ use tidegate_autoscaler::policy::decide::{RuleSettings, Scaler, ScalerSettings};
 use tidegate_autoscaler::policy::demand::Target;
 use tidegate_autoscaler::policy::observation::{Load, Observation, Traffic, Windows};
 use tidegate_autoscaler::policy::ray::RaySettings;
+use tidegate_autoscaler::policy::slo::SloSettings;
 
 /// Every rule, each ready to shrink at the first certain sample.
 fn rules() -> Vec<RuleSettings> {
@@ -33,6 +34,12 @@ fn rules() -> Vec<RuleSettings> {
             upscaling_factor: 1.0,
             downscaling_factor: 1.0,
             look_back: at(10.0),
+        }),
+        RuleSettings::Slo(SloSettings {
+            wait: 0.2,
+            late: 0.01,
+            cold_start: at(1.0),
+            per_replica: 1,
         }),
     ]
 }

@@ -8,6 +8,7 @@ mod cortex;
 mod invariants;
 mod ray;
 mod scenarios;
+mod slo;
 mod windows;
 
 use std::time::Duration;

@@ -1,0 +1,131 @@
+//! What the `slo` rule learns of one API: its service time, how bursty it is, how long a replica
+//! takes to start. Each has a prior that counts until something is seen, and a bound.
+
+use super::observation::{Observation, Traffic, is_load};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The service time before one is seen, in seconds: a guess on the long side makes the prediction
+/// rely less on requests finishing in time.
+const FIRST_SERVICE: f64 = 1.0;
+/// The shortest and the longest service time, in seconds.
+const SERVICE_BOUNDS: (f64, f64) = (1e-4, 3600.0);
+/// Requests that speak for the service time: older ones fade.
+const SERVICE_MEMORY: f64 = 1000.0;
+/// Squared coefficient of variation before it is seen: that of the exponential distribution.
+const FIRST_VARIATION: f64 = 1.0;
+/// Its bound: beyond, a mean says nothing anyway.
+const MOST_VARIATION: f64 = 25.0;
+/// Ticks that speak for the peakedness.
+const PEAKEDNESS_MEMORY: f64 = 300.0;
+/// Its bound: arrivals that come in larger clumps are bursts for the forecast, not noise.
+const MOST_PEAKEDNESS: f64 = 4.0;
+/// A new start counts for one part in so many: the last few speak.
+const START_MEMORY: f64 = 2.0;
+/// The shortest and the longest cold start, in seconds.
+const START_BOUNDS: (f64, f64) = (0.1, 3600.0);
+/// Starts that are timed at once; those beyond are not.
+const MOST_STARTS: usize = 1000;
+
+/// What was learned.
+#[derive(Debug, Clone)]
+pub struct Learned {
+    completions: f64,
+    service_seconds: f64,
+    /// Sum over ticks of (service seconds − completions × mean)², which grows by the variance with
+    /// each completion.
+    deviation: f64,
+    peakedness: f64,
+    cold_start: f64,
+    starts: VecDeque<Duration>,
+    last_ready: u32,
+}
+
+impl Learned {
+    /// Nothing yet but a prior for the cold start.
+    pub fn new(cold_start: Duration) -> Self {
+        let (shortest, longest) = START_BOUNDS;
+        Self {
+            completions: 0.0,
+            service_seconds: 0.0,
+            deviation: 0.0,
+            peakedness: 1.0,
+            cold_start: cold_start.as_secs_f64().clamp(shortest, longest),
+            starts: VecDeque::new(),
+            last_ready: 0,
+        }
+    }
+
+    /// Mean service time in seconds.
+    pub fn service(&self) -> f64 {
+        let (shortest, longest) = SERVICE_BOUNDS;
+        if self.completions < 1.0 {
+            return FIRST_SERVICE;
+        }
+        (self.service_seconds / self.completions).clamp(shortest, longest)
+    }
+
+    /// Whether a service time was seen.
+    pub fn knows_service(&self) -> bool {
+        self.completions >= 1.0
+    }
+
+    /// Squared coefficient of variation of the service time.
+    pub fn service_variation(&self) -> f64 {
+        // The prior counts as ten requests, so that the first few don't speak alone.
+        const PRIOR: f64 = 10.0;
+        let mean = self.service();
+        let seen = self.deviation / (mean * mean);
+        ((seen + PRIOR * FIRST_VARIATION) / (self.completions + PRIOR)).clamp(0.0, MOST_VARIATION)
+    }
+
+    /// Variance over mean of the number of arrivals in a tick, at least 1.
+    pub fn peakedness(&self) -> f64 {
+        self.peakedness.clamp(1.0, MOST_PEAKEDNESS)
+    }
+
+    /// Seconds from a replica's start until it is ready.
+    pub fn cold_start(&self) -> f64 {
+        self.cold_start
+    }
+
+    /// Learns from what a tick says of finished requests.
+    pub fn finished(&mut self, traffic: &Traffic) {
+        let Traffic { completions, service_seconds, .. } = *traffic;
+        let sound = is_load(completions) && is_load(service_seconds);
+        if !sound || completions < 1.0 || service_seconds <= 0.0 {
+            return;
+        }
+        let fade = (-completions / SERVICE_MEMORY).exp();
+        self.completions = self.completions * fade + completions;
+        self.service_seconds = self.service_seconds * fade + service_seconds;
+        let off = service_seconds - completions * self.service();
+        self.deviation = self.deviation * fade + off * off;
+    }
+
+    /// Learns from `arrivals` where `expected` were, both of one tick.
+    pub fn arrived(&mut self, arrivals: f64, expected: f64) {
+        if expected > 0.0 && is_load(arrivals) && expected.is_finite() {
+            let seen = (arrivals - expected).powi(2) / expected;
+            let seen = seen.min(MOST_PEAKEDNESS * MOST_PEAKEDNESS);
+            self.peakedness += (seen - self.peakedness) / PEAKEDNESS_MEMORY;
+        }
+    }
+
+    /// Times replicas from when they are seen starting until they are seen ready.
+    pub fn started(&mut self, seen: &Observation, now: Duration) {
+        let grown = seen.ready.saturating_sub(self.last_ready);
+        self.last_ready = seen.ready;
+        for _ in 0..grown {
+            let Some(began) = self.starts.pop_front() else { break };
+            let took = now.saturating_sub(began).as_secs_f64();
+            let (shortest, longest) = START_BOUNDS;
+            self.cold_start += (took.clamp(shortest, longest) - self.cold_start) / START_MEMORY;
+        }
+        // Fewer start than were seen to: the newest were taken back.
+        self.starts.truncate(seen.starting as usize);
+        while self.starts.len() < (seen.starting as usize).min(MOST_STARTS) {
+            self.starts.push_back(now);
+        }
+    }
+}

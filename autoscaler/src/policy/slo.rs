@@ -1,0 +1,289 @@
+//! The `slo` rule: the fewest replicas whose predicted queue wait meets an objective.
+//!
+//! In order: what is expected ([`super::pace`]) → servers for it ([`super::erlang`]), with what
+//! was learned of the API ([`super::learned`]) → forecast → backlog → break-even ([`super::keep`]).
+
+use super::decision::{Numbers, Stage, Step};
+use super::erlang::Offered;
+use super::keep::Keep;
+use super::learned::Learned;
+use super::observation::{Observation, Traffic, is_load};
+use super::pace::{Expected, Pace};
+use super::reason::DecisionReason;
+use super::rule::{Rule, Wish};
+use std::time::Duration;
+
+/// The known share of the last minute below which nothing shrinks: as in the `concurrency` rule.
+const ENOUGH: f64 = super::concurrency::ENOUGH;
+
+/// Forgives what floating point adds before rounding up.
+const ROUNDING: f64 = 1e-9;
+
+/// Settings of one API.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SloSettings {
+    /// The longest wait that is in time, in seconds.
+    pub wait: f64,
+    /// The share of requests that may wait longer, in (0, 0.5].
+    pub late: f64,
+    /// How long a replica takes to start, until one has been seen to.
+    pub cold_start: Duration,
+    /// Requests that one replica runs at once, at least 1.
+    pub per_replica: u32,
+}
+
+/// What the rule looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct SloNumbers {
+    /// Requests a second that are expected.
+    pub expected: Expected,
+    /// Mean service time in seconds.
+    pub service: f64,
+    /// Its squared coefficient of variation.
+    pub service_variation: f64,
+    /// Variance over mean of arrivals.
+    pub peakedness: f64,
+    /// Seconds until a replica is ready.
+    pub cold_start: f64,
+    /// Requests that one replica runs at once.
+    pub per_replica: u32,
+    /// The predicted share of late requests with the replicas wanted.
+    pub late: f64,
+    /// The share of recent requests that was late.
+    pub late_seen: f64,
+    /// Seconds for which a replica is kept.
+    pub kept_seconds: f64,
+    /// Whether anything is known of the load.
+    pub known: bool,
+}
+
+/// The rule and what it remembers.
+#[derive(Debug, Clone)]
+pub struct Slo {
+    settings: SloSettings,
+    pace: Pace,
+    learned: Learned,
+    keep: Keep,
+}
+
+/// Demand in replicas, step by step.
+struct Demand {
+    /// For what comes now.
+    now: u32,
+    /// For what comes when a replica that is started now is ready.
+    soon: u32,
+    /// For the most that may come.
+    most: u32,
+}
+
+impl Slo {
+    /// The rule of an autoscaler that begins at `now` while `current` replicas run.
+    pub fn begin(settings: SloSettings, current: u32, now: Duration) -> Self {
+        Self {
+            pace: Pace::new(),
+            learned: Learned::new(settings.cold_start),
+            keep: Keep::begin(current, now),
+            settings,
+        }
+    }
+
+    /// Learns from a tick.
+    fn learn(&mut self, seen: &Observation, now: Duration) {
+        self.learned.started(seen, now);
+        let traffic = seen.traffic.filter(|traffic| is_load(traffic.arrivals));
+        if let Some(traffic) = traffic {
+            self.learned.finished(&traffic);
+        }
+        let Some((from, arrivals)) = self.arrivals(seen, traffic, now) else { return };
+        let seconds = now.saturating_sub(from).as_secs_f64();
+        if seconds <= 0.0 {
+            return;
+        }
+        let peakedness = self.learned.peakedness();
+        if let Some(before) = self.pace.expect(0.0, peakedness, now) {
+            self.learned.arrived(arrivals, before.mean * seconds);
+        }
+        self.pace.record(from, now, arrivals / seconds);
+        let late = if self.is_late(seen) { arrivals } else { 0.0 };
+        self.keep.came(arrivals, late, seconds, now);
+    }
+
+    /// Arrivals of a tick: counted, or as many as keep so many in flight (Little's law).
+    fn arrivals(
+        &self,
+        seen: &Observation,
+        traffic: Option<Traffic>,
+        now: Duration,
+    ) -> Option<(Duration, f64)> {
+        let given = seen.windows.map(|windows| windows.stable).filter(|load| is_load(*load));
+        match (traffic, seen.load, given) {
+            (Some(traffic), ..) => Some((traffic.from, traffic.arrivals)),
+            (None, Some(load), _) if is_load(load.average) => {
+                let seconds = now.saturating_sub(load.from).as_secs_f64();
+                Some((load.from, load.average * seconds / self.learned.service()))
+            }
+            (None, None, Some(load)) => {
+                let second = Duration::from_secs(1);
+                Some((now.saturating_sub(second), load / self.learned.service()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a request that comes now waits longer than it may.
+    fn is_late(&self, seen: &Observation) -> bool {
+        let servers = f64::from(seen.ready) * f64::from(self.settings.per_replica);
+        let wait = f64::from(seen.held) * self.learned.service() / servers.max(1.0);
+        seen.held > 0 && (seen.ready == 0 || wait > self.settings.wait)
+    }
+
+    fn offered(&self, rate: f64) -> Offered {
+        Offered {
+            load: rate * self.learned.service(),
+            service: self.learned.service(),
+            service_variation: self.learned.service_variation(),
+            peakedness: self.learned.peakedness(),
+        }
+    }
+
+    /// Replicas for a rate of requests.
+    fn replicas(&self, rate: f64) -> u32 {
+        let servers = self.offered(rate).servers(self.settings.wait, self.settings.late);
+        (servers / f64::from(self.settings.per_replica.max(1)) - ROUNDING).ceil() as u32
+    }
+
+    fn demand(&self, expected: &Expected) -> Demand {
+        let now = self.replicas(expected.now);
+        let soon = self.replicas(expected.soon).max(now);
+        Demand { now, soon, most: self.replicas(expected.most).max(now) }
+    }
+
+    /// What the queue needs beyond the demand.
+    ///
+    /// Nothing, if those that are ready or starting clear it before new ones could help: then only
+    /// none goes while requests are late. Else as many as clear it in the time they need to come.
+    fn backlog(&self, demand: u32, seen: &Observation, rate: f64) -> u32 {
+        let waiting = f64::from(seen.held);
+        let service = self.learned.service();
+        let horizon = self.learned.cold_start().max(self.settings.wait).max(service);
+        let per_replica = f64::from(self.settings.per_replica.max(1));
+        let coming = f64::from(seen.ready.saturating_add(seen.starting).max(demand));
+        let spare = coming * per_replica - rate * service;
+        if waiting <= 0.0 {
+            return demand;
+        }
+        if waiting * service <= spare * horizon {
+            return if self.is_late(seen) { demand.max(seen.current) } else { demand };
+        }
+        let servers = rate * service + waiting * service / horizon;
+        demand.max((servers / per_replica - ROUNDING).ceil() as u32)
+    }
+
+    fn numbers(&self, expected: Option<Expected>, replicas: u32) -> SloNumbers {
+        let servers = f64::from(replicas) * f64::from(self.settings.per_replica);
+        let offered = self.offered(expected.map_or(0.0, |expected| expected.now));
+        SloNumbers {
+            expected: expected.unwrap_or_default(),
+            service: self.learned.service(),
+            service_variation: self.learned.service_variation(),
+            peakedness: self.learned.peakedness(),
+            cold_start: self.learned.cold_start(),
+            per_replica: self.settings.per_replica,
+            late: offered.late(servers, self.settings.wait),
+            known: expected.is_some(),
+            ..SloNumbers::default()
+        }
+    }
+
+    /// The break-even rule, and growth noted for it.
+    fn kept(
+        &mut self,
+        demand: u32,
+        needed: u32,
+        reason: DecisionReason,
+        expected: &Expected,
+        (seen, now): (&Observation, Duration),
+        numbers: &mut SloNumbers,
+    ) -> (u32, DecisionReason) {
+        let cold_start = self.learned.cold_start();
+        let late = self.settings.late;
+        let kept = self.keep.keep(needed, seen.current, expected.mean, late, cold_start, now);
+        (numbers.kept_seconds, numbers.late_seen) = (kept.seconds, kept.late);
+        // What is kept is never a reason to grow.
+        let wanted = demand.max(kept.replicas.min(seen.current));
+        if wanted > seen.current {
+            self.keep.grew(cold_start, now);
+        }
+        if wanted > demand { (wanted, DecisionReason::BreakEven) } else { (wanted, reason) }
+    }
+}
+
+impl Rule for Slo {
+    fn wish(&mut self, seen: &Observation, now: Duration) -> Wish {
+        self.learn(seen, now);
+        let peakedness = self.learned.peakedness();
+        let expected = self.pace.expect(self.learned.cold_start(), peakedness, now);
+        let mut numbers = self.numbers(expected, seen.current);
+        let Some(expected) = expected else {
+            let (replicas, reason) = (seen.current, DecisionReason::NoSamples);
+            return Wish { replicas, reason, numbers: Numbers::Slo(numbers), steps: Vec::new() };
+        };
+        let demand = self.demand(&expected);
+        let with_backlog = self.backlog(demand.soon, seen, expected.now);
+        let reason = if with_backlog > demand.soon {
+            DecisionReason::Backlog
+        } else if demand.soon > demand.now {
+            DecisionReason::Forecast
+        } else {
+            DecisionReason::Objective
+        };
+        let mut steps = vec![
+            Step::new(Stage::Demand, demand.now, demand.now),
+            Step::new(Stage::Forecast, demand.now, demand.soon),
+            Step::new(Stage::Backlog, demand.soon, with_backlog),
+        ];
+        // What clears a backlog is gone with it; what serves the arrivals may be needed again.
+        let needed = demand.soon.max(demand.most);
+        let at = (seen, now);
+        let (wanted, reason) = self.kept(with_backlog, needed, reason, &expected, at, &mut numbers);
+        steps.push(Step::new(Stage::Hold, with_backlog, wanted));
+        let (replicas, reason) = if wanted >= seen.current {
+            (wanted, reason)
+        } else if !seen.is_certain() {
+            (seen.current, DecisionReason::IncompleteSamples)
+        } else if expected.filled < ENOUGH {
+            (seen.current, DecisionReason::ShortHistory)
+        } else {
+            (wanted, reason)
+        };
+        steps.push(Step::new(Stage::Certainty, wanted, replicas));
+        let servers = f64::from(replicas) * f64::from(self.settings.per_replica);
+        numbers.late = self.offered(expected.now).late(servers, self.settings.wait);
+        Wish { replicas, reason, numbers: Numbers::Slo(numbers), steps }
+    }
+
+    /// As many as run at once what is held, or as the arrivals need, whichever is more.
+    fn wake(&mut self, seen: &Observation, now: Duration) -> Wish {
+        self.learn(seen, now);
+        let expected = self.pace.expect(0.0, self.learned.peakedness(), now);
+        let per_replica = self.settings.per_replica.max(1);
+        let at_once = seen.held.div_ceil(per_replica);
+        let horizon = self.learned.cold_start().max(self.learned.service());
+        let service = self.learned.service();
+        let cleared = f64::from(seen.held) * service / (horizon * f64::from(per_replica));
+        // Of a backlog that grew through a cold start, only what clears it in another one.
+        let held = at_once.min((cleared - ROUNDING).ceil().max(1.0) as u32).max(1);
+        let demand = expected.map_or(0, |expected| self.replicas(expected.now));
+        let replicas = demand.max(held).max(seen.current);
+        self.keep.keep(demand.max(1), seen.current, 0.0, self.settings.late, 0.0, now);
+        if replicas > seen.current {
+            self.keep.grew(self.learned.cold_start(), now);
+        }
+        let steps = vec![
+            Step::new(Stage::Demand, demand, demand),
+            Step::new(Stage::Backlog, demand, replicas),
+        ];
+        let numbers = Numbers::Slo(self.numbers(expected, replicas));
+        Wish { replicas, reason: DecisionReason::Wake, numbers, steps }
+    }
+}
