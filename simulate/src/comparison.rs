@@ -131,7 +131,7 @@ pub(crate) fn compare(
     optimum: Optimum,
     bar: &ProgressBar,
 ) -> Comparison {
-    let search = if optimum == Optimum::Plan { MOST_PLAYS as usize + 1 } else { 0 };
+    let search = if optimum == Optimum::Plan { MOST_PLAYS } else { 0 };
     bar.set_length(((contenders.len() + search) * workload.requests.len()) as u64);
     let progress = |requests| bar.inc(requests);
     let mut rows = Vec::new();

@@ -234,6 +234,10 @@ impl<'a> World<'a> {
                 self.ledger.set(request, State::Waiting, waited);
             }
         }
+        if self.autoscaler.is_none() {
+            // What is planned is ready when it is wanted.
+            self.record.wanted.clone_from(&self.record.ready);
+        }
         Outcome {
             replica_seconds: self.fleet.seconds(self.now),
             most: self.fleet.most(),

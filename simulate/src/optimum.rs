@@ -23,8 +23,12 @@ use crate::workload::Workload;
 use demand::{demand, forced};
 use levels::{Segment, bridge, cost};
 
-/// The most plays of the search: so many halvings leave one of 16,384 segments.
-pub(crate) const MOST_PLAYS: u32 = 14;
+/// Halvings of the search for what to give up: they leave one of 16,384 segments.
+const GIVE_UPS: usize = 14;
+/// Halvings of the search for how much to trim: they leave a 256th of a start.
+const TRIMS: usize = 8;
+/// The most plays of the whole search.
+pub(crate) const MOST_PLAYS: usize = 1 + GIVE_UPS + TRIMS;
 
 /// The fewest replica-seconds of any schedule that answers all but an allowed number of the
 /// requests in time, from three arguments of which the strongest counts.
@@ -66,7 +70,8 @@ pub(crate) fn bound(scene: &Scene, workload: &Workload) -> f64 {
 /// It begins with the plan under which nobody is late: another replica comes when the first in
 /// line would otherwise wait too long, and goes when the others could hold what runs. Each level
 /// stays through gaps that are shorter than a start costs. Then it gives up as many stretches of
-/// replicas as the objective allows, those first that do the least work for what they cost.
+/// replicas as the objective allows, those first that do the least work for what they cost, and lets
+/// each of the others begin as much later as it allows.
 /// Where even the first plan misses the objective, because replicas fail to be balanced well, it is
 /// what comes back.
 pub(crate) fn clairvoyant(scene: &Scene, workload: &Workload, progress: Progress<'_>) -> Outcome {
@@ -78,32 +83,55 @@ pub(crate) fn clairvoyant(scene: &Scene, workload: &Workload, progress: Progress
         one.total_cmp(&other)
     });
     let allowed = scene.objective.allowance(workload.requests.len());
-    let play = |without: usize| {
-        let plan = plan(scene, &segments[without..]);
+    let play = |segments: &[Segment]| {
+        let plan = plan(scene, segments);
         let outcome = run(scene, workload, Driver::Plan(&plan), progress);
         let late = (0..workload.requests.len())
             .filter(|request| outcome.ledger.is_late(*request, &scene.objective));
-        (late.count() <= allowed, outcome)
+        (late.count() <= allowed).then_some(outcome).ok_or(())
     };
-    let (meets, mut best) = play(0);
-    let (mut least, mut most) = (0_usize, segments.len());
-    for _ in 0..MOST_PLAYS {
-        // Late requests grow with what is given up, but for small accidents of balancing.
+    let Ok(mut best) = play(&segments) else {
+        return run(scene, workload, Driver::Plan(&plan(scene, &segments)), progress);
+    };
+    let mut keep = |outcome: Result<Outcome, ()>| {
+        let meets = outcome.is_ok();
+        if let Some(cheaper) = outcome.ok().filter(|new| new.replica_seconds < best.replica_seconds)
+        {
+            best = cheaper;
+        }
+        meets
+    };
+    // Late requests grow with what is given up, but for small accidents of balancing.
+    let given_up = most_that(segments.len(), GIVE_UPS, |count| keep(play(&segments[count..])));
+    let segments = &segments[given_up..];
+    let longest = usize::try_from(start_costs).unwrap_or(usize::MAX);
+    most_that(longest, TRIMS, |length| keep(play(&trim(segments, length as Nanos))));
+    best
+}
+
+/// The largest number below `end` found by halving for which something holds that holds for 0.
+fn most_that(end: usize, halvings: usize, mut holds: impl FnMut(usize) -> bool) -> usize {
+    let (mut least, mut most) = (0_usize, end);
+    for _ in 0..halvings {
         let middle = least.midpoint(most);
-        if !meets || middle == least {
+        if middle == least {
             break;
         }
-        let (meets, outcome) = play(middle);
-        if meets {
+        if holds(middle) {
             least = middle;
-            if outcome.replica_seconds < best.replica_seconds {
-                best = outcome;
-            }
         } else {
             most = middle;
         }
     }
-    best
+    least
+}
+
+/// Each segment so much later; those that were shorter are gone.
+fn trim(segments: &[Segment], length: Nanos) -> Vec<Segment> {
+    let later = segments
+        .iter()
+        .map(|segment| Segment { from: segment.from.saturating_add(length), ..*segment });
+    later.filter(|segment| segment.from < segment.to).collect()
 }
 
 /// Starts, each early enough to be ready when its segment begins, and ends.

@@ -53,8 +53,8 @@ fn shaped(shape: Shape, service: &str) -> Workload {
         shape,
         rate: 4.0,
         peak: 40.0,
-        duration: 900.0,
-        change_at: 300.0,
+        duration: 450.0,
+        change_at: 150.0,
         change_for: 60.0,
         period: 200.0,
         service,
@@ -119,7 +119,7 @@ fn the_bound_is_below_and_the_plan_meets_the_objective() {
             assert!(bound <= cost, "{shape:?} {service}: {bound} over {cost}");
             assert!(cost < 2.0 * bound, "{shape:?} {service}: {cost} far over {bound}");
             // Nor is it beaten by a number of replicas that meets the objective, from the start.
-            let fixed = (1..40).find_map(|count| {
+            let fixed = (4..40).step_by(4).find_map(|count| {
                 let scene = Scene { initial: count, ..scene };
                 let outcome = run(&scene, &workload, Driver::Rule(&mut Fixed(count)), &|_| ());
                 let tally = outcome.ledger.tally(&scene.objective, |_| true);
@@ -127,5 +127,12 @@ fn the_bound_is_below_and_the_plan_meets_the_objective() {
             });
             assert!(fixed.is_none_or(|fixed| bound <= fixed), "{shape:?}: {bound} over {fixed:?}");
         }
+    }
+}
+
+#[test]
+fn halving_finds_the_most_that_holds() {
+    for (end, want) in [(0, 0), (1, 0), (100, 37), (38, 37), (30, 29)] {
+        assert_eq!(most_that(end, 20, |number| number <= 37), want, "{end}");
     }
 }
