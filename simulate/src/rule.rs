@@ -10,7 +10,7 @@ use tidegate_autoscaler::policy::observation::{Observation, Traffic};
 use tidegate_autoscaler::scaling;
 
 /// The policies that are compared if nobody says which, by their names in a document.
-pub(crate) const POLICIES: &[&str] = &["concurrency", "cortex", "ray"];
+pub(crate) const POLICIES: &[&str] = &["slo", "concurrency", "cortex", "ray"];
 
 /// What is seen at one tick.
 #[derive(Debug, Clone, Copy)]
