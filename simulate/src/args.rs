@@ -340,3 +340,6 @@ fn share(text: &str) -> Result<f64, String> {
     let must = "must be a share from 0 to 1: 0.01 is 1 %";
     if (0.0..=1.0).contains(&number) { Ok(number) } else { Err(must.to_owned()) }
 }
+
+#[cfg(test)]
+mod tests;
