@@ -111,9 +111,9 @@ fn random_balancing_waits_as_single_servers_do() {
 
 #[test]
 fn equal_seeds_give_equal_outcomes_and_others_do_not() {
-    let play = |seed| {
+    let play = |seed, balancing| {
         let mut scene = scene();
-        scene.seed = seed;
+        (scene.seed, scene.balancing) = (seed, balancing);
         scene.cold_start = "lognormal:10s:0.5".parse().unwrap();
         (scene.fail_every, scene.scrape_loss) = (300 * SECOND, 0.1);
         let workload = poisson(20.0, 600.0, "exponential:500ms");
@@ -121,8 +121,10 @@ fn equal_seeds_give_equal_outcomes_and_others_do_not() {
         let outcome = run(&scene, &workload, Driver::Rule(rule.as_mut()), &|_| ());
         format!("{:?}", (outcome.record, outcome.ledger, outcome.replica_seconds))
     };
-    assert_eq!(play(1), play(1));
-    assert_ne!(play(1), play(2));
+    for balancing in [Balancing::LateBinding, Balancing::Random] {
+        assert_eq!(play(1, balancing), play(1, balancing));
+        assert_ne!(play(1, balancing), play(2, balancing));
+    }
 }
 
 #[test]
@@ -131,6 +133,7 @@ fn no_request_is_lost_or_counted_twice() {
         let mut scene = scene();
         scene.balancing = balancing;
         (scene.limits.queue, scene.limits.patience) = (3, 2 * SECOND);
+        scene.limits.cold_patience = 15 * SECOND;
         scene.limits.replicas = 10;
         (scene.fail_every, scene.scrape_loss) = (60 * SECOND, 0.2);
         let workload = poisson(30.0, 300.0, "lognormal:400ms:2");
@@ -141,6 +144,11 @@ fn no_request_is_lost_or_counted_twice() {
         assert_eq!(arrived, workload.requests.len());
         assert_eq!(arrived, served + refused + failed + waiting + running);
         assert!(served > arrived / 2 && refused > 0 && failed > 0, "{tally:?}");
+        // Who may wait no longer is told so.
+        for (request, asked) in workload.requests.iter().enumerate() {
+            let wait = outcome.ledger.wait(request);
+            assert!(wait <= scene.limits.cold_patience, "{request} at {}: {wait}", asked.at);
+        }
     }
 }
 
