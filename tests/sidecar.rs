@@ -1,12 +1,28 @@
 //! The sidecar before a real Python server: queue, limit, streams, leaving clients, faults, drain.
 
 use crate::support::http::{Http, connect, get, read_answer};
-use crate::support::sidecar::{Sidecar, plain_model};
+use crate::support::process::Process;
+use crate::support::sidecar::{Sidecar, plain_model, proxy};
 use crate::support::{eventually, now};
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::time::Duration;
 use tokio::task::JoinSet;
+
+#[test]
+fn a_model_on_a_unix_socket_is_probed_and_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.sock");
+    let script = crate::support::root().join("tests/models/plain.py");
+    let model = Process::start(std::process::Command::new("python3").arg(script).arg(&path));
+    let upstream = format!("unix:{}", path.display());
+    let (sidecar, data, admin) =
+        proxy("sidecar", &["--upstream", &upstream, "--readiness", "http:/"]);
+    eventually("the sidecar is ready", || get(admin, "/readyz").status == 200);
+    model.wait_for_line("LISTENING");
+    assert_eq!(get(data, "/").status, 200);
+    drop(sidecar);
+}
 
 #[test]
 fn passes_a_request_and_its_answer_on() {

@@ -68,8 +68,12 @@ impl Server {
         let registry = Registry::new();
         let classifier = Arc::new(Classifier::new(settings.classify));
         let service = service(&registry, None, &gate, &classifier, settings.timeouts)?;
-        let endpoint =
-            Arc::new(Endpoint::new("model".to_owned(), settings.upstream, workers, MAX_IDLE));
+        let endpoint = Arc::new(Endpoint::new(
+            "model".to_owned(),
+            settings.upstream.clone(),
+            workers,
+            MAX_IDLE,
+        ));
         // With no slots until the flags and the file have said how many.
         let slot = gate.add(Arc::clone(&endpoint), 0, Usability::Usable);
         let reload = Reload::start(settings.config, settings.live, gate, slot)?;
@@ -95,7 +99,7 @@ impl Server {
             Box::pin(reload.run()),
             Box::pin(async move {
                 let changed = |now_ready| ready.store(now_ready, Ordering::Release);
-                health::watch(&endpoint, address, &readiness, changed).await;
+                health::watch(&endpoint, &address, &readiness, changed).await;
             }),
             Box::pin(async move { swept.sweep().await }),
         ];

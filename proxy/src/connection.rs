@@ -8,6 +8,7 @@ use crate::guard::HttpLimits;
 use crate::head::encode::{encode_chunk_size, encode_response, encode_trailers};
 use crate::head::{HeadScan, RequestHead, parse_request};
 use crate::inbound::Inbound;
+use crate::socket::Socket;
 use crate::stack::Stack;
 use crate::tunnel;
 use crate::upstream::Connector;
@@ -63,7 +64,7 @@ pub async fn serve(stream: TcpStream, stack: Arc<Stack>, connector: Arc<Connecto
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let inbound = Inbound::new(Wire::new(stream));
+    let inbound = Inbound::new(Wire::new(Socket::Tcp(stream)));
     let mut drain = stack.drain.clone();
     let mut closing = pin!(closing(&mut drain));
     let mut out = Outgoing::default();

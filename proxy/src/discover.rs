@@ -7,6 +7,7 @@ use crate::gate::Gate;
 use crate::health::{self, Schedule};
 use crate::policy::slots::{SlotId, Usability};
 use crate::probe::Probe;
+use crate::socket::Address;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -131,18 +132,19 @@ impl Discovery {
         let max_idle =
             usize::try_from(entry.concurrency).map_or(MAX_IDLE, |limit| limit.clamp(1, MAX_IDLE));
         let endpoint =
-            Arc::new(Endpoint::new(entry.id.clone(), entry.address, self.workers, max_idle));
+            Arc::new(Endpoint::new(entry.id.clone(), entry.address.into(), self.workers, max_idle));
         let slot = gate.add(Arc::clone(&endpoint), entry.concurrency, Usability::Unusable);
         tracing::info!(api = key.0, endpoint = key.1, address = %entry.address, "endpoint added");
         let gate = Arc::clone(gate);
-        let (address, probed) = (entry.admin.unwrap_or(entry.address), entry.admin.is_some());
+        let (address, probed) =
+            (Address::from(entry.admin.unwrap_or(entry.address)), entry.admin.is_some());
         let probe = self.probes.spawn(async move {
             let changed = |ready| {
                 let usability = if ready { Usability::Usable } else { Usability::Unusable };
                 gate.set_usability(slot, usability);
             };
             let schedule = schedule(probed);
-            tokio::join!(health::watch(&endpoint, address, &schedule, changed), endpoint.sweep());
+            tokio::join!(health::watch(&endpoint, &address, &schedule, changed), endpoint.sweep());
         });
         self.known.insert(key, Known { slot, entry, probe: Some(probe) });
     }

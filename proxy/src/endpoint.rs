@@ -1,7 +1,7 @@
 //! One place where requests can be sent: a model behind a sidecar, or a sidecar behind a gateway.
 
 use crate::pool::Pool;
-use std::net::SocketAddr;
+use crate::socket::Address;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -14,7 +14,7 @@ pub struct Endpoint {
     /// Unique within its API.
     pub id: String,
     /// Where requests go.
-    pub address: SocketAddr,
+    pub address: Address,
     /// Idle connections, one pool for each worker, so that no two workers meet at a lock.
     pub pools: Box<[Pool]>,
     suspicions: AtomicU64,
@@ -30,7 +30,7 @@ pub struct ProbeStart(u64);
 
 impl Endpoint {
     /// An endpoint for `workers` workers that keeps up to `max_idle` connections for each.
-    pub fn new(id: String, address: SocketAddr, workers: usize, max_idle: usize) -> Self {
+    pub fn new(id: String, address: Address, workers: usize, max_idle: usize) -> Self {
         Self {
             id,
             address,

@@ -2,7 +2,7 @@
 
 use crate::endpoint::Endpoint;
 use crate::probe::Probe;
-use std::net::SocketAddr;
+use crate::socket::Address;
 use std::time::Duration;
 
 /// How soon an endpoint that is not ready is asked again: a cold start must not wait for a probe.
@@ -25,7 +25,7 @@ pub struct Schedule {
 /// suspicion makes it unready until a probe that began later passes.
 pub async fn watch(
     endpoint: &Endpoint,
-    address: SocketAddr,
+    address: &Address,
     schedule: &Schedule,
     mut changed: impl FnMut(bool),
 ) {

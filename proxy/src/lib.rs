@@ -3,7 +3,7 @@
 //! # Life of a request
 //!
 //! 1. [`listen`]: a worker thread accepts the connection; it stays on that thread. [`connection`]
-//!    serves it, reading from [`inbound`] over a [`wire`] what [`head`] and [`framing`] understand.
+//!    serves it, reading from [`inbound`] over a [`wire`] (a [`socket`]) what [`head`] and [`framing`] understand.
 //! 2. [`stack`]: the path itself, one function that names every step below.
 //! 3. [`guard`]: refuses what must not be let in.
 //! 4. [`policy::route`]: finds the API. In a sidecar there is one. [`classify`]: whose request it
@@ -49,6 +49,7 @@ pub mod reload;
 pub mod request_body;
 pub mod respond;
 mod run;
+pub mod socket;
 pub mod stack;
 pub mod tunnel;
 pub mod upstream;

@@ -5,6 +5,7 @@ use crate::framing::{Decoded, Decoder, Framing};
 use crate::head::encode::{encode_chunk_size, encode_trailers};
 use crate::head::{HeadScan, ResponseHead, parse_response};
 use crate::request_body::{RequestBody, UploadError};
+use crate::socket::Socket;
 use crate::wire::{Outgoing, Wire};
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
@@ -12,7 +13,6 @@ use http_body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::net::TcpStream;
 
 /// Interim answers (1xx) before the real one. More are no conversation.
 const MAX_INTERIM: u32 = 16;
@@ -68,9 +68,9 @@ pub enum ExchangeError {
 
 impl Connection {
     /// A new connection.
-    pub fn new(stream: TcpStream, max_head_bytes: usize) -> Self {
+    pub fn new(socket: Socket, max_head_bytes: usize) -> Self {
         Self {
-            wire: Wire::new(stream),
+            wire: Wire::new(socket),
             out: Outgoing::default(),
             upload: None,
             upload_chunked: false,

@@ -1,16 +1,15 @@
 //! Asks an endpoint whether it can serve: by HTTP, by TCP, by gRPC's health service, by a command.
 
+use crate::socket::Address;
 use bytes::{Buf, Bytes};
 use http::header::{CONTENT_TYPE, HOST, TE};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::process::Command;
 
 /// A health answer has a few bytes; one that has more is something else.
@@ -73,11 +72,11 @@ impl Probe {
     ///
     /// # Errors
     /// If the answer is no, or does not come within `timeout`.
-    pub async fn ask(&self, address: SocketAddr, timeout: Duration) -> Result<(), ProbeError> {
+    pub async fn ask(&self, address: &Address, timeout: Duration) -> Result<(), ProbeError> {
         let asking = async {
             match self {
                 Self::None => Ok(()),
-                Self::Tcp => TcpStream::connect(address).await.map(drop).map_err(ProbeError::Io),
+                Self::Tcp => address.connect().await.map(drop).map_err(ProbeError::Io),
                 Self::Http(path) => ask_http(address, path).await,
                 Self::Grpc(service) => ask_grpc(address, service).await,
                 Self::Exec(command) => ask_command(command).await,
@@ -105,10 +104,10 @@ impl FromStr for Probe {
     }
 }
 
-async fn ask_http(address: SocketAddr, path: &str) -> Result<(), ProbeError> {
+async fn ask_http(address: &Address, path: &str) -> Result<(), ProbeError> {
     let request =
-        Request::get(path).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
-    let stream = TcpStream::connect(address).await?;
+        Request::get(path).header(HOST, address.authority()).body(Empty::<Bytes>::new())?;
+    let stream = address.connect().await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let status = tokio::select! {
         response = sender.send_request(request) => response?.status(),
@@ -125,12 +124,13 @@ async fn ask_http(address: SocketAddr, path: &str) -> Result<(), ProbeError> {
     }
 }
 
-async fn ask_grpc(address: SocketAddr, service: &str) -> Result<(), ProbeError> {
-    let request = Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))
-        .header(CONTENT_TYPE, "application/grpc")
-        .header(TE, "trailers")
-        .body(Full::new(health_check_request(service)))?;
-    let stream = TcpStream::connect(address).await?;
+async fn ask_grpc(address: &Address, service: &str) -> Result<(), ProbeError> {
+    let request =
+        Request::post(format!("http://{}/grpc.health.v1.Health/Check", address.authority()))
+            .header(CONTENT_TYPE, "application/grpc")
+            .header(TE, "trailers")
+            .body(Full::new(health_check_request(service)))?;
+    let stream = address.connect().await?;
     let (mut sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     let asking = async {
@@ -189,6 +189,7 @@ async fn ask_command(command: &[String]) -> Result<(), ProbeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
 
     #[test]
     fn probes_as_text() {
@@ -224,7 +225,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_says_yes_or_no() {
-        let anywhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        let anywhere = &Address::from(SocketAddr::from(([127, 0, 0, 1], 1)));
         let second = Duration::from_secs(20);
         let ask = |command: &str| Probe::Exec(vec![command.to_owned()]);
         assert!(ask("true").ask(anywhere, second).await.is_ok());

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 
 /// Enough for a WebSocket frame of text, little enough for thousands of quiet tunnels.
 const BUFFER_BYTES: usize = 16 << 10;
@@ -15,10 +15,10 @@ const BUFFER_BYTES: usize = 16 << 10;
 /// Runs a tunnel. Slot and books end with it.
 pub async fn run(client: Wire, tunnel: Tunnel) {
     let Tunnel { wire, idle, permit, account, .. } = tunnel;
-    let (mut client, from_client) = client.into_parts();
-    let (mut upstream, from_upstream) = wire.into_parts();
-    let (client_read, client_write) = client.split();
-    let (upstream_read, upstream_write) = upstream.split();
+    let (client, from_client) = client.into_parts();
+    let (upstream, from_upstream) = wire.into_parts();
+    let (client_read, client_write) = split(client);
+    let (upstream_read, upstream_write) = split(upstream);
     let moved = Mutex::new(clock::now());
     let up = copy(from_client, client_read, upstream_write, &moved);
     let down = copy(from_upstream, upstream_read, client_write, &moved);

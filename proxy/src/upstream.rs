@@ -5,7 +5,6 @@ use crate::outbound::Connection;
 use crate::outbound::ExchangeError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 
 /// How long to try for a connection. An endpoint is near; one that is slower than this is gone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,13 +62,10 @@ impl Connector {
     /// # Errors
     /// If none can be made.
     pub async fn lease_new(&self, endpoint: &Arc<Endpoint>) -> Result<Lease, ConnectError> {
-        let connecting = TcpStream::connect(endpoint.address);
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        let socket = tokio::time::timeout(CONNECT_TIMEOUT, endpoint.address.connect())
             .await
             .map_err(|_| ConnectError::Timeout(CONNECT_TIMEOUT))??;
-        // Small writes go at once: a token must not wait for the next.
-        stream.set_nodelay(true)?;
-        Ok(self.leased(endpoint, Connection::new(stream, self.max_head_bytes), false))
+        Ok(self.leased(endpoint, Connection::new(socket, self.max_head_bytes), false))
     }
 
     fn leased(&self, endpoint: &Arc<Endpoint>, connection: Connection, reused: bool) -> Lease {

@@ -1,12 +1,11 @@
-//! One TCP connection with what has been read from it and not yet used.
+//! One connection with what has been read from it and not yet used.
 
+use crate::socket::Socket;
 use bytes::{Buf, Bytes, BytesMut};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
 /// The first read takes this much: a head and a small body.
@@ -17,7 +16,7 @@ const READ_BYTES_MAX: usize = 64 << 10;
 /// A connection and its read buffer.
 #[derive(Debug)]
 pub struct Wire {
-    stream: TcpStream,
+    socket: Socket,
     /// Read and not yet used.
     pub read: BytesMut,
     read_bytes: usize,
@@ -39,8 +38,8 @@ pub struct Outgoing {
 
 impl Wire {
     /// A connection on which nothing was read.
-    pub fn new(stream: TcpStream) -> Self {
-        Self { stream, read: BytesMut::new(), read_bytes: READ_BYTES_MIN, ended: false }
+    pub fn new(socket: Socket) -> Self {
+        Self { socket, read: BytesMut::new(), read_bytes: READ_BYTES_MIN, ended: false }
     }
 
     /// Reads more into the buffer; 0 is the other side's end.
@@ -49,10 +48,10 @@ impl Wire {
             return Poll::Ready(Ok(0));
         }
         // Space is taken when there is something to read: a quiet connection holds none.
-        ready!(self.stream.poll_read_ready(cx))?;
+        ready!(self.socket.poll_read_ready(cx))?;
         self.read.reserve(self.read_bytes);
         let room = self.read.capacity() - self.read.len();
-        let count = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.read))?;
+        let count = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.read))?;
         self.ended = count == 0;
         if count == room {
             self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
@@ -81,7 +80,7 @@ impl Wire {
             let slices =
                 [IoSlice::new(&out.encoded), IoSlice::new(&out.data), IoSlice::new(out.tail)];
             let count =
-                ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, filled(&slices)))?;
+                ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, filled(&slices)))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -92,18 +91,17 @@ impl Wire {
 
     /// Says that nothing more will be sent.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 
     /// Lets the connection end with a reset, which nobody takes for the end of a body.
     pub fn reset_on_close(&self) {
-        // If the system refuses, the connection ends plainly: all that is left to do.
-        drop(socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)));
+        self.socket.reset_on_close();
     }
 
     /// The bare connection, with what was read of it.
-    pub fn into_parts(self) -> (TcpStream, BytesMut) {
-        (self.stream, self.read)
+    pub fn into_parts(self) -> (Socket, BytesMut) {
+        (self.socket, self.read)
     }
 }
 

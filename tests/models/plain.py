@@ -2,6 +2,7 @@
 each byte and each close is known. Prints one line for each event; the tests wait for those lines.
 
     python3 plain.py PORT        PORT 0 takes a free one; the first line is "LISTENING <port>"
+    python3 plain.py /PATH       a Unix socket; the first line is "LISTENING /PATH"
 
 GET  /sleep?ms=N    answers after N ms, unless its client leaves first
 GET  /stream?n=N&ms=M    N chunks of 4 bytes, M ms apart
@@ -112,8 +113,13 @@ async def connection(reader, writer):
 
 
 async def main():
-    server = await asyncio.start_server(connection, "127.0.0.1", int(sys.argv[1]))
-    say("LISTENING", server.sockets[0].getsockname()[1])
+    place = sys.argv[1]
+    if place.startswith("/"):
+        server = await asyncio.start_unix_server(connection, place)
+        say("LISTENING", place)
+    else:
+        server = await asyncio.start_server(connection, "127.0.0.1", int(place))
+        say("LISTENING", server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
 

@@ -7,6 +7,7 @@ use super::*;
 use crate::policy::claim::Priority;
 use crate::policy::limit::LimitRange;
 use crate::policy::overload::QueueOrder;
+use crate::socket::Address;
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::rand::{Rng, thread_rng};
 use std::num::NonZeroU32;
@@ -25,7 +26,7 @@ fn gate(capacity: u32, budget: Option<u64>, timeout: Duration) -> (Arc<Gate>, Sl
     let rules = Rules { limits, order: QueueOrder::Fifo, budget };
     let settings = GateSettings { rules, queue_timeout: timeout, cold_start_timeout: timeout };
     let gate = Gate::new(settings);
-    let endpoint = Endpoint::new("model".to_owned(), ([127, 0, 0, 1], 1).into(), 1, 1);
+    let endpoint = Endpoint::new("model".to_owned(), Address::Unix("/".into()), 1, 1);
     let slot = gate.add(Arc::new(endpoint), 0, Usability::Usable);
     (gate, slot)
 }

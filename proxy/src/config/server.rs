@@ -1,0 +1,108 @@
+//! Flags that a sidecar and a gateway share.
+
+use super::value::{duration, head_size, positive_duration, size, weight};
+use crate::classify::{ClassifySettings, Cost};
+use crate::guard::HttpLimits;
+use crate::policy::overload::QueueOrder;
+use clap::{Args, ValueEnum};
+use http::HeaderName;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// Flags that both have.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArgs {
+    /// Let requests say how urgent they are: x-tidegate-priority: critical, standard or sheddable.
+    /// Only where every client may be believed
+    #[arg(long, env = "TIDEGATE_TRUST_PRIORITY")]
+    pub(crate) trust_priority: bool,
+    /// The header that names a request's tenant, such as x-tenant or authorization. Tenants share
+    /// what there is fairly, by the time that their requests run; without it all are one
+    #[arg(long, env = "TIDEGATE_TENANT_HEADER", value_name = "HEADER")]
+    pub(crate) tenant_header: Option<HeaderName>,
+    /// Shares of tenants, such as gold=4,silver=2; every other has 1
+    #[arg(long, env = "TIDEGATE_TENANT_WEIGHTS", value_delimiter = ',', value_parser = weight, requires = "tenant_header", value_name = "TENANT=N")]
+    pub(crate) tenant_weights: Vec<(String, u32)>,
+    /// In which order one tenant's requests are served. lifo-on-overload: the newest first while
+    /// the oldest has waited for longer than --overload-after, for as long again
+    #[arg(long, env = "TIDEGATE_QUEUE_ORDER", default_value = "fifo", value_name = "ORDER")]
+    pub(crate) queue_order: QueueOrderArg,
+    /// The wait that is no overload yet
+    #[arg(long, env = "TIDEGATE_OVERLOAD_AFTER", default_value = "1s", value_parser = positive_duration, value_name = "TIME")]
+    pub(crate) overload_after: Duration,
+    /// The largest request body
+    #[arg(long, env = "TIDEGATE_MAX_BODY", default_value = "1GiB", value_parser = size, value_name = "SIZE")]
+    pub(crate) max_body: u64,
+    /// The largest request head
+    #[arg(long, env = "TIDEGATE_MAX_HEADER", default_value = "64KiB", value_parser = head_size, value_name = "SIZE")]
+    pub(crate) max_header: u64,
+    /// How long a request head may take
+    #[arg(long, env = "TIDEGATE_HEADER_TIMEOUT", default_value = "10s", value_parser = positive_duration, value_name = "TIME")]
+    pub(crate) header_timeout: Duration,
+    /// How long a request's body may stall
+    #[arg(long, env = "TIDEGATE_BODY_TIMEOUT", default_value = "60s", value_parser = positive_duration, value_name = "TIME")]
+    pub(crate) body_timeout: Duration,
+    /// How long a client's connection may be quiet between two requests
+    #[arg(long, env = "TIDEGATE_KEEP_ALIVE_TIMEOUT", default_value = "300s", value_parser = positive_duration, value_name = "TIME")]
+    pub(crate) keep_alive_timeout: Duration,
+    /// How much of a request's body is read before it is queued. What is wholly here can be sent
+    /// to another replica, and its client's leaving is seen while it waits
+    #[arg(long, env = "TIDEGATE_READ_AHEAD", default_value = "64KiB", value_parser = size, value_name = "SIZE")]
+    pub(crate) read_ahead: u64,
+    /// Worker threads; by default 1 in a sidecar and one for each core in a gateway
+    #[arg(long, env = "TIDEGATE_WORKERS", value_name = "N")]
+    pub(crate) workers: Option<NonZeroUsize>,
+    /// After SIGTERM: how long to be unready but still serve, so that senders have time to leave
+    #[arg(long, env = "TIDEGATE_DRAIN_DELAY", default_value = "5s", value_parser = duration, value_name = "TIME")]
+    pub(crate) drain_delay: Duration,
+    /// After the delay: how long queued and running requests have to finish
+    #[arg(long, env = "TIDEGATE_DRAIN_TIMEOUT", default_value = "60s", value_parser = duration, value_name = "TIME")]
+    pub(crate) drain_timeout: Duration,
+    /// What is logged to stderr: off, error, warn, info, debug or trace
+    #[arg(long, env = "TIDEGATE_LOG", default_value = "info", value_name = "LEVEL")]
+    pub(crate) log: tracing::level_filters::LevelFilter,
+}
+
+/// `--queue-order`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueueOrderArg {
+    /// First come, first served.
+    Fifo,
+    /// Newest first while the queue is late.
+    LifoOnOverload,
+}
+
+// === impl ServerArgs ===
+
+impl ServerArgs {
+    pub(super) fn order(&self) -> QueueOrder {
+        match self.queue_order {
+            QueueOrderArg::Fifo => QueueOrder::Fifo,
+            QueueOrderArg::LifoOnOverload => {
+                QueueOrder::LifoOnOverload { target: self.overload_after }
+            }
+        }
+    }
+
+    pub(super) fn classify(&self) -> ClassifySettings {
+        ClassifySettings {
+            trust_priority: self.trust_priority,
+            tenant_header: self.tenant_header.clone(),
+            tenant_weights: self.tenant_weights.clone(),
+            cost: Cost::One,
+        }
+    }
+
+    pub(super) fn limits(&self) -> HttpLimits {
+        HttpLimits {
+            // The parsers bound both to what a usize holds.
+            max_head_bytes: usize::try_from(self.max_header).unwrap_or(usize::MAX),
+            max_body_bytes: self.max_body,
+            read_ahead_bytes: usize::try_from(self.read_ahead).unwrap_or(usize::MAX),
+            header_timeout: self.header_timeout,
+            body_timeout: self.body_timeout,
+            keep_alive_timeout: self.keep_alive_timeout,
+            ..HttpLimits::default()
+        }
+    }
+}
