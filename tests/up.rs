@@ -3,7 +3,6 @@
 mod demo;
 mod digits;
 mod faults;
-mod metric;
 mod mistakes;
 mod queue;
 mod scale;

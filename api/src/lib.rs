@@ -28,7 +28,6 @@ mod report;
 mod schema;
 mod tree;
 
-pub use check::http_url;
 pub use document::InferenceApi;
 pub use parse::parse;
 pub use report::{Mistake, Report};

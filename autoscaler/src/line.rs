@@ -4,9 +4,7 @@
 //! cumulative, and their growth since the line before counts. A field that is missing or `null` is
 //! unknown: it is never taken for zero.
 
-use crate::policy::observation::{
-    Load, MetricSeen, Observation, Reading as Metric, Traffic, Windows,
-};
+use crate::policy::observation::{Load, Observation, Traffic, Windows};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,7 +32,6 @@ pub(crate) struct Line {
     service_seconds: Option<f64>,
     stable: Option<f64>,
     panic: Option<f64>,
-    metric: Option<f64>,
     complete: Option<bool>,
     #[serde(flatten)]
     counters: Counters,
@@ -132,10 +129,7 @@ impl Reader {
         });
         let waiting = line.queued.or(line.counters.queued);
         let running = line.in_flight.or(line.counters.in_flight);
-        let known = average.is_some() || windows.is_some() || line.metric.is_some();
-        let complete = line.complete.unwrap_or(known);
-        let reading =
-            line.metric.map(|value| Metric { value, replicas: 0, at: self.now, complete });
+        let known = average.is_some() || windows.is_some();
         let seen = Observation {
             current: 0,
             ready: line.ready.unwrap_or(0),
@@ -143,10 +137,9 @@ impl Reader {
             load: average.map(|average| Load { from, average }),
             windows,
             traffic: line.traffic(before, from),
-            complete,
+            complete: line.complete.unwrap_or(known),
             running: running.map_or(0, |running| running.ceil() as u32),
             held: waiting.map_or(0, |waiting| waiting.ceil() as u32),
-            metric: MetricSeen { reading, gap: None },
         };
         Ok(Reading {
             at,
@@ -173,7 +166,6 @@ impl Line {
             ("service_seconds", self.service_seconds),
             ("stable", self.stable),
             ("panic", self.panic),
-            ("metric", self.metric),
             ("tidegate_requests_in_flight", in_flight),
             ("tidegate_requests_queued", queued),
             ("tidegate_concurrency_seconds_total", running_seconds),

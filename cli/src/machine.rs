@@ -16,7 +16,7 @@ use std::time::Duration;
 use tidegate_api::document::InferenceApi;
 use tidegate_autoscaler::{App, Handle, Settings, StartError};
 use tidegate_proxy::{
-    ClassifySettings, Gateway, GatewayApi, GatewaySettings, HttpLimits, QueueOrder,
+    ClassifySettings, Gateway, GatewayApi, GatewaySettings, HopSettings, HttpLimits, QueueOrder,
 };
 
 /// Failed starts in a row after which an API that never was ready ends the run.
@@ -38,8 +38,6 @@ pub(crate) struct Plan {
     pub(crate) status: SocketAddr,
     /// By API name.
     pub(crate) python_bins: BTreeMap<String, PathBuf>,
-    /// The Prometheus of APIs that name none.
-    pub(crate) prometheus: Option<String>,
     pub(crate) tick: Duration,
     pub(crate) drain_timeout: Duration,
 }
@@ -72,7 +70,6 @@ impl Machine {
             sidecar: command("sidecar"),
             shim: command("child"),
             python_bins: plan.python_bins,
-            prometheus: plan.prometheus,
             tick: plan.tick,
             give_up_after: GIVE_UP_AFTER,
             drain_delay: SIDECAR_DRAIN_DELAY,
@@ -98,6 +95,7 @@ impl Machine {
             drain_delay: Duration::ZERO,
             drain_timeout: plan.drain_timeout,
             limits: HttpLimits::default(),
+            hops: HopSettings::default(),
         })?;
         let (data, admin, status) =
             (gateway.data_addr(), gateway.admin_addr(), autoscaler.admin_addr());

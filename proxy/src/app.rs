@@ -84,6 +84,7 @@ impl Server {
             unrouted: Arc::clone(&service.metrics),
             routes: RouteTable::new(vec![(everything, service)]),
             limits: settings.limits,
+            hops: settings.hops,
             drain: drain.watch(),
         };
         let ready = Arc::new(AtomicBool::new(false));
@@ -139,6 +140,7 @@ impl Server {
             unrouted: Arc::new(ApiMetrics::register(&registry, Some(""))?),
             routes: RouteTable::new(rules),
             limits: settings.limits,
+            hops: settings.hops,
             drain: drain.watch(),
         };
         let admin_page = Admin {

@@ -1,6 +1,7 @@
 //! Flags and their environment variables, and the checked settings made of them.
 
 pub mod file;
+mod hops;
 mod server;
 mod upstream;
 mod value;
@@ -13,6 +14,7 @@ use crate::forward::Timeouts;
 use crate::gate::{GateSettings, LiveSettings};
 use crate::guard::HttpLimits;
 use crate::health::Schedule;
+use crate::hop::HopSettings;
 use crate::policy::admission::Rules;
 use crate::policy::limit::Limit;
 use crate::policy::overload::QueueOrder;
@@ -117,6 +119,8 @@ pub struct SidecarSettings {
     pub readiness: Schedule,
     /// Sizes and times of HTTP.
     pub limits: HttpLimits,
+    /// How the hops around are dealt with.
+    pub hops: HopSettings,
     /// From SIGTERM to closing the listener.
     pub drain_delay: Duration,
     /// From there to cutting off.
@@ -148,6 +152,8 @@ pub struct GatewaySettings {
     pub drain_timeout: Duration,
     /// Sizes and times of HTTP.
     pub limits: HttpLimits,
+    /// How the hops around are dealt with.
+    pub hops: HopSettings,
 }
 
 /// One API as a gateway serves it.
@@ -191,6 +197,7 @@ impl From<SidecarArgs> for SidecarSettings {
             timeouts: args.upstream.timeouts(),
             readiness: args.upstream.readiness(),
             limits: args.server.limits(),
+            hops: args.server.hops.settings(),
             drain_delay: args.server.drain_delay,
             drain_timeout: args.server.drain_timeout,
         }
@@ -224,6 +231,7 @@ impl GatewaySettings {
             endpoints_file: Some(args.endpoints),
             apis: apis.iter().map(GatewayApi::from_document).collect(),
             limits: args.server.limits(),
+            hops: args.server.hops.settings(),
             drain_delay: args.server.drain_delay,
             drain_timeout: args.server.drain_timeout,
         }

@@ -7,6 +7,7 @@ use crate::framing::Framing;
 use crate::guard::HttpLimits;
 use crate::head::encode::{encode_chunk_size, encode_response, encode_trailers};
 use crate::head::{HeadScan, RequestHead, parse_request};
+use crate::hop::Peer;
 use crate::inbound::Inbound;
 use crate::socket::Socket;
 use crate::stack::Stack;
@@ -59,7 +60,7 @@ struct BrokenOff;
 struct LazyTimer(Option<Pin<Box<Sleep>>>);
 
 /// Serves a connection to its end.
-pub async fn serve(stream: TcpStream, stack: Arc<Stack>, connector: Arc<Connector>) {
+pub async fn serve(stream: TcpStream, peer: Peer, stack: Arc<Stack>, connector: Arc<Connector>) {
     // Small writes go at once: a token must not wait for the next.
     if stream.set_nodelay(true).is_err() {
         return;
@@ -85,7 +86,7 @@ pub async fn serve(stream: TcpStream, stack: Arc<Stack>, connector: Arc<Connecto
         let (method, version) = (request.method().clone(), request.version());
         let request = request.map(|()| inbound.begin_body(framing, expects_continue));
         let response = {
-            let mut handling = pin!(stack.handle(request, &connector));
+            let mut handling = pin!(stack.handle(request, &peer, &connector));
             // Dropping what handles the request is what cancels it.
             let gone = poll_fn(|cx| match handling.as_mut().poll(cx) {
                 Poll::Ready(response) => Poll::Ready(Some(response)),

@@ -4,13 +4,14 @@
 //!
 //! 1. [`listen`]: a worker thread accepts the connection; it stays on that thread. [`connection`]
 //!    serves it, reading from [`inbound`] over a [`wire`] (a [`socket`]) what [`head`] and [`framing`] understand.
+//!    [`hop`]: whether the client's word about earlier hops counts.
 //! 2. [`stack`]: the path itself, one function that names every step below.
-//! 3. [`guard`]: refuses what must not be let in.
+//! 3. [`identity`]: the request's id and trace. [`guard`]: refuses what must not be let in.
 //! 4. [`policy::route`]: finds the API. In a sidecar there is one. [`classify`]: whose request it
 //!    is, how urgent, how dear, and until when its client waits.
 //! 5. [`read_ahead`]: takes a bounded part of the [`request_body`].
 //! 6. [`gate`] over [`policy::admission`]: a slot at once, a place in line, or a refusal.
-//! 7. [`forward`]: over a connection of [`upstream`] ([`outbound`]), kept in a [`pool`], to the
+//! 7. [`forwarded`]: tells the next hop of this one. [`forward`]: over a connection of [`upstream`] ([`outbound`]), kept in a [`pool`], to the
 //!    slot's [`endpoint`]; an upgraded connection goes on in [`tunnel`].
 //! 8. [`body`]: streams the answer back. Slot, connection and books end with it.
 //! 9. [`account`] closes the books into [`metrics`]; [`respond`] words every refusal.
@@ -32,11 +33,14 @@ pub mod endpoint;
 pub mod error;
 pub mod file_watch;
 pub mod forward;
+pub mod forwarded;
 pub mod framing;
 pub mod gate;
 pub mod guard;
 pub mod head;
 pub mod health;
+pub mod hop;
+pub mod identity;
 pub mod inbound;
 pub mod listen;
 pub mod metrics;
@@ -61,5 +65,6 @@ pub use classify::ClassifySettings;
 pub use config::{GatewayApi, GatewayArgs, GatewaySettings, SidecarArgs, SidecarSettings};
 pub use error::StartError;
 pub use guard::HttpLimits;
+pub use hop::HopSettings;
 pub use policy::overload::QueueOrder;
 pub use run::{run_gateway, run_sidecar};

@@ -91,19 +91,18 @@ async fn serve(
     let max_head_bytes = stack.limits.max_head_bytes;
     let connector = Arc::new(Connector { worker, max_head_bytes });
     let mut drain = stack.drain.clone();
+    let serve = |stream, from: SocketAddr| {
+        let peer = stack.hops.trusted.peer(from.ip());
+        let (stack, connector) = (Arc::clone(&stack), Arc::clone(&connector));
+        connections.spawn(connection::serve(stream, peer, stack, connector));
+    };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = drain.closing() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(connection::serve(
-                    stream,
-                    Arc::clone(&stack),
-                    Arc::clone(&connector),
-                ));
-            }
+            Ok((stream, from)) => serve(stream, from),
             Err(error) => {
                 tracing::warn!(%error, "can't accept a connection");
                 tokio::time::sleep(ACCEPT_RETRY).await;
@@ -111,8 +110,8 @@ async fn serve(
         }
     }
     // Those who connected before the listener closes are served too.
-    while let Some(Ok((stream, _))) = now_or_never(listener.accept()).await {
-        connections.spawn(connection::serve(stream, Arc::clone(&stack), Arc::clone(&connector)));
+    while let Some(Ok((stream, from))) = now_or_never(listener.accept()).await {
+        serve(stream, from);
     }
     drop(listener);
     connections.close();

@@ -7,9 +7,12 @@ use crate::clock;
 use crate::drain::DrainWatch;
 use crate::error::Refusal;
 use crate::forward::{self, Exchange, Role, Timeouts};
+use crate::forwarded;
 use crate::gate::{Ask, Gate};
 use crate::guard::{self, HttpLimits};
 use crate::head::UpgradeTo;
+use crate::hop::{HopSettings, Peer};
+use crate::identity::{Identity, REQUEST_ID};
 use crate::inbound::IncomingBody;
 use crate::metrics::ApiMetrics;
 use crate::policy::route::RouteTable;
@@ -44,6 +47,8 @@ pub struct Stack {
     pub unrouted: Arc<ApiMetrics>,
     /// Sizes and times.
     pub limits: HttpLimits,
+    /// How the hops around are dealt with.
+    pub hops: HopSettings,
     /// Whether the process is ending.
     pub drain: DrainWatch,
 }
@@ -51,13 +56,15 @@ pub struct Stack {
 // === impl Stack ===
 
 impl Stack {
-    /// The life of a request.
+    /// The life of a request that came from this peer.
     pub async fn handle(
         &self,
-        request: Request<IncomingBody>,
+        mut request: Request<IncomingBody>,
+        peer: &Peer,
         connector: &Connector,
     ) -> Response<ProxyBody> {
-        let mut response = match self.serve(request, connector).await {
+        let identity = Identity::establish(request.headers_mut(), self.hops.sampling);
+        let mut response = match self.serve(request, peer, connector).await {
             Ok(response) => response,
             Err((account, refusal)) => {
                 account.close(Some(refusal.reason), clock::now());
@@ -68,12 +75,13 @@ impl Stack {
             // Kept connections would outlive the listener.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
+        identify(response, identity)
     }
 
     async fn serve(
         &self,
         request: Request<IncomingBody>,
+        peer: &Peer,
         connector: &Connector,
     ) -> Result<Response<ProxyBody>, (Account, Refusal)> {
         let arrived = clock::now();
@@ -88,7 +96,7 @@ impl Stack {
         };
         let mut account = Account::open(Arc::clone(&service.metrics), arrived);
         let upgradable = request.extensions().get::<UpgradeTo>().is_some();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         // Read ahead: a small body is here before its request takes anybody's place.
         let body = match read_ahead(body, &self.limits).await {
             Ok(body) => body,
@@ -103,6 +111,7 @@ impl Stack {
         );
         let total = service.timeouts.total.map(|total| arrived + total);
         let client = classify::deadline(&parts.headers, arrived);
+        forwarded::write(&mut parts, peer, self.hops.forwarded);
         let outbound = match forward::outbound(parts, strip, body) {
             Ok(outbound) => outbound,
             Err(refusal) => return Err((account, refusal)),
@@ -131,7 +140,7 @@ impl Stack {
     pub fn refuse(&self, reason: Reason) -> Response<ProxyBody> {
         let now = clock::now();
         Account::open(Arc::clone(&self.unrouted), now).close(Some(reason), now);
-        respond::refusal(reason.into())
+        identify(respond::refusal(reason.into()), Identity::unknown())
     }
 
     fn route<B>(&self, request: &Request<B>) -> Option<(&Arc<Service>, usize)> {
@@ -142,4 +151,10 @@ impl Stack {
         };
         self.routes.find(host, uri.path()).map(|found| (found.target, found.strip))
     }
+}
+
+/// Tells the client what its request was known by, unless the upstream has a name of its own.
+fn identify(mut response: Response<ProxyBody>, identity: Identity) -> Response<ProxyBody> {
+    response.headers_mut().entry(REQUEST_ID).or_insert(identity.request_id);
+    response
 }

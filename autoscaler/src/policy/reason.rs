@@ -7,8 +7,6 @@ pub enum DecisionReason {
     StableWindow,
     /// The demand of the rule's only window.
     Window,
-    /// The demand that a metric from elsewhere makes.
-    Metric,
     /// The fewest replicas with which requests are in time.
     Objective,
     /// The load that is expected when a replica that is started now is ready.
@@ -55,10 +53,9 @@ pub enum DecisionReason {
 
 impl DecisionReason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 23] = [
         Self::StableWindow,
         Self::Window,
-        Self::Metric,
         Self::Objective,
         Self::Forecast,
         Self::Backlog,
@@ -87,7 +84,6 @@ impl DecisionReason {
         match self {
             Self::StableWindow => "stable-window",
             Self::Window => "window",
-            Self::Metric => "metric",
             Self::Objective => "objective",
             Self::Forecast => "forecast",
             Self::Backlog => "backlog",

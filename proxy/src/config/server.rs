@@ -1,5 +1,6 @@
 //! Flags that a sidecar and a gateway share.
 
+use super::hops::HopArgs;
 use super::value::{duration, head_size, positive_duration, size, weight};
 use crate::classify::{ClassifySettings, Cost};
 use crate::guard::HttpLimits;
@@ -49,6 +50,8 @@ pub(crate) struct ServerArgs {
     /// to another replica, and its client's leaving is seen while it waits
     #[arg(long, env = "TIDEGATE_READ_AHEAD", default_value = "64KiB", value_parser = size, value_name = "SIZE")]
     pub(crate) read_ahead: u64,
+    #[command(flatten)]
+    pub(crate) hops: HopArgs,
     /// Worker threads; by default 1 in a sidecar and one for each core in a gateway
     #[arg(long, env = "TIDEGATE_WORKERS", value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,

@@ -1,0 +1,96 @@
+//! Flags about the hops around: who is believed, and what the next one is told.
+
+use crate::hop::{ForwardedHeaders, HopSettings, TrustedHops};
+use crate::identity::Sampling;
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// What `--trusted-hops` says for nobody.
+const NOBODY: &str = "none";
+
+/// Flags about the hops around.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HopArgs {
+    /// Networks of proxies whose word about earlier hops is kept and added to (X-Forwarded-*,
+    /// Forwarded), and that may ask for the load (endpoint-load-metrics); `none` for nobody.
+    /// By default this machine. A sidecar behind a gateway elsewhere wants the gateway's network
+    #[arg(long, env = "TIDEGATE_TRUSTED_HOPS", default_value = "127.0.0.0/8,::1", value_parser = trusted_hops, value_name = "CIDR,...")]
+    trusted_hops: TrustedHops,
+    /// What the next hop is told of the ones before. all: X-Forwarded-For, -Proto and -Host,
+    /// Forwarded and Via; x-forwarded: the first three; off: nothing
+    #[arg(long, env = "TIDEGATE_FORWARDED_HEADERS", default_value = "all", value_name = "WHICH")]
+    forwarded_headers: ForwardedArg,
+    /// The share of traces that is marked as sampled, of those that begin here because a request
+    /// has no traceparent
+    #[arg(long, env = "TIDEGATE_TRACE_SAMPLING", default_value = "1", value_parser = share, value_name = "0..1")]
+    trace_sampling: f64,
+}
+
+/// `--forwarded-headers`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ForwardedArg {
+    All,
+    XForwarded,
+    Off,
+}
+
+// === impl HopArgs ===
+
+impl HopArgs {
+    pub(super) fn settings(&self) -> HopSettings {
+        HopSettings {
+            trusted: self.trusted_hops.clone(),
+            forwarded: match self.forwarded_headers {
+                ForwardedArg::All => ForwardedHeaders::All,
+                ForwardedArg::XForwarded => ForwardedHeaders::XForwarded,
+                ForwardedArg::Off => ForwardedHeaders::Off,
+            },
+            sampling: Sampling::share(self.trace_sampling),
+        }
+    }
+}
+
+fn trusted_hops(text: &str) -> Result<TrustedHops, String> {
+    if text == NOBODY {
+        return Ok(TrustedHops::NONE);
+    }
+    let network = |text: &str| {
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map_err(|_| {
+            format!("`{text}` is no network: must be such as 10.0.0.0/8, 192.0.2.1 or fd00::/8")
+        })
+    };
+    text.split(',').map(str::trim).map(network).collect::<Result<_, _>>().map(TrustedHops)
+}
+
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "must be a share from 0 to 1, such as 0.1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks() {
+        assert_eq!(trusted_hops("127.0.0.0/8,::1"), Ok(TrustedHops::default()));
+        assert_eq!(trusted_hops("none"), Ok(TrustedHops::NONE));
+        let two = trusted_hops("10.0.0.0/8, fd00::/8").unwrap();
+        assert_eq!(two.0.len(), 2);
+        for wrong in ["", "10.0.0.0/33", "10.0.0/8", "localhost", "10.0.0.1,", "none,10.0.0.1"] {
+            assert!(trusted_hops(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn shares() {
+        for (text, expected) in [("0", Some(0.0)), ("0.25", Some(0.25)), ("1", Some(1.0))] {
+            assert_eq!(share(text).ok(), expected);
+        }
+        for wrong in ["", "-0.1", "1.1", "nan", "10%"] {
+            assert!(share(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What passes between the proxy and those around it: hops before and after, operators.
+
+mod hops;
