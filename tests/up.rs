@@ -3,6 +3,7 @@
 mod demo;
 mod digits;
 mod faults;
+mod metric;
 mod mistakes;
 mod queue;
 mod scale;

@@ -67,6 +67,15 @@ pub(crate) fn check(
     Checked { api, name: name_mark, routes: route_marks }
 }
 
+/// The address of an HTTP server, as `spec.autoscaling.metric.prometheus` takes it.
+///
+/// # Errors
+/// What it must be, where it is none.
+pub fn http_url(text: &str) -> Result<String, String> {
+    let must = || format!("it must be {}", word::HTTP_URL.replace('`', ""));
+    word::is_http_url(text).then(|| text.to_owned()).ok_or_else(must)
+}
+
 /// What every rule needs.
 struct Check<'a> {
     node: &'a Node,

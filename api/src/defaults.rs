@@ -106,3 +106,19 @@ pub mod slo {
     /// `coldStart`: a Python process with a model of some hundred megabytes.
     pub const COLD_START: Duration = Duration::from_secs(10);
 }
+
+/// `autoscaling.metric`: the tolerance and the delay are those of Kubernetes' own autoscaler.
+pub mod metric {
+    use std::time::Duration;
+
+    /// `tolerance`.
+    pub const TOLERANCE: f64 = 0.1;
+    /// `scaleDownDelay`.
+    pub const SCALE_DOWN_DELAY: Duration = Duration::from_secs(300);
+    /// `period`: no later than the next sample of a Prometheus that scrapes every 15 s.
+    pub const PERIOD: Duration = Duration::from_secs(5);
+    /// `staleAfter`: a restart of Prometheus is bridged.
+    pub const STALE_AFTER: Duration = Duration::from_secs(60);
+    /// `podMetric.path`: where most servers have it.
+    pub const PATH: &str = "/metrics";
+}

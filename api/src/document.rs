@@ -142,6 +142,8 @@ pub enum Policy {
     Ray(RayPolicy),
     /// The fewest replicas whose predicted queue wait meets an objective.
     Slo(SloPolicy),
+    /// A number from elsewhere, divided by what a replica takes of it.
+    Metric(MetricPolicy),
 }
 
 /// Settings of the `concurrency` policy, with the meaning they have in Knative's autoscaler.
@@ -220,4 +222,42 @@ pub struct SloPolicy {
     pub percentile: f64,
     /// How long a replica takes to start, until one has been seen to.
     pub cold_start: Duration,
+}
+
+/// Settings of the `metric` policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricPolicy {
+    /// Where the number comes from.
+    pub source: MetricSource,
+    /// How much of it one replica takes, above 0.
+    pub target: f64,
+    /// The dead band around what the replicas are meant for, in [0, 1).
+    pub tolerance: f64,
+    /// How long fewer replicas must have been enough before some go.
+    pub scale_down_delay: Duration,
+    /// Between two readings.
+    pub period: Duration,
+    /// How old a reading may be to count; at least `period`.
+    pub stale_after: Duration,
+}
+
+/// Where the `metric` policy's number comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricSource {
+    /// A Prometheus query, answered with the total over all replicas.
+    Query {
+        /// In PromQL.
+        query: String,
+        /// `http://host:port`, perhaps with a path; nothing where the autoscaler's flag says it.
+        prometheus: Option<String>,
+    },
+    /// A series that each replica's model serves itself.
+    Pod {
+        /// The metric's name.
+        name: String,
+        /// Labels that the series has.
+        labels: BTreeMap<String, String>,
+        /// Begins with `/`.
+        path: String,
+    },
 }

@@ -28,6 +28,7 @@ mod report;
 mod schema;
 mod tree;
 
+pub use check::http_url;
 pub use document::InferenceApi;
 pub use parse::parse;
 pub use report::{Mistake, Report};

@@ -1,5 +1,6 @@
 //! Tests of the document as its users meet it: text in, checked values or a report out.
 
+mod autoscaling;
 mod defaults;
 mod hostile;
 mod mistakes;

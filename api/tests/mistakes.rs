@@ -82,7 +82,7 @@ fn all_mistakes_of_a_file_are_in_one_report_each_with_its_line() {
     for line in [
         "app.yaml:10:12: spec.concurrency.limit: is 0; must be an integer from 1 to 100000\n",
         "app.yaml:24:13: spec.autoscaling.policy: is \"magic\"; must be one of \"concurrency\", \
-         \"cortex\", \"ray\", \"slo\"\n",
+         \"cortex\", \"ray\", \"slo\", \"metric\"\n",
         "app.yaml:8:20: spec.container.env.THREADS: is 1; must be text: put it in quotes\n",
         "app.yaml:26:20: spec.autoscaling.concurrency.panicWindow: is 2m; must be at most \
          `spec.autoscaling.concurrency.stableWindow`, which is 1m\n",

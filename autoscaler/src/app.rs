@@ -3,6 +3,7 @@
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::local::{GaveUp, Local, LocalSettings, PreflightError};
+use crate::metric_source::{MetricReader, NoPrometheus};
 use crate::metrics::Metrics;
 use crate::scaling::scaling;
 use crate::scrape::Scraper;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub shim: Vec<OsString>,
     /// The `bin` folder of each API's Python virtual environment, by the API's name.
     pub python_bins: BTreeMap<String, PathBuf>,
+    /// The Prometheus that queries go to where a document names none: `http://127.0.0.1:9090`.
+    pub prometheus: Option<String>,
     /// Between two decisions.
     pub tick: Duration,
     /// Failed starts in a row after which an API that never was ready ends the run; 0 for never.
@@ -72,6 +75,9 @@ pub enum StartError {
     /// An API can't be started on this machine.
     #[error(transparent)]
     Preflight(#[from] PreflightError),
+    /// An API's metric can't be read.
+    #[error(transparent)]
+    NoPrometheus(#[from] NoPrometheus),
     /// A folder or file can't be written.
     #[error("can't write {}: {source}; choose another place with {flag}", path.display())]
     Write {
@@ -145,8 +151,11 @@ impl App {
         let mut policies: Vec<ApiControl> = settings
             .apis
             .iter()
-            .map(|api| ApiControl::new(api.name.clone(), &scaling(api), now))
-            .collect();
+            .map(|api| {
+                let metric = MetricReader::of(api, settings.prometheus.as_deref())?;
+                Ok(ApiControl::new(api.name.clone(), &scaling(api), metric, now))
+            })
+            .collect::<Result<_, NoPrometheus>>()?;
         policies.sort_by(|one, other| one.name().cmp(other.name()));
         let names = || settings.apis.iter().map(|api| api.name.clone());
         let metrics = Metrics::new(settings.apis.iter().map(|api| api.name.as_str()))?;

@@ -69,6 +69,15 @@ pub struct RunArgs {
         env = "TIDEGATE_AUTOSCALER_PYTHON_BIN"
     )]
     python_bin: Vec<(String, PathBuf)>,
+    /// Where Prometheus is, for APIs whose policy is a query: http://host:port, perhaps with a path.
+    /// spec.autoscaling.metric.prometheus comes first.
+    #[arg(
+        long,
+        value_name = "URL",
+        value_parser = tidegate_api::http_url,
+        env = "TIDEGATE_AUTOSCALER_PROMETHEUS"
+    )]
+    prometheus: Option<String>,
     /// The time between two decisions.
     #[arg(
         long,
@@ -154,6 +163,7 @@ fn try_run(args: RunArgs) -> Result<(), Failure> {
         ),
         shim: vec![program.into(), "child".into()],
         python_bins: args.python_bin.into_iter().collect::<BTreeMap<_, _>>(),
+        prometheus: args.prometheus,
         tick: args.tick,
         give_up_after: args.give_up_after,
         drain_delay: args.drain_delay,

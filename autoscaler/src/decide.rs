@@ -22,7 +22,8 @@ const LONGEST_LINE: u64 = 256 * 1024;
 /// "completions": 118, "service_seconds": 11.8}, where `in_flight` are the requests that run and
 /// `queued` those that wait; averages and sums are since the line before. Or with windows that
 /// someone else averaged: {"at": 61, "ready": 1, "stable": 100, "panic": 99}. The proxies' counters
-/// are understood under their metric names. Only `at` is required.
+/// are understood under their metric names. The policy `metric` reads {"at": 61, "metric": 12.5}: the
+/// query's answer, or the average over ready replicas. Only `at` is required.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DecideArgs {
     /// The YAML file of the API whose rule decides.
@@ -118,6 +119,9 @@ fn answer(
         }
         if !reading.knows_starting {
             seen.starting = seen.current.saturating_sub(seen.ready);
+        }
+        if let Some(reading) = &mut seen.metric.reading {
+            reading.replicas = seen.ready;
         }
         let before = begin_with.unwrap_or(seen.current);
         let scaler = scaler.get_or_insert_with(|| Scaler::begin(settings, before, reading.now));

@@ -1,6 +1,7 @@
 //! A decision as JSON: the answer, the reason, and each step's input and output.
 
 use crate::policy::decision::{Decision, Numbers};
+use crate::policy::observation::Gap;
 use crate::policy::window::Average;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -48,6 +49,11 @@ fn numbers(decision: &Decision) -> Value {
         Numbers::Window { target, average } => {
             json!({ "target": target, "window": window(average) })
         }
+        Numbers::Metric(metric) => json!({
+            "target": metric.target,
+            "metric": metric.reading.map(|reading| reading.value),
+            "gap": metric.gap.map(Gap::what),
+        }),
         Numbers::Slo(slo) => json!({
             "arrivals_per_second": slo.expected.now,
             "arrivals_per_second_soon": slo.expected.soon,

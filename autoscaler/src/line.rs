@@ -4,7 +4,9 @@
 //! cumulative, and their growth since the line before counts. A field that is missing or `null` is
 //! unknown: it is never taken for zero.
 
-use crate::policy::observation::{Load, Observation, Traffic, Windows};
+use crate::policy::observation::{
+    Load, MetricSeen, Observation, Reading as Metric, Traffic, Windows,
+};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,6 +34,7 @@ pub(crate) struct Line {
     service_seconds: Option<f64>,
     stable: Option<f64>,
     panic: Option<f64>,
+    metric: Option<f64>,
     complete: Option<bool>,
     #[serde(flatten)]
     counters: Counters,
@@ -129,7 +132,10 @@ impl Reader {
         });
         let waiting = line.queued.or(line.counters.queued);
         let running = line.in_flight.or(line.counters.in_flight);
-        let known = average.is_some() || windows.is_some();
+        let known = average.is_some() || windows.is_some() || line.metric.is_some();
+        let complete = line.complete.unwrap_or(known);
+        let reading =
+            line.metric.map(|value| Metric { value, replicas: 0, at: self.now, complete });
         let seen = Observation {
             current: 0,
             ready: line.ready.unwrap_or(0),
@@ -137,9 +143,10 @@ impl Reader {
             load: average.map(|average| Load { from, average }),
             windows,
             traffic: line.traffic(before, from),
-            complete: line.complete.unwrap_or(known),
+            complete,
             running: running.map_or(0, |running| running.ceil() as u32),
             held: waiting.map_or(0, |waiting| waiting.ceil() as u32),
+            metric: MetricSeen { reading, gap: None },
         };
         Ok(Reading {
             at,
@@ -166,6 +173,7 @@ impl Line {
             ("service_seconds", self.service_seconds),
             ("stable", self.stable),
             ("panic", self.panic),
+            ("metric", self.metric),
             ("tidegate_requests_in_flight", in_flight),
             ("tidegate_requests_queued", queued),
             ("tidegate_concurrency_seconds_total", running_seconds),

@@ -33,7 +33,7 @@ impl Metrics {
             scrape_failures: IntCounterVec::new(
                 Opts::new(
                     "tidegate_autoscaler_scrape_failures_total",
-                    "Scrapes of a sidecar or the gateway that gave no sample.",
+                    "Scrapes of a sidecar, the gateway or a metric that gave no sample.",
                 ),
                 &["api", "source"],
             )?,
@@ -47,7 +47,7 @@ impl Metrics {
             for reason in DecisionReason::ALL {
                 metrics.decisions.with_label_values(&[api, reason.code()]).inc_by(0);
             }
-            for source in [Source::Sidecar, Source::Gateway] {
+            for source in [Source::Sidecar, Source::Gateway, Source::Metric] {
                 metrics.scrape_failures.with_label_values(&[api, source.code()]).inc_by(0);
             }
         }
@@ -83,6 +83,8 @@ pub(crate) enum Source {
     Sidecar,
     /// The gateway.
     Gateway,
+    /// What the `metric` rule goes by.
+    Metric,
 }
 
 impl Source {
@@ -90,6 +92,7 @@ impl Source {
         match self {
             Self::Sidecar => "sidecar",
             Self::Gateway => "gateway",
+            Self::Metric => "metric",
         }
     }
 }

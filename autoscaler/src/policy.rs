@@ -4,8 +4,8 @@
 //! least and the most ([`bounds`]) and the last replica's gate ([`idle`]). A [`decision`] is a
 //! number with a [`reason`], and says so in a [`sentence`].
 //!
-//! The rules, each a file: [`concurrency`], [`cortex`], [`ray`], [`slo`]. What they are made of, in the
-//! order in which it comes: [`window`] (what was in flight), [`demand`] (how many replicas that
+//! The rules, each a file: [`concurrency`], [`cortex`], [`ray`], [`slo`], [`metric`]. What they are
+//! made of, in the order in which it comes: [`window`] (what was in flight), [`demand`] (how many replicas that
 //! needs), [`bounds`] (rates), [`burst`] (a short window that may only grow), [`hold`] (wait before
 //! shrinking); and for [`slo`]: [`pace`] (what will come), [`learned`] (service time, burstiness,
 //! cold start), [`erlang`] (how long requests would wait), [`keep`] (when a replica may go).
@@ -24,6 +24,7 @@ pub mod hold;
 pub mod idle;
 pub mod keep;
 pub mod learned;
+pub mod metric;
 pub mod observation;
 pub mod pace;
 pub mod ray;

@@ -1,9 +1,17 @@
 //! Prometheus text to the few numbers that a decision needs. Pure.
 //!
+//! `series` reads the format, `pod` finds the one series that the `metric` rule asks a model for.
 //! A sidecar's series have no `api` label, a gateway's have one. Lines with other names are passed
 //! over, whatever they look like; a number that is not finite, or a needed series that is missing,
 //! makes the whole sample worthless.
 
+mod pod;
+mod series;
+
+pub(crate) use pod::pod;
+
+use series::Series;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use tidegate_api::names::{label, metric};
 
@@ -45,6 +53,12 @@ pub(crate) enum SampleError {
     /// A series that is always there is missing: another program answers at this address.
     #[error("{0} is missing")]
     Missing(&'static str),
+    /// More than one series fits where one is needed.
+    #[error("several series fit; give labels that only one of them has")]
+    Several,
+    /// No series fits.
+    #[error("no series fits")]
+    NoSeries,
     /// A value that can't be a measurement.
     #[error("{name} is {value:?}, which is no finite number from 0 up")]
     Value {
@@ -58,8 +72,8 @@ pub(crate) enum SampleError {
 /// Reads a sidecar's metrics.
 pub(crate) fn replica(text: &str) -> Result<ReplicaSample, SampleError> {
     let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
-    for series in text.lines().filter_map(Series::parse).filter(|series| series.api.is_none()) {
-        if REPLICA.contains(&series.name) {
+    for series in text.lines().filter_map(Series::parse) {
+        if REPLICA.contains(&series.name) && series.label(label::API).is_none() {
             *sums.entry(series.name).or_default() += series.number()?;
         }
     }
@@ -80,19 +94,19 @@ pub(crate) fn replica(text: &str) -> Result<ReplicaSample, SampleError> {
 pub(crate) fn gateway(text: &str) -> Result<BTreeMap<String, QueueSample>, SampleError> {
     let mut queues: BTreeMap<String, QueueSample> = BTreeMap::new();
     for series in text.lines().filter_map(Series::parse) {
-        let Some(api) = &series.api else { continue };
+        let Some(api) = series.label(label::API).map(Cow::into_owned) else { continue };
         match series.name {
             metric::QUEUE_SECONDS => {
-                queues.entry(api.clone()).or_default().request_seconds += series.number()?;
+                queues.entry(api).or_default().request_seconds += series.number()?;
             }
             metric::REQUESTS_QUEUED => {
-                queues.entry(api.clone()).or_default().queued += series.number()? as u32;
+                queues.entry(api).or_default().queued += series.number()? as u32;
             }
             metric::REQUESTS_IN_FLIGHT => {
-                queues.entry(api.clone()).or_default().in_flight += series.number()? as u32;
+                queues.entry(api).or_default().in_flight += series.number()? as u32;
             }
             metric::REQUESTS => {
-                queues.entry(api.clone()).or_default().ended += series.number()?;
+                queues.entry(api).or_default().ended += series.number()?;
             }
             _ => {}
         }
@@ -111,75 +125,6 @@ const REPLICA: [&str; 8] = [
     metric::DRAINING,
     metric::PROCESS_RESIDENT_MEMORY_BYTES,
 ];
-
-/// One line: `name{label="value",…} value [timestamp]`.
-struct Series<'a> {
-    name: &'a str,
-    api: Option<String>,
-    value: &'a str,
-}
-
-impl<'a> Series<'a> {
-    /// The series in a line; nothing in comments and in lines of another form.
-    fn parse(line: &'a str) -> Option<Self> {
-        let line = line.trim();
-        if line.starts_with('#') {
-            return None;
-        }
-        let end = line.find(['{', ' ', '\t'])?;
-        let (name, rest) = line.split_at_checked(end)?;
-        let (api, rest) = match rest.strip_prefix('{') {
-            Some(labels) => api_label(labels)?,
-            None => (None, rest),
-        };
-        let value = rest.split_whitespace().next()?;
-        Some(Self { name, api, value })
-    }
-
-    fn number(&self) -> Result<f64, SampleError> {
-        match self.value.parse::<f64>() {
-            Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
-            _ => Err(SampleError::Value {
-                name: self.name.to_owned(),
-                value: self.value.chars().take(40).collect(),
-            }),
-        }
-    }
-}
-
-/// The `api` label among `labels`, and what follows the closing brace.
-fn api_label(labels: &str) -> Option<(Option<String>, &str)> {
-    let mut api = None;
-    let mut rest = labels;
-    loop {
-        rest = rest.trim_start_matches([',', ' ', '\t']);
-        if let Some(after) = rest.strip_prefix('}') {
-            return Some((api, after));
-        }
-        let (name, quoted) = rest.split_once('=')?;
-        let (value, after) = label_value(quoted.trim_start().strip_prefix('"')?)?;
-        if name.trim() == label::API {
-            api = Some(value);
-        }
-        rest = after;
-    }
-}
-
-/// A label's value up to its closing quote, unescaped, and what follows.
-fn label_value(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut letters = text.chars();
-    loop {
-        match letters.next()? {
-            '"' => return Some((value, letters.as_str())),
-            '\\' => match letters.next()? {
-                'n' => value.push('\n'),
-                other => value.push(other),
-            },
-            letter => value.push(letter),
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -6,11 +6,13 @@ use crate::policy::cortex::CortexSettings;
 use crate::policy::decide::{RuleSettings, ScalerSettings};
 use crate::policy::demand::Target;
 use crate::policy::idle::IdleSettings;
+use crate::policy::metric::{MetricSettings, Scope};
 use crate::policy::ray::RaySettings;
 use crate::policy::slo::SloSettings;
 use std::time::Duration;
 use tidegate_api::document::{
-    ConcurrencyPolicy, CortexPolicy, InferenceApi, Policy, RayPolicy, SloPolicy,
+    ConcurrencyPolicy, CortexPolicy, InferenceApi, MetricPolicy, MetricSource, Policy, RayPolicy,
+    SloPolicy,
 };
 
 /// For rules that wait before the last replica goes by themselves.
@@ -28,6 +30,7 @@ pub fn scaling(api: &InferenceApi) -> ScalerSettings {
         Policy::Cortex(policy) => (RuleSettings::Cortex(cortex(policy)), NO_WAIT),
         Policy::Ray(policy) => (RuleSettings::Ray(ray(policy)), NO_WAIT),
         Policy::Slo(policy) => (RuleSettings::Slo(slo(policy, limit)), NO_WAIT),
+        Policy::Metric(policy) => (RuleSettings::Metric(metric(policy, limit)), NO_WAIT),
     };
     let limits = Limits { min: api.autoscaling.min_replicas, max: api.autoscaling.max_replicas };
     ScalerSettings { rule, limits, idle }
@@ -76,6 +79,20 @@ fn slo(policy: &SloPolicy, limit: u32) -> SloSettings {
         wait: policy.queue_wait.as_secs_f64(),
         late: 1.0 - policy.percentile,
         cold_start: policy.cold_start,
+        per_replica: limit,
+    }
+}
+
+fn metric(policy: &MetricPolicy, limit: u32) -> MetricSettings {
+    MetricSettings {
+        scope: match policy.source {
+            MetricSource::Query { .. } => Scope::Total,
+            MetricSource::Pod { .. } => Scope::Replica,
+        },
+        target: policy.target,
+        tolerance: policy.tolerance,
+        scale_down_delay: policy.scale_down_delay,
+        stale_after: policy.stale_after,
         per_replica: limit,
     }
 }

@@ -37,7 +37,7 @@ pub(crate) enum ScrapeError {
     #[error("no answer from {from} within {deadline:?}")]
     Deadline {
         /// Who was asked.
-        from: SocketAddr,
+        from: String,
         /// How long was waited.
         deadline: Duration,
     },
@@ -45,7 +45,7 @@ pub(crate) enum ScrapeError {
     #[error("no answer from {from}: {source}")]
     Http {
         /// Who was asked.
-        from: SocketAddr,
+        from: String,
         /// What failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -53,7 +53,7 @@ pub(crate) enum ScrapeError {
     #[error("{from} answered {status}")]
     Status {
         /// Who was asked.
-        from: SocketAddr,
+        from: String,
         /// What it answered.
         status: StatusCode,
     },
@@ -61,7 +61,7 @@ pub(crate) enum ScrapeError {
     #[error("{from} does not answer as expected: {source}")]
     Sample {
         /// Who was asked.
-        from: SocketAddr,
+        from: String,
         /// What is wrong with it.
         source: SampleError,
     },
@@ -98,63 +98,100 @@ impl Scraper {
     /// Scrapes all `targets`, some at once. Takes as long as the slowest, at most the deadline for
     /// each batch of [`MOST_AT_ONCE`].
     pub(crate) async fn replicas(&self, targets: Vec<(String, SocketAddr)>) -> ReplicaReadings {
-        let turns = Arc::new(Semaphore::new(MOST_AT_ONCE));
-        let mut scrapes = JoinSet::new();
-        for (id, admin) in targets {
-            let (scraper, turns) = (self.clone(), Arc::clone(&turns));
-            scrapes.spawn(async move {
-                // The semaphore is never closed; were it, there would just be no bound.
-                let _turn = turns.acquire().await.ok();
-                (id, scraper.sample(admin, sample::replica).await)
-            });
-        }
-        // A scrape that panicked is missing, which the caller counts as lost.
-        let mut readings = ReplicaReadings::new();
-        while let Some(done) = scrapes.join_next().await {
-            readings.extend(done.ok());
-        }
-        readings
+        let asked = targets.into_iter().map(|(id, admin)| {
+            let scraper = self.clone();
+            async move { (id, scraper.sample(&metrics(admin), sample::replica).await) }
+        });
+        some_at_once(asked).await
     }
 
     /// Scrapes the gateway.
     pub(crate) async fn gateway(&self, admin: SocketAddr) -> GatewayReading {
-        self.sample(admin, sample::gateway).await
+        self.sample(&metrics(admin), sample::gateway).await
     }
 
     /// Asks once whether a sidecar is ready.
     pub(crate) async fn is_ready(&self, admin: SocketAddr) -> bool {
-        self.get(admin, path::READYZ).await.is_ok()
+        self.ok(&format!("http://{admin}{}", path::READYZ)).await.is_ok()
+    }
+
+    /// The value of a series that each of the `models` serves itself, in any order.
+    pub(crate) async fn pod_metrics(
+        &self,
+        models: Vec<SocketAddr>,
+        path: Arc<str>,
+        read: impl Fn(&str) -> Result<f64, SampleError> + Clone + Send + 'static,
+    ) -> Vec<Result<f64, ScrapeError>> {
+        let asked = models.into_iter().map(|model| {
+            let (scraper, url, read) =
+                (self.clone(), format!("http://{model}{path}"), read.clone());
+            async move { scraper.sample(&url, read).await.map(|reading| reading.sample) }
+        });
+        some_at_once(asked).await
+    }
+
+    /// What an HTTP server answers, whatever its status.
+    pub(crate) async fn answer(&self, url: &str, deadline: Duration) -> Result<Bytes, ScrapeError> {
+        self.get(url, deadline).await.map(|(_, body)| body)
     }
 
     async fn sample<T>(
         &self,
-        from: SocketAddr,
-        read: fn(&str) -> Result<T, SampleError>,
+        url: &str,
+        read: impl FnOnce(&str) -> Result<T, SampleError>,
     ) -> Result<Reading<T>, ScrapeError> {
-        let body = self.get(from, path::METRICS).await?;
+        let body = self.ok(url).await?;
         let at = self.clock.now();
         let sample = read(&String::from_utf8_lossy(&body))
-            .map_err(|source| ScrapeError::Sample { from, source })?;
+            .map_err(|source| ScrapeError::Sample { from: url.to_owned(), source })?;
         Ok(Reading { at, sample })
     }
 
-    async fn get(&self, from: SocketAddr, path: &str) -> Result<Bytes, ScrapeError> {
-        let failed = |source| ScrapeError::Http { from, source };
+    /// What is answered with 200.
+    async fn ok(&self, url: &str) -> Result<Bytes, ScrapeError> {
+        match self.get(url, self.deadline).await? {
+            (StatusCode::OK, body) => Ok(body),
+            (status, _) => Err(ScrapeError::Status { from: url.to_owned(), status }),
+        }
+    }
+
+    async fn get(&self, url: &str, deadline: Duration) -> Result<(StatusCode, Bytes), ScrapeError> {
+        let failed = |source| ScrapeError::Http { from: url.to_owned(), source };
         let fetch = async {
-            let uri: hyper::Uri =
-                format!("http://{from}{path}").parse().map_err(|error| failed(Box::new(error)))?;
+            let uri: hyper::Uri = url.parse().map_err(|error| failed(Box::new(error)))?;
             let answer = self.client.get(uri).await.map_err(|error| failed(Box::new(error)))?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), MOST_BYTES);
-            let body = body.collect().await.map_err(failed)?.to_bytes();
-            if status == StatusCode::OK {
-                Ok(body)
-            } else {
-                Err(ScrapeError::Status { from, status })
-            }
+            Ok((status, body.collect().await.map_err(failed)?.to_bytes()))
         };
-        tokio::time::timeout(self.deadline, fetch)
+        tokio::time::timeout(deadline, fetch)
             .await
-            .unwrap_or(Err(ScrapeError::Deadline { from, deadline: self.deadline }))
+            .unwrap_or_else(|_| Err(ScrapeError::Deadline { from: url.to_owned(), deadline }))
     }
+}
+
+fn metrics(admin: SocketAddr) -> String {
+    format!("http://{admin}{}", path::METRICS)
+}
+
+/// Runs them all, [`MOST_AT_ONCE`] at a time. One that panics is missing from what comes out, which
+/// callers count as lost.
+async fn some_at_once<T: Send + 'static, C: Default + Extend<T>>(
+    work: impl Iterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> C {
+    let turns = Arc::new(Semaphore::new(MOST_AT_ONCE));
+    let mut tasks = JoinSet::new();
+    for one in work {
+        let turns = Arc::clone(&turns);
+        tasks.spawn(async move {
+            // The semaphore is never closed; were it, there would just be no bound.
+            let _turn = turns.acquire().await.ok();
+            one.await
+        });
+    }
+    let mut done = C::default();
+    while let Some(ended) = tasks.join_next().await {
+        done.extend(ended.ok());
+    }
+    done
 }

@@ -3,16 +3,17 @@
 use crate::clock::Clock;
 use crate::load::{Meter, total};
 use crate::local::{Counts, Fleet, GaveUp, Local, Phase, Replica};
+use crate::metric_source::MetricReader;
 use crate::metrics::{Metrics, Source};
 use crate::policy::decide::{Scaler, ScalerSettings};
 use crate::policy::decision::Decision;
-use crate::policy::observation::Observation;
+use crate::policy::observation::{MetricSeen, Observation};
 use crate::sample::{QueueSample, ReplicaSample};
 use crate::scrape::{GatewayReading, ReplicaReadings, Scraper};
 use crate::status::{ApiStatus, DECISIONS, DecisionStatus, ReplicaState, ReplicaStatus, Status};
 use crate::traffic::Flow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ pub(crate) struct ApiControl {
     counted: Duration,
     replicas: BTreeMap<String, Seen<ReplicaSample>>,
     gateway: Seen<QueueSample>,
+    metric: Option<MetricReader>,
     decisions: VecDeque<DecisionStatus>,
 }
 
@@ -60,7 +62,12 @@ struct Seeing {
 
 impl ApiControl {
     /// An API that begins at `now` without replicas.
-    pub(crate) fn new(name: String, settings: &ScalerSettings, now: Duration) -> Self {
+    pub(crate) fn new(
+        name: String,
+        settings: &ScalerSettings,
+        metric: Option<MetricReader>,
+        now: Duration,
+    ) -> Self {
         Self {
             name,
             scaler: Scaler::begin(settings, 0, now),
@@ -69,6 +76,7 @@ impl ApiControl {
             counted: now,
             replicas: BTreeMap::new(),
             gateway: Seen::default(),
+            metric,
             decisions: VecDeque::new(),
         }
     }
@@ -88,7 +96,8 @@ impl Control {
             tracing::debug!(%error, "gateway scrape failed");
         }
         for index in 0..self.apis.len() {
-            let observation = self.aggregate(index, &seeing, now);
+            let mut observation = self.aggregate(index, &seeing, now);
+            observation.metric = self.metric(index, now);
             let api = &mut self.apis[index];
             let decision = api.scaler.decide(&observation, now);
             self.act(index, &decision);
@@ -233,6 +242,21 @@ impl Control {
             self.local.left_by_itself(&name, &id);
         }
         observation
+    }
+
+    /// What is known of the API's metric, if its rule goes by one; and asks for the next reading.
+    fn metric(&mut self, index: usize, now: Duration) -> MetricSeen {
+        let api = &mut self.apis[index];
+        let Some(metric) = &mut api.metric else { return MetricSeen::default() };
+        let (seen, failed) = metric.seen(now);
+        if failed {
+            self.metrics.scrape_failed(&api.name, Source::Metric);
+        }
+        let replicas = self.local.fleet(&api.name).map_or(&[][..], Fleet::replicas);
+        let ready = replicas.iter().filter(|replica| replica.phase == Phase::Ready);
+        let model = |replica: &Replica| SocketAddr::from((Ipv4Addr::LOCALHOST, replica.port));
+        metric.ask(&self.scraper, ready.map(model).collect(), now);
+        seen
     }
 
     /// Act: asks the target for as many replicas as were decided, and to replace lost ones.

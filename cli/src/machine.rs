@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) status: SocketAddr,
     /// By API name.
     pub(crate) python_bins: BTreeMap<String, PathBuf>,
+    /// The Prometheus of APIs that name none.
+    pub(crate) prometheus: Option<String>,
     pub(crate) tick: Duration,
     pub(crate) drain_timeout: Duration,
 }
@@ -70,6 +72,7 @@ impl Machine {
             sidecar: command("sidecar"),
             shim: command("child"),
             python_bins: plan.python_bins,
+            prometheus: plan.prometheus,
             tick: plan.tick,
             give_up_after: GIVE_UP_AFTER,
             drain_delay: SIDECAR_DRAIN_DELAY,

@@ -44,6 +44,9 @@ pub(crate) struct UpArgs {
     /// The Python, 3.11 or newer, that makes environments
     #[arg(long, env = "TIDEGATE_UP_PYTHON", default_value = "python3", value_name = "PROGRAM")]
     python: PathBuf,
+    /// Where Prometheus is, for APIs whose policy is a query
+    #[arg(long, env = "TIDEGATE_UP_PROMETHEUS", value_parser = tidegate_api::http_url, value_name = "URL")]
+    prometheus: Option<String>,
     /// Between two scaling decisions
     #[arg(long, env = "TIDEGATE_UP_TICK", default_value = "1s", value_parser = humantime::parse_duration, value_name = "TIME")]
     tick: Duration,
@@ -90,6 +93,7 @@ async fn up(args: &UpArgs, apis: Vec<InferenceApi>) -> Result<ExitCode> {
         admin: args.admin,
         status: args.status,
         python_bins,
+        prometheus: args.prometheus.clone(),
         tick: args.tick,
         drain_timeout: args.drain_timeout,
     };

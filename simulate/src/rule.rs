@@ -70,6 +70,7 @@ impl Rule for Scaler {
             complete: seen.total.complete,
             running: seen.running,
             held: seen.held,
+            ..Observation::default()
         };
         let decision = Self::decide(self, &observation, now);
         Wanted { replicas: decision.replicas, reason: decision.reason.code() }

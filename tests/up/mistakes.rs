@@ -155,3 +155,11 @@ fn a_model_that_is_never_ready_is_given_up_and_ended() {
     let failure = fail(&document(command, spec), &["--tick", "100ms"]);
     failure.says(1, &["api plain", "not ready within 200ms", "| still loading", "3 failed starts"]);
 }
+
+#[test]
+fn a_query_without_a_prometheus_says_where_to_name_it() {
+    let metric = "  autoscaling: {policy: metric, metric: {query: up, target: 1}}";
+    let flags = ["api plain", "spec.autoscaling.metric.prometheus", "--prometheus"];
+    fail(&plain(metric), &[]).says(1, &flags);
+    fail(&plain(metric), &["--prometheus", "https://a"]).says(64, &["--prometheus", "plain HTTP"]);
+}

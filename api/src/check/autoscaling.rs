@@ -10,6 +10,8 @@ use crate::raw::{
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+mod metric;
+
 /// The shortest window: load is kept in buckets of one second.
 const MIN_WINDOW: Duration = Duration::from_secs(1);
 /// The longest window: buckets are held in memory.
@@ -28,6 +30,7 @@ impl Check<'_> {
         let cortex = self.cortex_policy(&raw.cortex, limit);
         let ray = self.ray_policy(&raw.ray);
         let slo = self.slo_policy(&raw.slo);
+        let metric = self.metric_policy(raw.metric, matches!(raw.policy, RawPolicy::Metric));
         Autoscaling {
             min_replicas: raw.min_replicas,
             max_replicas: raw.max_replicas,
@@ -36,6 +39,7 @@ impl Check<'_> {
                 RawPolicy::Cortex => Policy::Cortex(cortex),
                 RawPolicy::Ray => Policy::Ray(ray),
                 RawPolicy::Slo => Policy::Slo(slo),
+                RawPolicy::Metric => Policy::Metric(metric),
             },
         }
     }

@@ -15,6 +15,13 @@ pub(super) const TARGET: &str = "a path that begins with `/`, without fragment o
 pub(super) const SERVICE: &str = "a gRPC service's name, such as `grpc.health.v1.Health`";
 /// What [`is_variable`] asks for.
 pub(super) const VARIABLE: &str = "an environment variable's name, not empty and without `=`";
+/// What [`is_http_url`] asks for.
+pub(super) const HTTP_URL: &str = "an address such as `http://127.0.0.1:9090`: plain HTTP, a host, \
+                                   perhaps a port and a path";
+/// What [`is_metric`] asks for.
+pub(super) const METRIC: &str = "a metric's name: letters, digits, `_` and `:`, no digit first";
+/// What [`is_label`] asks for.
+pub(super) const LABEL: &str = "a label's name: letters, digits and `_`, no digit first";
 /// What [`has_no_nul`] asks for.
 pub(super) const NO_NUL: &str = "text without a NUL character";
 
@@ -61,6 +68,37 @@ pub(super) fn is_variable(text: &str) -> bool {
 /// What the operating system takes as an argument or a variable's value.
 pub(super) fn has_no_nul(text: &str) -> bool {
     !text.contains('\0')
+}
+
+/// The address of an HTTP server, to which paths are added.
+pub(super) fn is_http_url(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("http://") else { return false };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let is_v6 = |host: &str| {
+        let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        inner.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
+    };
+    let is_name = is_host(&host.to_ascii_lowercase()) && !host.starts_with('*');
+    (is_name || is_v6(host))
+        && port.is_none_or(|port| port.parse::<std::num::NonZeroU16>().is_ok())
+        && (path.is_empty() || (is_target(path) && !path.contains('?')))
+}
+
+/// A metric's name as Prometheus has it.
+pub(super) fn is_metric(text: &str) -> bool {
+    is_label(&text.replace(':', "_"))
+}
+
+/// A label's name as Prometheus has it.
+pub(super) fn is_label(text: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    !text.is_empty()
+        && text.bytes().all(is_inner)
+        && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::defaults;
 use crate::quantity::DurationText;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How many replicas there should be.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +26,8 @@ pub(crate) struct RawAutoscaling {
     pub(crate) ray: RawRayPolicy,
     /// Settings of the policy `slo`.
     pub(crate) slo: RawSloPolicy,
+    /// Settings of the policy `metric`.
+    pub(crate) metric: RawMetricPolicy,
 }
 
 /// The scaling rules there are.
@@ -40,6 +43,8 @@ pub(crate) enum RawPolicy {
     Ray,
     /// The fewest replicas whose predicted queue wait meets an objective.
     Slo,
+    /// A number that Prometheus or the model itself gives, divided by what a replica takes of it.
+    Metric,
 }
 
 /// Settings of the policy `concurrency`. They mean what they mean in Knative's autoscaler.
@@ -143,6 +148,57 @@ pub(crate) struct RawSloPolicy {
     pub(crate) cold_start: DurationText,
 }
 
+/// Settings of the policy `metric`: one of `query` and `podMetric`, and a `target`. What can't be
+/// read, is no number from 0 up, or is older than `staleAfter` changes nothing: it is never taken
+/// for zero.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RawMetricPolicy {
+    /// A Prometheus query that is answered with one number, the total over all replicas. No series
+    /// and several are errors: write `or vector(0)` or `sum(...)` to say what is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) query: Option<String>,
+    /// Where Prometheus is, as in `http://127.0.0.1:9090`. By default what the autoscaler's flag
+    /// `--prometheus` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prometheus: Option<String>,
+    /// A metric that each replica's model serves itself, averaged over the replicas that are ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pod_metric: Option<RawPodMetric>,
+    /// How much of it one replica takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1_000_000_000_000.0), extend("exclusiveMinimum" = 0))]
+    pub(crate) target: Option<f64>,
+    /// Up to this share above and below what the replicas are meant for, nothing changes.
+    #[schemars(range(min = 0.0, max = 0.99))]
+    pub(crate) tolerance: f64,
+    /// How long fewer replicas must have been enough before some go, at most 1h.
+    pub(crate) scale_down_delay: DurationText,
+    /// The time between two readings, from 100ms to 1h.
+    pub(crate) period: DurationText,
+    /// How old a reading may be to count, from `period` to 1h.
+    pub(crate) stale_after: DurationText,
+}
+
+/// One series of what a model serves in Prometheus' text format on its own port.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawPodMetric {
+    /// The metric's name.
+    #[schemars(required)]
+    pub(crate) name: Option<String>,
+    /// Labels that the series must have, so that they name a single one.
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Where the model serves its metrics.
+    #[serde(default = "metrics_path")]
+    pub(crate) path: String,
+}
+
+fn metrics_path() -> String {
+    defaults::metric::PATH.to_owned()
+}
+
 // === impl Default ===
 
 impl Default for RawAutoscaling {
@@ -155,6 +211,7 @@ impl Default for RawAutoscaling {
             cortex: RawCortexPolicy::default(),
             ray: RawRayPolicy::default(),
             slo: RawSloPolicy::default(),
+            metric: RawMetricPolicy::default(),
         }
     }
 }
@@ -215,6 +272,22 @@ impl Default for RawSloPolicy {
             queue_wait: DurationText(of::QUEUE_WAIT),
             percentile: of::PERCENTILE,
             cold_start: DurationText(of::COLD_START),
+        }
+    }
+}
+
+impl Default for RawMetricPolicy {
+    fn default() -> Self {
+        use defaults::metric as of;
+        Self {
+            query: None,
+            prometheus: None,
+            pod_metric: None,
+            target: None,
+            tolerance: of::TOLERANCE,
+            scale_down_delay: DurationText(of::SCALE_DOWN_DELAY),
+            period: DurationText(of::PERIOD),
+            stale_after: DurationText(of::STALE_AFTER),
         }
     }
 }

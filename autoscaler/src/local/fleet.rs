@@ -31,7 +31,8 @@ pub(crate) struct Replica {
     pub(crate) sidecar_pid: Option<u32>,
     pub(crate) model_pid: Option<u32>,
     pub(crate) restarts: u32,
-    pub(super) port: u16,
+    /// The model's own.
+    pub(crate) port: u16,
     pub(super) log: PathBuf,
     pub(super) orders: watch::Sender<Order>,
 }

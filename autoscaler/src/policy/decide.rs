@@ -5,6 +5,7 @@ use super::concurrency::{Concurrency, ConcurrencySettings};
 use super::cortex::{Cortex, CortexSettings};
 use super::decision::{Decision, Facts, Stage, Step};
 use super::idle::{Idle, IdleSettings, Idleness, Stay};
+use super::metric::{Metric, MetricSettings};
 use super::observation::Observation;
 use super::ray::{Ray, RaySettings};
 use super::reason::DecisionReason;
@@ -34,6 +35,8 @@ pub enum RuleSettings {
     Ray(RaySettings),
     /// The fewest whose predicted wait meets an objective.
     Slo(SloSettings),
+    /// A number from elsewhere.
+    Metric(MetricSettings),
 }
 
 /// Decides for one API, tick after tick.
@@ -53,6 +56,7 @@ impl RuleSettings {
             Self::Cortex(settings) => Box::new(Cortex::begin(settings, limits, current, now)),
             Self::Ray(settings) => Box::new(Ray::begin(settings, limits)),
             Self::Slo(settings) => Box::new(Slo::begin(settings, current, now)),
+            Self::Metric(settings) => Box::new(Metric::begin(settings, current, now)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A decision: how many replicas, by which rule, from which numbers, step by step.
 
+use super::metric::MetricNumbers;
 use super::reason::DecisionReason;
 use super::slo::SloNumbers;
 use super::window::Average;
@@ -64,6 +65,8 @@ pub enum Numbers {
     },
     /// The `slo` rule.
     Slo(SloNumbers),
+    /// The `metric` rule.
+    Metric(MetricNumbers),
 }
 
 /// One step of a decision: what went in and what came out, in replicas.

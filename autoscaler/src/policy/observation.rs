@@ -23,6 +23,67 @@ pub struct Observation {
     pub running: u32,
     /// Requests that wait at the gateway now, handed to no replica yet.
     pub held: u32,
+    /// The number that the `metric` rule goes by.
+    pub metric: MetricSeen,
+}
+
+/// What is known of a metric: the last good reading, and what was wrong with a later one.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct MetricSeen {
+    /// The last good reading.
+    pub reading: Option<Reading>,
+    /// Why there is no later one; nothing where it is the last.
+    pub gap: Option<Gap>,
+}
+
+/// A metric's value at a moment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    /// Finite and not below zero.
+    pub value: f64,
+    /// How many replicas it is the average of, where it is one.
+    pub replicas: u32,
+    /// When it was read.
+    pub at: Duration,
+    /// Whether every replica that was asked is in it. One that is not counts as 0.
+    pub complete: bool,
+}
+
+/// Why a metric has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// It was not asked for yet.
+    NotRead,
+    /// No answer, or not the one of a metric.
+    Unreachable,
+    /// An error in the answer, such as that of a query that can't be understood.
+    Refused,
+    /// No series.
+    Empty,
+    /// More than one series.
+    Several,
+    /// Not finite, or below zero.
+    NotANumber,
+    /// Too old.
+    Stale,
+    /// No replica is ready to be asked.
+    NoReplica,
+}
+
+impl Gap {
+    /// What is wrong, to be read after "the metric".
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::NotRead => "was not read yet",
+            Self::Unreachable => "can't be read",
+            Self::Refused => "is refused by who was asked",
+            Self::Empty => "has no series",
+            Self::Several => "has several series where one is needed",
+            Self::NotANumber => "is no finite number from 0 up",
+            Self::Stale => "is too old",
+            Self::NoReplica => "can't be read as no replica is ready",
+        }
+    }
 }
 
 /// Requests in flight, running and waiting, at all replicas and the gateway.

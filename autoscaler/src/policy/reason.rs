@@ -7,6 +7,8 @@ pub enum DecisionReason {
     StableWindow,
     /// The demand of the rule's only window.
     Window,
+    /// The demand that a metric from elsewhere makes.
+    Metric,
     /// The fewest replicas with which requests are in time.
     Objective,
     /// The load that is expected when a replica that is started now is ready.
@@ -53,9 +55,10 @@ pub enum DecisionReason {
 
 impl DecisionReason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::StableWindow,
         Self::Window,
+        Self::Metric,
         Self::Objective,
         Self::Forecast,
         Self::Backlog,
@@ -84,6 +87,7 @@ impl DecisionReason {
         match self {
             Self::StableWindow => "stable-window",
             Self::Window => "window",
+            Self::Metric => "metric",
             Self::Objective => "objective",
             Self::Forecast => "forecast",
             Self::Backlog => "backlog",

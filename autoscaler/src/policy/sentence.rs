@@ -1,6 +1,7 @@
 //! A decision in a sentence, with the numbers that decided it.
 
 use super::decision::{Decision, Numbers};
+use super::metric::{MetricNumbers, Scope};
 use super::reason::DecisionReason as Why;
 use super::slo::SloNumbers;
 use super::window::Average;
@@ -55,7 +56,10 @@ impl Decision {
             Why::Backlog => format!("{calm}, and {} wait: {raw}", self.facts.held),
             Why::Objective => format!("{calm}: {raw}"),
             Why::Tolerance => format!("{calm} at {target} is near enough to what {raw} are for"),
-            Why::NoSamples => format!("no sample says what the load is, so {current} stay"),
+            Why::NoSamples => match self.facts.numbers {
+                Numbers::Metric(_) => format!("{calm}, so {current} stay"),
+                _ => format!("no sample says what the load is, so {current} stay"),
+            },
             Why::IncompleteSamples => {
                 format!("{calm}, but a source could not be read, so {current} stay")
             }
@@ -72,7 +76,7 @@ impl Decision {
         let (hasty, target) = (self.hasty(), target(&self.facts.numbers));
         let until = match self.facts.numbers {
             Numbers::Concurrency { stable: (_, length), .. } => seconds(length),
-            Numbers::Window { .. } | Numbers::Slo(_) => String::new(),
+            Numbers::Window { .. } | Numbers::Slo(_) | Numbers::Metric(_) => String::new(),
         };
         format!(
             "a burst has asked for {raw} (now {hasty} at {target} with {ready} ready); \
@@ -86,6 +90,7 @@ impl Decision {
             Numbers::Concurrency { stable: window, .. }
             | Numbers::Window { average: window, .. } => load(window),
             Numbers::Slo(slo) => predicted(&slo),
+            Numbers::Metric(metric) => reading(&metric),
         }
     }
 
@@ -112,6 +117,20 @@ fn target(numbers: &Numbers) -> String {
             format!("{target:.2} a replica")
         }
         Numbers::Slo(slo) => format!("{} at once a replica", slo.per_replica),
+        Numbers::Metric(metric) => format!("{:.2} a replica", metric.target),
+    }
+}
+
+/// The metric's value, or what is wrong with it.
+fn reading(metric: &MetricNumbers) -> String {
+    match (metric.reading, metric.gap, metric.scope) {
+        (Some(reading), _, Scope::Total) => format!("the metric is {:.2}", reading.value),
+        (Some(reading), _, Scope::Replica) => {
+            let (value, replicas) = (reading.value, reading.replicas);
+            format!("the metric is {value:.2} on average over {replicas}")
+        }
+        (None, Some(gap), _) => format!("the metric {}", gap.what()),
+        (None, None, _) => "the metric is unknown".to_owned(),
     }
 }
 

@@ -130,7 +130,7 @@ fn a_line_that_is_not_valid_is_named_and_changes_nothing() {
 
 #[test]
 fn missing_fields_are_unknown_and_scale_nothing_down() {
-    for rule in ["concurrency", "cortex", "ray", "slo"] {
+    for rule in ["concurrency", "cortex", "ray", "slo", "metric, metric: {query: x, target: 1}"] {
         let mut decide = Decide::start(&format!("policy: {rule}"), &[]);
         decide.ask(r#"{"at": 0, "replicas": 5, "ready": 5}"#);
         for at in 1..2000 {
@@ -149,6 +149,31 @@ fn held_requests_wake_what_they_need() {
         decide.ask(r#"{"at": 5, "replicas": 0, "ready": 0, "in_flight": 0, "queued": 35}"#);
     assert_eq!((&answer["replicas"], &answer["reason"]), (&json!(4), &json!("wake")));
     assert_eq!(decide.end(), Some(0));
+}
+
+#[test]
+fn a_metric_is_a_field_of_a_line() {
+    let rule = |source| {
+        format!("policy: metric, metric: {{{source}, target: 4, tolerance: 0, scaleDownDelay: 0s}}")
+    };
+    let mut query = Decide::start(&rule("query: x"), &[]);
+    let answer = query.ask(r#"{"at": 1, "replicas": 2, "metric": 12.5}"#);
+    assert_eq!((&answer["replicas"], &answer["reason"]), (&json!(4), &json!("metric")));
+    assert_eq!(answer["detail"], "the metric is 12.50 at 4.00 a replica: 4");
+    assert_eq!(answer["explain"]["numbers"]["metric"], 12.5);
+    let answer = query.ask(r#"{"at": 2, "metric": 0, "complete": false}"#);
+    assert_eq!((&answer["replicas"], &answer["reason"]), (&json!(4), &json!("incomplete-samples")));
+    assert_eq!(query.ask(r#"{"at": 3, "metric": 0}"#)["replicas"], 0);
+    assert_eq!(
+        query.ask(r#"{"at": 4}"#)["detail"],
+        "the metric was not read yet, and nothing runs or waits"
+    );
+    assert!(query.ask(r#"{"at": 5, "metric": -1}"#)["error"].is_string());
+    assert_eq!(query.end(), Some(0));
+    let mut average = Decide::start(&rule("podMetric: {name: x}"), &[]);
+    let answer = average.ask(r#"{"at": 1, "replicas": 4, "ready": 3, "metric": 8}"#);
+    assert_eq!(answer["detail"], "the metric is 8.00 on average over 3 at 4.00 a replica: 6");
+    assert_eq!(average.end(), Some(0));
 }
 
 fn ends(api: &std::path::Path, flags: &[&str]) -> (Option<i32>, String) {

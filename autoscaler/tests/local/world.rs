@@ -56,6 +56,7 @@ impl World {
             sidecar,
             shim: vec![BINARY.into(), "child".into()],
             python_bins: BTreeMap::new(),
+            prometheus: None,
             tick: Duration::from_millis(200),
             give_up_after: 3,
             drain_delay: Duration::from_millis(50),

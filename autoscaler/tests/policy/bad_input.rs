@@ -6,7 +6,10 @@ use tidegate_autoscaler::policy::bounds::Limits;
 use tidegate_autoscaler::policy::cortex::CortexSettings;
 use tidegate_autoscaler::policy::decide::{RuleSettings, Scaler, ScalerSettings};
 use tidegate_autoscaler::policy::demand::Target;
-use tidegate_autoscaler::policy::observation::{Load, Observation, Traffic, Windows};
+use tidegate_autoscaler::policy::metric::{MetricSettings, Scope};
+use tidegate_autoscaler::policy::observation::{
+    Load, MetricSeen, Observation, Reading, Traffic, Windows,
+};
 use tidegate_autoscaler::policy::ray::RaySettings;
 use tidegate_autoscaler::policy::slo::SloSettings;
 
@@ -41,6 +44,14 @@ fn rules() -> Vec<RuleSettings> {
             cold_start: at(1.0),
             per_replica: 1,
         }),
+        RuleSettings::Metric(MetricSettings {
+            scope: Scope::Replica,
+            target: 1.0,
+            tolerance: 0.0,
+            scale_down_delay: none,
+            stale_after: at(10.0),
+            per_replica: 1,
+        }),
     ]
 }
 
@@ -62,6 +73,15 @@ fn what_is_no_number_takes_no_replica_away() {
                     windows: (second % 2 == 0).then_some(Windows { stable: bad, panic: bad }),
                     traffic: Some(Traffic { from, arrivals, completions, service_seconds }),
                     complete: true,
+                    metric: MetricSeen {
+                        reading: Some(Reading {
+                            value: bad,
+                            replicas: second % 3,
+                            at: at(now),
+                            complete: true,
+                        }),
+                        gap: None,
+                    },
                     ..Observation::default()
                 };
                 let decision = scaler.decide(&seen, at(now));
