@@ -7,7 +7,7 @@ use crate::discover::Discovery;
 use crate::drain::Drain;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::forward::Role;
+use crate::forward::{Role, Timeouts};
 use crate::gate::Gate;
 use crate::health;
 use crate::listen::{self, Worker};
@@ -15,6 +15,7 @@ use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
 use crate::policy::route::{RouteTable, Rule};
 use crate::policy::slots::Usability;
 use crate::reload::Reload;
+use crate::rewrite::UpstreamProtocol;
 use crate::stack::{Service, Stack};
 use crate::wake;
 use prometheus::Registry;
@@ -67,7 +68,8 @@ impl Server {
         let admin = bind_admin(settings.admin)?;
         let registry = Registry::new();
         let classifier = Arc::new(Classifier::new(settings.classify));
-        let service = service(&registry, None, &gate, &classifier, settings.timeouts)?;
+        let service =
+            service(&registry, None, &gate, &classifier, (settings.timeouts, settings.protocol))?;
         let endpoint = Arc::new(Endpoint::new(
             "model".to_owned(),
             settings.upstream.clone(),
@@ -123,7 +125,13 @@ impl Server {
         let mut tasks: Vec<Task> = Vec::new();
         for api in settings.apis {
             let gate = Gate::new(api.gate(settings.order));
-            let service = service(&registry, Some(&api.name), &gate, &classifier, api.timeouts)?;
+            let service = service(
+                &registry,
+                Some(&api.name),
+                &gate,
+                &classifier,
+                (api.timeouts, UpstreamProtocol::Auto),
+            )?;
             rules.extend(api.rules.into_iter().map(|rule| (rule, Arc::clone(&service))));
             if let Some(autoscaler) = wake {
                 tasks.push(Box::pin(wake::push(autoscaler, api.name.clone(), Arc::clone(&gate))));
@@ -215,13 +223,13 @@ fn service(
     api: Option<&str>,
     gate: &Arc<Gate>,
     classifier: &Arc<Classifier>,
-    timeouts: crate::forward::Timeouts,
+    (timeouts, protocol): (Timeouts, UpstreamProtocol),
 ) -> Result<Arc<Service>, StartError> {
     let metrics = Arc::new(ApiMetrics::register(registry, api)?);
     let read = Arc::clone(gate);
     GateCollector::register(registry, api, Box::new(move || read.snapshot()))?;
     let (gate, classifier) = (Arc::clone(gate), Arc::clone(classifier));
-    Ok(Arc::new(Service { gate, classifier, metrics, timeouts }))
+    Ok(Arc::new(Service { gate, classifier, metrics, timeouts, protocol }))
 }
 
 fn control(listener: TcpListener, admin: Admin, tasks: Vec<Task>) -> Result<Control, StartError> {

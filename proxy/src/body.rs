@@ -123,7 +123,7 @@ impl Body for ProxyBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Self::Relayed(relay) => match &relay.held {
-                Some(held) => held.lease.connection.body_size(),
+                Some(held) => held.lease.body_size(),
                 None => SizeHint::with_exact(0),
             },
             Self::Tunnel(_) => SizeHint::with_exact(0),
@@ -136,7 +136,7 @@ impl Body for ProxyBody {
 impl Relay {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
         let Some(held) = &mut self.held else { return Poll::Ready(None) };
-        match held.lease.connection.poll_body(cx) {
+        match held.lease.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(idle) = &mut self.idle {
                     idle.waiting = false;
@@ -174,7 +174,7 @@ impl Relay {
     }
 
     fn end_if_done(&mut self) {
-        if self.held.as_ref().is_some_and(|held| held.lease.connection.is_body_done()) {
+        if self.held.as_ref().is_some_and(|held| held.lease.is_body_done()) {
             self.end(None);
         }
     }

@@ -20,6 +20,7 @@ use crate::policy::limit::Limit;
 use crate::policy::overload::QueueOrder;
 use crate::policy::queue::QueueLimits;
 use crate::policy::route::Rule;
+use crate::rewrite::UpstreamProtocol;
 use crate::socket::Address;
 use clap::Args;
 use std::net::SocketAddr;
@@ -113,6 +114,8 @@ pub struct SidecarSettings {
     pub order: QueueOrder,
     /// What is read from heads.
     pub classify: ClassifySettings,
+    /// What the model is spoken to in.
+    pub protocol: UpstreamProtocol,
     /// A request's clocks.
     pub timeouts: Timeouts,
     /// How the model is asked whether it is ready.
@@ -194,7 +197,8 @@ impl From<SidecarArgs> for SidecarSettings {
                 cost: args.cost.unwrap_or_default(),
                 ..args.server.classify()
             },
-            timeouts: args.upstream.timeouts(),
+            protocol: args.upstream.upstream_protocol,
+            timeouts: args.upstream.timeouts(args.queue_timeout),
             readiness: args.upstream.readiness(),
             limits: args.server.limits(),
             hops: args.server.hops.settings(),
@@ -263,6 +267,8 @@ impl GatewayApi {
                 first_byte: api.timeouts.first_byte,
                 idle: api.timeouts.idle,
                 total: api.timeouts.total,
+                // An endpoint is used once it has passed a probe.
+                start: Duration::ZERO,
             },
         }
     }

@@ -5,10 +5,13 @@ use crate::clock;
 use crate::drain::DrainWatch;
 use crate::framing::Framing;
 use crate::guard::HttpLimits;
+use crate::h2_connection;
 use crate::head::encode::{encode_chunk_size, encode_response, encode_trailers};
 use crate::head::{HeadScan, RequestHead, parse_request};
 use crate::hop::Peer;
 use crate::inbound::Inbound;
+use crate::incoming::IncomingBody;
+use crate::interim::Interim;
 use crate::socket::Socket;
 use crate::stack::Stack;
 use crate::tunnel;
@@ -43,6 +46,23 @@ enum After {
     Close,
 }
 
+/// What a connection brings next.
+enum Next {
+    /// A request's head.
+    Head(Bytes),
+    /// HTTP/2, from its first byte on.
+    Http2,
+    /// Nothing more.
+    End,
+}
+
+/// What of a request says how its answer is written.
+struct Asked {
+    method: Method,
+    version: Version,
+    keep_alive: bool,
+}
+
 /// An answer as it goes out.
 struct Reply<'a> {
     inbound: &'a Inbound,
@@ -50,6 +70,16 @@ struct Reply<'a> {
     body: ProxyBody,
     framing: Framing,
     ended: bool,
+    stall: Stall<'a>,
+}
+
+/// Whether a client takes its answer.
+struct Stall<'a> {
+    timer: &'a mut LazyTimer,
+    /// How long it may take nothing.
+    patience: Duration,
+    /// What was left to write when it last took something, and until when it has to go on.
+    since: Option<(usize, Instant)>,
 }
 
 /// The answer broke off: the client is gone, or must see that what it has is not all.
@@ -74,8 +104,14 @@ pub async fn serve(stream: TcpStream, peer: Peer, stack: Arc<Stack>, connector: 
     loop {
         let waiting = next_head(&inbound, &stack.limits, &mut timer, first, closing.as_mut());
         let head = match waiting.await {
-            Ok(Some(head)) => parse_request(head),
-            Ok(None) => return,
+            Ok(Next::Head(head)) => parse_request(head),
+            Ok(Next::Http2) => {
+                if let Some(wire) = inbound.into_wire() {
+                    h2_connection::serve(wire, Arc::new(peer), &stack, &connector).await;
+                }
+                return;
+            }
+            Ok(Next::End) => return,
             Err(reason) => Err(reason),
         };
         let RequestHead { request, framing, keep_alive, expects_continue } = match head {
@@ -84,9 +120,14 @@ pub async fn serve(stream: TcpStream, peer: Peer, stack: Arc<Stack>, connector: 
         };
         first = false;
         let (method, version) = (request.method().clone(), request.version());
-        let request = request.map(|()| inbound.begin_body(framing, expects_continue));
+        let body = inbound.begin_body(framing, expects_continue);
+        let request = request.map(|()| IncomingBody::Http1(body));
+        let interim = match version {
+            Version::HTTP_10 => Interim::Nowhere,
+            _ => Interim::Http1(inbound.clone()),
+        };
         let response = {
-            let mut handling = pin!(stack.handle(request, &peer, &connector));
+            let mut handling = pin!(stack.handle(request, &peer, &connector, &interim));
             // Dropping what handles the request is what cancels it.
             let gone = poll_fn(|cx| match handling.as_mut().poll(cx) {
                 Poll::Ready(response) => Poll::Ready(Some(response)),
@@ -97,6 +138,7 @@ pub async fn serve(stream: TcpStream, peer: Peer, stack: Arc<Stack>, connector: 
                 None => return,
             }
         };
+        drop(interim);
         let (parts, body) = response.into_parts();
         let body = match body {
             ProxyBody::Tunnel(tunnel) => {
@@ -106,7 +148,9 @@ pub async fn serve(stream: TcpStream, peer: Peer, stack: Arc<Stack>, connector: 
             body => body,
         };
         let response = Response::from_parts(parts, body);
-        match reply(&inbound, &mut out, response, &method, version, keep_alive).await {
+        let stall = Stall { timer: &mut timer, patience: stack.limits.write_timeout, since: None };
+        let asked = Asked { method, version, keep_alive };
+        match reply(&inbound, &mut out, stall, response, &asked).await {
             Ok(After::KeepAlive) => {}
             Ok(After::Close) => return close(&inbound).await,
             Err(BrokenOff) => return inbound.reset(),
@@ -118,25 +162,34 @@ pub async fn serve(stream: TcpStream, peer: Peer, stack: Arc<Stack>, connector: 
     }
 }
 
-/// The next request's head; `None` when there is to be none.
+/// The next request's head, or what there is instead.
 async fn next_head(
     inbound: &Inbound,
     limits: &HttpLimits,
     timer: &mut LazyTimer,
     first: bool,
     mut closing: Pin<&mut impl Future<Output = ()>>,
-) -> Result<Option<Bytes>, Reason> {
+) -> Result<Next, Reason> {
     let mut scan = HeadScan::default();
     let mut deadline: Option<Instant> = None;
     let mut rest_at: Option<Instant> = None;
     let mut begun = first;
+    let mut may_be_http2 = first;
     poll_fn(|cx| {
-        if let Poll::Ready(head) = inbound.poll_head(cx, &mut scan, limits.max_head_bytes) {
-            return Poll::Ready(head);
+        if may_be_http2 && let Poll::Ready(is_http2) = inbound.poll_speaks_http2(cx) {
+            if is_http2 {
+                return Poll::Ready(Ok(Next::Http2));
+            }
+            may_be_http2 = false;
+        }
+        if !may_be_http2
+            && let Poll::Ready(head) = inbound.poll_head(cx, &mut scan, limits.max_head_bytes)
+        {
+            return Poll::Ready(head.map(|head| head.map_or(Next::End, Next::Head)));
         }
         let has_bytes = inbound.has_bytes();
         if !has_bytes && closing.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ok(None));
+            return Poll::Ready(Ok(Next::End));
         }
         // From a head's first byte on, and for the first head from the beginning.
         let begins = has_bytes && !begun;
@@ -156,7 +209,7 @@ async fn next_head(
             rest_at = None;
         }
         ready!(timer.poll(cx, until));
-        Poll::Ready(if has_bytes { Err(Reason::RequestTimeout) } else { Ok(None) })
+        Poll::Ready(if has_bytes { Err(Reason::RequestTimeout) } else { Ok(Next::End) })
     })
     .await
 }
@@ -169,11 +222,11 @@ async fn closing(drain: &mut DrainWatch) {
 async fn reply(
     inbound: &Inbound,
     out: &mut Outgoing,
+    stall: Stall<'_>,
     response: Response<ProxyBody>,
-    method: &Method,
-    version: Version,
-    keep_alive: bool,
+    asked: &Asked,
 ) -> Result<After, BrokenOff> {
+    let Asked { ref method, version, keep_alive } = *asked;
     let (mut parts, body) = response.into_parts();
     let mut after = if keep_alive { After::KeepAlive } else { After::Close };
     if parts.headers.remove(CONNECTION).is_some() {
@@ -200,14 +253,17 @@ async fn reply(
         (After::KeepAlive, _) => None,
     };
     encode_response(&parts, (!bodiless).then_some(framing), connection, None, &mut out.encoded);
-    let mut reply = Reply { inbound, out, body, framing, ended: bodiless };
+    let mut reply = Reply { inbound, out, body, framing, ended: bodiless, stall };
     poll_fn(|cx| reply.poll(cx)).await?;
     Ok(after)
 }
 
 /// Refuses a head that can't be read, and closes.
 async fn refuse(inbound: &Inbound, out: &mut Outgoing, response: Response<ProxyBody>) {
-    if reply(inbound, out, response, &Method::GET, Version::HTTP_11, false).await.is_ok() {
+    let mut timer = LazyTimer::default();
+    let stall = Stall { timer: &mut timer, patience: LINGER, since: None };
+    let asked = Asked { method: Method::GET, version: Version::HTTP_11, keep_alive: false };
+    if reply(inbound, out, stall, response, &asked).await.is_ok() {
         close(inbound).await;
     }
 }
@@ -257,7 +313,16 @@ impl Reply<'_> {
                 Poll::Ready(Ok(())) if self.ended => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) if !waits => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(BrokenOff)),
-                Poll::Ready(Ok(())) | Poll::Pending => {
+                written => {
+                    if written.is_pending() {
+                        let left = self.out.encoded.len() + self.out.data.len();
+                        if self.stall.poll(cx, left).is_ready() {
+                            tracing::debug!("a client reads nothing of its answer");
+                            return Poll::Ready(Err(BrokenOff));
+                        }
+                    } else {
+                        self.stall.since = None;
+                    }
                     // Nothing to do but to see whether anybody still listens.
                     ready!(self.inbound.poll_gone(cx));
                     return Poll::Ready(Err(BrokenOff));
@@ -294,6 +359,19 @@ impl Reply<'_> {
             let open = self.out.tail.is_empty();
             self.out.tail = if open { b"0\r\n\r\n" } else { b"\r\n0\r\n\r\n" };
         }
+    }
+}
+
+// === impl Stall ===
+
+impl Stall<'_> {
+    /// Ready when nothing was taken for too long.
+    fn poll(&mut self, cx: &mut Context<'_>, left: usize) -> Poll<()> {
+        let until = match self.since {
+            Some((before, until)) if before == left => until,
+            _ => self.since.insert((left, clock::now() + self.patience)).1,
+        };
+        self.timer.poll(cx, until)
     }
 }
 

@@ -57,6 +57,11 @@ impl DrainWatch {
         *self.0.borrow() >= Phase::Announced
     }
 
+    /// Waits until the end is announced.
+    pub async fn announced(&mut self) {
+        drop(self.0.wait_for(|phase| *phase >= Phase::Announced).await);
+    }
+
     /// Waits until no new connections are to be taken.
     pub async fn closing(&mut self) {
         // An error means that the sender is gone, and with it the process's owner: close too.

@@ -2,7 +2,7 @@
 
 use crate::pool::Pool;
 use crate::socket::Address;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -20,7 +20,14 @@ pub struct Endpoint {
     suspicions: AtomicU64,
     cleared: AtomicU64,
     suspected: Notify,
+    started: AtomicBool,
+    http2: AtomicU8,
 }
+
+/// What is known of an endpoint's protocol.
+const UNKNOWN: u8 = 0;
+const HTTP1: u8 = 1;
+const HTTP2: u8 = 2;
 
 /// How many suspicions there were when a probe began.
 #[derive(Debug, Clone, Copy)]
@@ -38,12 +45,16 @@ impl Endpoint {
             suspicions: AtomicU64::new(0),
             cleared: AtomicU64::new(0),
             suspected: Notify::new(),
+            started: AtomicBool::new(false),
+            http2: AtomicU8::new(UNKNOWN),
         }
     }
 
     /// A request found the endpoint gone or closed: it counts as unready, and is probed at once.
     pub fn suspect(&self) {
         self.suspicions.fetch_add(1, Ordering::AcqRel);
+        // It may come back as something else.
+        self.http2.store(UNKNOWN, Ordering::Release);
         self.suspected.notify_one();
     }
 
@@ -60,6 +71,25 @@ impl Endpoint {
     /// A probe has passed: clears the suspicions from before its start.
     pub fn probe_passed(&self, start: ProbeStart) {
         self.cleared.store(start.0, Ordering::Release);
+        self.started.store(true, Ordering::Release);
+    }
+
+    /// Whether it has ever passed a probe.
+    pub fn has_started(&self) -> bool {
+        self.started.load(Ordering::Acquire)
+    }
+
+    /// Whether it speaks HTTP/2, if that is known.
+    pub fn speaks_http2(&self) -> Option<bool> {
+        match self.http2.load(Ordering::Acquire) {
+            UNKNOWN => None,
+            known => Some(known == HTTP2),
+        }
+    }
+
+    /// It was asked whether it speaks HTTP/2.
+    pub fn set_speaks_http2(&self, speaks: bool) {
+        self.http2.store(if speaks { HTTP2 } else { HTTP1 }, Ordering::Release);
     }
 
     /// Closes connections that were idle for too long, for ever.

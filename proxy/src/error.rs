@@ -12,6 +12,17 @@ pub struct Refusal {
     pub retry_after_s: Option<u64>,
 }
 
+/// Why a request's body broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum IncomingError {
+    /// The connection ended or failed.
+    #[error("the client left")]
+    Gone,
+    /// The framing is not what HTTP allows.
+    #[error("the client's framing is malformed")]
+    Malformed,
+}
+
 /// Why the proxy could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

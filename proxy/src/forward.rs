@@ -4,32 +4,29 @@ use crate::account::Account;
 use crate::body::{Held, ProxyBody, Tunnel};
 use crate::clock;
 use crate::error::Refusal;
-use crate::framing::Framing;
 use crate::gate::{Ask, Gate, Permit};
-use crate::head::encode::encode_request;
-use crate::head::{ResponseHead, UpgradeTo};
-use crate::outbound::{ExchangeError, Outbound};
+use crate::h2_head::write_request;
+use crate::head::ResponseHead;
+use crate::interim::Interim;
+use crate::outbound::{ExchangeError, Head, Outbound};
 use crate::policy::slots::Usability;
 use crate::read_ahead;
 use crate::request_body::{RequestBody, UploadError};
-use crate::respond::{REASON_HEADER, refusal};
-use crate::upstream::{Connector, Lease};
-use bytes::BytesMut;
-use http::header::{HOST, HeaderValue};
-use http::uri::PathAndQuery;
-use http::{HeaderName, Method, Response, StatusCode, Uri, request};
-use http_body::Body;
+use crate::respond::{REASON_HEADER, is_grpc_refusal, refusal};
+use crate::rewrite::http1_head;
+use crate::upstream::{Carrier, ConnectError, Connector, Lease};
+use http::header::HeaderValue;
+use http::{HeaderName, Method, Response, StatusCode};
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
 use tidegate_api::names::header;
 use tidegate_api::reason::Reason;
 
 /// Endpoints that one request is sent to at the most. Each failure takes an endpoint out until it
 /// passes a probe, so more than a few mean that something else is wrong.
 const MAX_ATTEMPTS: u32 = 5;
-/// Room for an ordinary head, so that writing it allocates once.
-const HEAD_BYTES: usize = 512;
 const COLD_START_HEADER: HeaderName = HeaderName::from_static(header::COLD_START);
 const ATTEMPTS_HEADER: HeaderName = HeaderName::from_static(header::ATTEMPTS);
 
@@ -51,6 +48,8 @@ pub struct Timeouts {
     pub idle: Option<Duration>,
     /// From arrival to the end.
     pub total: Option<Duration>,
+    /// From dispatch to a connection to a model that has not been seen ready yet.
+    pub start: Duration,
 }
 
 /// A request with all that it has been given on its way here.
@@ -63,6 +62,8 @@ pub struct Exchange<'a> {
     pub timeouts: &'a Timeouts,
     /// What connects.
     pub connector: &'a Connector,
+    /// Where interim answers go.
+    pub interim: &'a Interim,
     /// What it asked of the gate.
     pub ask: Ask,
     /// Its slot.
@@ -77,33 +78,6 @@ enum Attempt {
     /// The endpoint never gave the request to the application.
     Unsent(Reason),
     Failed(Reason),
-}
-
-/// The request as it goes to the upstream: the route's prefix off, one hop's headers never there.
-///
-/// # Errors
-/// `bad-request` if the target is no path.
-pub fn outbound(
-    mut parts: request::Parts,
-    strip: usize,
-    body: RequestBody,
-) -> Result<Outbound, Refusal> {
-    if let Some(authority) = parts.uri.authority() {
-        // RFC 9112 section 3.2.2: the target's authority counts, whatever Host says.
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Reason::BadRequest)?;
-        parts.headers.insert(HOST, host);
-    }
-    if strip > 0 {
-        parts.uri = without_prefix(&parts.uri, strip).ok_or(Reason::BadRequest)?;
-    }
-    let framing = body.size_hint().exact().map_or(Framing::Chunked, Framing::Length);
-    // RFC 9110 section 8.6: methods that have a body say so even if it is empty.
-    let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
-    let said = Some(framing).filter(|framing| *framing != Framing::Length(0) || has_body);
-    let upgrade = parts.extensions.get::<UpgradeTo>().map(|UpgradeTo(protocol)| protocol);
-    let mut head = BytesMut::with_capacity(HEAD_BYTES);
-    encode_request(&parts, said, upgrade, &mut head);
-    Ok(Outbound { head: head.freeze(), method: parts.method, framing, body, spent: false })
 }
 
 // === impl Exchange ===
@@ -151,7 +125,8 @@ impl Exchange<'_> {
     /// One attempt at one endpoint. A body that is not wholly here goes with it.
     async fn attempt(&self, request: &mut Outbound) -> Attempt {
         let endpoint = &self.permit.endpoint;
-        let mut leased = self.connector.lease(endpoint, self.permit.granted_at).await;
+        let start_by = self.permit.granted_at + self.timeouts.start;
+        let mut leased = self.lease(request, start_by).await;
         loop {
             let mut lease = match leased {
                 Ok(lease) => lease,
@@ -163,33 +138,93 @@ impl Exchange<'_> {
             let copy = request.body.copy();
             let again = copy.is_some() && is_idempotent(&request.method);
             request.spent = copy.is_none();
+            let whole = copy.is_some();
             let body =
                 copy.unwrap_or_else(|| std::mem::replace(&mut request.body, RequestBody::Empty));
-            lease.connection.start(&request.head, request.method.clone(), request.framing, body);
-            let error = match self.first_byte(&mut lease).await {
+            let error = match self.exchange(&mut lease, request, body).await {
                 Ok(Some(head)) => return self.judge(head, lease),
                 Ok(None) => return Attempt::Failed(Reason::UpstreamTimeout),
                 Err(error) => error,
             };
             tracing::debug!(endpoint = endpoint.id, %error, "exchange broke off");
-            if let ExchangeError::Upload(error) = &error {
-                return Attempt::Failed(match error {
-                    UploadError::TooLarge(_) => Reason::BodyTooLarge,
-                    UploadError::Stalled(_) => Reason::RequestTimeout,
-                    UploadError::Incoming(error) => read_ahead::refusal(error).reason,
-                });
+            match &error {
+                ExchangeError::Upload(error) => {
+                    return Attempt::Failed(match error {
+                        UploadError::TooLarge(_) => Reason::BodyTooLarge,
+                        UploadError::Stalled(_) => Reason::RequestTimeout,
+                        UploadError::Incoming(error) => read_ahead::refusal(error).reason,
+                    });
+                }
+                // Nothing was done with it: once more, on a new connection, if all of it is here.
+                ExchangeError::Unsent if whole && lease.reused => {}
+                ExchangeError::Unsent => return Attempt::Unsent(Reason::UpstreamReset),
+                // A kept connection that the upstream had closed: likewise.
+                error if again && lease.was_stale(error) => {}
+                _ => return Attempt::Failed(Reason::UpstreamReset),
             }
-            // A kept connection that the upstream had closed: once more, on a new one.
-            if !again || !lease.was_stale(&error) {
-                return Attempt::Failed(Reason::UpstreamReset);
-            }
-            leased = self.connector.lease_new(endpoint).await;
+            leased = match lease.carrier {
+                Carrier::Http1(_) => self.connector.lease_new(endpoint, start_by).await,
+                Carrier::Http2(_) => self.connector.lease_new_stream(endpoint, start_by).await,
+            };
         }
+    }
+
+    /// A connection of the protocol that the request goes over.
+    async fn lease(
+        &self,
+        request: &mut Outbound,
+        start_by: Instant,
+    ) -> Result<Lease, ConnectError> {
+        let endpoint = &self.permit.endpoint;
+        if let Head::Http2 { only, .. } = request.head
+            && (only || self.connector.speaks_http2(endpoint, start_by).await?)
+        {
+            return self.connector.lease_stream(endpoint, start_by).await;
+        }
+        self.connector.lease(endpoint, self.permit.granted_at, start_by).await
+    }
+
+    /// Sends the request and awaits the answer's head, or `None` when its time is over.
+    async fn exchange(
+        &self,
+        lease: &mut Lease,
+        request: &Outbound,
+        body: RequestBody,
+    ) -> Result<Option<ResponseHead>, ExchangeError> {
+        let framing = request.framing;
+        match (&mut lease.carrier, &request.head) {
+            (Carrier::Http1(connection), Head::Http1(head)) => {
+                connection.start(head, request.method.clone(), framing, body);
+            }
+            (Carrier::Http1(connection), Head::Http2 { parts, .. }) => {
+                let head = http1_head((**parts).clone(), framing);
+                connection.start(&head, request.method.clone(), framing, body);
+            }
+            (Carrier::Http2(stream), Head::Http2 { parts, .. }) => {
+                let authority = self.permit.endpoint.address.authority();
+                stream.start(write_request(parts, framing, &authority), body)?;
+            }
+            // A stream is leased for a head of its own kind only.
+            (Carrier::Http2(_), Head::Http1(_)) => return Err(ExchangeError::Malformed),
+        }
+        self.first_byte(lease).await
     }
 
     /// The answer's head, or `None` when its time is over.
     async fn first_byte(&self, lease: &mut Lease) -> Result<Option<ResponseHead>, ExchangeError> {
-        let head = poll_fn(|cx| lease.connection.poll_head(cx));
+        let head = poll_fn(|cx| {
+            loop {
+                let head = ready!(lease.poll_head(cx))?;
+                let status = head.response.status();
+                if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+                    return Poll::Ready(Ok(head));
+                }
+                // 100 answers what this hop asked, and this hop asks nothing.
+                if status != StatusCode::CONTINUE {
+                    self.interim.send(head.response);
+                }
+            }
+        });
         let first = self.timeouts.first_byte.map(|first| self.permit.granted_at + first);
         match first.into_iter().chain(self.ask.deadline).min() {
             Some(until) => match tokio::time::timeout_at(until.into(), head).await {
@@ -215,7 +250,9 @@ impl Exchange<'_> {
         }
         let reason = head.response.headers().get(REASON_HEADER)?;
         let reason = Reason::from_code(reason.to_str().ok()?)?;
-        (head.response.status().as_u16() == reason.status()).then_some(reason)
+        let status = head.response.status().as_u16();
+        let is_refusal = status == reason.status() || is_grpc_refusal(&head.response);
+        is_refusal.then_some(reason)
     }
 
     fn answer(
@@ -253,7 +290,8 @@ impl Exchange<'_> {
 
     /// The upstream has switched protocols: from here on bytes go both ways.
     fn switch(self, head: ResponseHead, lease: Lease, upgradable: bool) -> Response<ProxyBody> {
-        let Some(protocol) = head.upgrade.filter(|_| upgradable) else {
+        let switched = head.upgrade.filter(|_| upgradable).zip(lease.into_wire());
+        let Some((protocol, wire)) = switched else {
             tracing::warn!(
                 endpoint = self.permit.endpoint.id,
                 "upstream switched protocols unasked"
@@ -262,7 +300,7 @@ impl Exchange<'_> {
             return refusal(Reason::UpstreamReset.into());
         };
         let tunnel = Tunnel {
-            wire: lease.connection.into_wire(),
+            wire,
             protocol,
             idle: self.timeouts.idle,
             permit: self.permit,
@@ -279,61 +317,7 @@ impl Exchange<'_> {
     }
 }
 
-fn without_prefix(uri: &Uri, strip: usize) -> Option<Uri> {
-    let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let rest = target.get(strip..)?;
-    if rest.starts_with('/') {
-        return rest.parse().ok();
-    }
-    format!("/{rest}").parse().ok()
-}
-
 fn is_idempotent(method: &Method) -> bool {
     // RFC 9110 section 9.2.2.
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn targets_without_their_prefix() {
-        for (uri, strip, expected) in [
-            ("/a/b?c=d", 2, "/b?c=d"),
-            ("/a", 2, "/"),
-            ("/a?b", 2, "/?b"),
-            ("http://host/a/b", 2, "/b"),
-        ] {
-            let found = without_prefix(&uri.parse().unwrap(), strip);
-            assert_eq!(
-                found.map(|uri| uri.to_string()).as_deref(),
-                Some(expected),
-                "{uri} {strip}"
-            );
-        }
-    }
-
-    #[test]
-    fn heads_as_they_go_out() {
-        let head = |request: request::Builder, strip, body: Option<&'static str>| {
-            let (parts, ()) = request.body(()).unwrap().into_parts();
-            let body =
-                body.map_or(RequestBody::Empty, |body| RequestBody::Whole(Some(body.into())));
-            String::from_utf8(outbound(parts, strip, body).unwrap().head.to_vec()).unwrap()
-        };
-        let get =
-            http::Request::get("/a/b?c").header("host", "t").header("x-b", "2").header("x-a", "1");
-        assert_eq!(head(get, 2, None), "GET /b?c HTTP/1.1\r\nhost: t\r\nx-b: 2\r\nx-a: 1\r\n\r\n");
-        let post = http::Request::post("http://other/p").header("host", "t");
-        assert_eq!(
-            head(post, 0, Some("abc")),
-            "POST /p HTTP/1.1\r\nhost: other\r\ncontent-length: 3\r\n\r\n"
-        );
-        let empty = http::Request::post("/p").header("host", "t");
-        assert_eq!(
-            head(empty, 0, None),
-            "POST /p HTTP/1.1\r\nhost: t\r\ncontent-length: 0\r\n\r\n"
-        );
-    }
 }

@@ -216,7 +216,7 @@ fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, FramingError> {
                 let name =
                     HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| FramingError(()))?;
                 let value = HeaderValue::from_bytes(field.value).map_err(|_| FramingError(()))?;
-                if !FORBIDDEN_TRAILERS.contains(&name.as_str()) {
+                if !is_forbidden_trailer(name.as_str()) {
                     map.append(name, value);
                 }
             }
@@ -226,6 +226,11 @@ fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, FramingError> {
         Ok(httparse::Status::Partial) if window.len() < MAX_TRAILER_BYTES => Ok(None),
         _ => Err(FramingError(())),
     }
+}
+
+/// Whether a trailer of this name would change what was already acted on (RFC 9110 section 6.5.1).
+pub fn is_forbidden_trailer(name: &str) -> bool {
+    FORBIDDEN_TRAILERS.contains(&name)
 }
 
 const FORBIDDEN_TRAILERS: [&str; 14] = [

@@ -25,6 +25,8 @@ pub struct HttpLimits {
     pub header_timeout: Duration,
     /// How long a request's body may stall.
     pub body_timeout: Duration,
+    /// How long a client may take nothing of its answer.
+    pub write_timeout: Duration,
     /// How long a connection may be quiet between two requests.
     pub keep_alive_timeout: Duration,
 }
@@ -38,6 +40,7 @@ impl Default for HttpLimits {
             read_ahead_bytes: 64 << 10,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
             keep_alive_timeout: Duration::from_secs(300),
         }
     }

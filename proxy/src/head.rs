@@ -15,7 +15,7 @@ use tidegate_api::reason::Reason;
 pub mod encode;
 
 /// Fields that a head may have.
-const MAX_FIELDS: usize = 100;
+pub(crate) const MAX_FIELDS: usize = 100;
 /// Empty lines that may stand before a request: some old clients send one after a body.
 const MAX_LEADING_BREAKS: usize = 4;
 /// The largest length that no reader takes for a negative one.
@@ -81,7 +81,7 @@ struct Hop {
 
 /// A field that is not simply passed on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Special {
+pub(crate) enum Special {
     Connection,
     ContentLength,
     Expect,
@@ -269,7 +269,7 @@ fn read_fields(
 
 /// What a field's name means here. A name that is one of these but for an underscore is refused:
 /// some readers take the two for the same.
-fn special(name: &str) -> Result<Option<Special>, ()> {
+pub(crate) fn special(name: &str) -> Result<Option<Special>, ()> {
     let (known, meaning) = match name.len() {
         2 => ("te", Special::Ignored),
         6 => ("expect", Special::Expect),
@@ -318,7 +318,7 @@ fn shared_value(head: &Bytes, value: &[u8]) -> Result<HeaderValue, ()> {
     HeaderValue::from_maybe_shared(head.slice_ref(value)).map_err(|_| ())
 }
 
-fn parse_length(value: &[u8]) -> Option<u64> {
+pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -339,7 +339,7 @@ fn parse_target(head: &Bytes, target: &str, method: &Method) -> Result<Uri, Reas
 }
 
 /// A host, perhaps with a port; or nothing.
-fn is_host(value: &[u8]) -> bool {
+pub(crate) fn is_host(value: &[u8]) -> bool {
     let (name, port) = match value.strip_prefix(b"[") {
         Some(literal) => match literal.iter().position(|byte| *byte == b']') {
             Some(end) => {

@@ -3,10 +3,13 @@
 //! Shared between the loop that serves the connection and the body of the request that it serves:
 //! both live in one task, so the lock is never waited for.
 
+use crate::error::IncomingError;
 use crate::framing::{Decoded, Decoder, Framing, has_bare_line_end};
+use crate::head::encode::encode_response;
 use crate::head::{HeadScan, skip_leading_breaks};
 use crate::wire::{Outgoing, Wire};
 use bytes::Bytes;
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
@@ -18,6 +21,10 @@ use tidegate_api::reason::Reason;
 const LOOK_AHEAD_BYTES: usize = 64 << 10;
 /// An unread body up to this size is read and dropped, so that the connection can be used again.
 const DISCARD_BYTES: usize = 256 << 10;
+/// Interim answers that wait to be written.
+const MAX_INTERIM_BYTES: usize = 16 << 10;
+/// RFC 9113 section 3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A client's connection.
@@ -37,18 +44,7 @@ struct State {
 
 /// The body of the request that a connection carries now.
 #[derive(Debug)]
-pub struct IncomingBody(Inbound);
-
-/// Why a request's body broke off.
-#[derive(Debug, thiserror::Error)]
-pub enum IncomingError {
-    /// The connection ended or failed.
-    #[error("the client left")]
-    Gone,
-    /// The framing is not what HTTP allows.
-    #[error("the client's framing is malformed")]
-    Malformed,
-}
+pub struct Http1Body(Inbound);
 
 // === impl Inbound ===
 
@@ -87,25 +83,47 @@ impl Inbound {
         }
     }
 
+    /// Whether the client begins with HTTP/2's preface. Looked at once, before the first head.
+    pub fn poll_speaks_http2(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut state = self.lock();
+        loop {
+            let read = &state.wire.read;
+            if read.len() >= PREFACE.len() || !PREFACE.starts_with(read) {
+                return Poll::Ready(read.starts_with(PREFACE));
+            }
+            match ready!(state.wire.poll_fill(cx)) {
+                Ok(1..) => {}
+                // What is here is no preface; who reads the head sees the end.
+                Ok(0) | Err(_) => return Poll::Ready(false),
+            }
+        }
+    }
+
     /// Whether anything of a next request has come.
     pub fn has_bytes(&self) -> bool {
         !self.lock().wire.read.is_empty()
     }
 
     /// The body that follows the head just read.
-    pub fn begin_body(&self, framing: Framing, expects_continue: bool) -> IncomingBody {
+    pub fn begin_body(&self, framing: Framing, expects_continue: bool) -> Http1Body {
         let mut state = self.lock();
         state.decoder = Decoder::new(framing);
         state.owes_continue = expects_continue && !state.decoder.is_done();
         state.body_waits = false;
         drop(state);
-        IncomingBody(self.clone())
+        Http1Body(self.clone())
     }
 
     /// Ready when the client has left. Call only while no answer is due to be read: what comes
     /// meanwhile is kept, up to a bound past which leaving can't be seen.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
+        let State { wire, interim, .. } = &mut *state;
+        if !interim.is_empty()
+            && let Poll::Ready(Err(_)) = wire.poll_write(cx, interim)
+        {
+            return Poll::Ready(());
+        }
         if state.body_waits {
             return Poll::Pending;
         }
@@ -118,9 +136,24 @@ impl Inbound {
         Poll::Pending
     }
 
-    /// Writes; ready when all is written.
+    /// Writes; ready when all is written. Interim answers go first.
     pub fn poll_write(&self, cx: &mut Context<'_>, out: &mut Outgoing) -> Poll<io::Result<()>> {
-        self.lock().wire.poll_write(cx, out)
+        let mut state = self.lock();
+        let State { wire, interim, .. } = &mut *state;
+        if !interim.is_empty() {
+            ready!(wire.poll_write(cx, interim))?;
+        }
+        wire.poll_write(cx, out)
+    }
+
+    /// Sends an interim answer (1xx) before the answer itself.
+    pub fn send_interim(&self, head: Response<()>) {
+        let (parts, ()) = head.into_parts();
+        let mut state = self.lock();
+        // What a client does not read is not piled up: an interim answer is a hint.
+        if state.interim.encoded.len() < MAX_INTERIM_BYTES {
+            encode_response(&parts, None, None, None, &mut state.interim.encoded);
+        }
     }
 
     /// Says that nothing more will be written.
@@ -187,9 +220,9 @@ impl Inbound {
     }
 }
 
-// === impl IncomingBody ===
+// === impl Http1Body ===
 
-impl IncomingBody {
+impl Http1Body {
     /// Nobody waits for the body's next part for now: the connection watches for leaving again.
     pub fn pause(&self) {
         self.0.lock().body_waits = false;
@@ -201,7 +234,7 @@ impl IncomingBody {
     }
 }
 
-impl Body for IncomingBody {
+impl Body for Http1Body {
     type Data = Bytes;
     type Error = IncomingError;
 
@@ -247,7 +280,7 @@ impl Body for IncomingBody {
     }
 }
 
-impl Drop for IncomingBody {
+impl Drop for Http1Body {
     fn drop(&mut self) {
         self.pause();
     }

@@ -3,7 +3,7 @@
 //! # Life of a request
 //!
 //! 1. [`listen`]: a worker thread accepts the connection; it stays on that thread. [`connection`]
-//!    serves it, reading from [`inbound`] over a [`wire`] (a [`socket`]) what [`head`] and [`framing`] understand.
+//!    serves it ([`h2_connection`] what begins with HTTP/2's preface), reading from [`inbound`] over a [`wire`] (a [`socket`]) what [`head`] and [`framing`] understand.
 //!    [`hop`]: whether the client's word about earlier hops counts.
 //! 2. [`stack`]: the path itself, one function that names every step below.
 //! 3. [`identity`]: the request's id and trace. [`guard`]: refuses what must not be let in.
@@ -37,11 +37,17 @@ pub mod forwarded;
 pub mod framing;
 pub mod gate;
 pub mod guard;
+pub mod h2_connection;
+pub mod h2_head;
+pub mod h2_inbound;
+pub mod h2_outbound;
 pub mod head;
 pub mod health;
 pub mod hop;
 pub mod identity;
 pub mod inbound;
+pub mod incoming;
+pub mod interim;
 pub mod listen;
 pub mod metrics;
 pub mod outbound;
@@ -52,6 +58,7 @@ pub mod read_ahead;
 pub mod reload;
 pub mod request_body;
 pub mod respond;
+pub mod rewrite;
 mod run;
 pub mod socket;
 pub mod stack;

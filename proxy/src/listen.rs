@@ -89,7 +89,8 @@ async fn serve(
     };
     let connections = TaskTracker::new();
     let max_head_bytes = stack.limits.max_head_bytes;
-    let connector = Arc::new(Connector { worker, max_head_bytes });
+    let tasks = TaskTracker::new();
+    let connector = Arc::new(Connector { worker, max_head_bytes, tasks });
     let mut drain = stack.drain.clone();
     let serve = |stream, from: SocketAddr| {
         let peer = stack.hops.trusted.peer(from.ip());

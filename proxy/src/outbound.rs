@@ -8,7 +8,7 @@ use crate::request_body::{RequestBody, UploadError};
 use crate::socket::Socket;
 use crate::wire::{Outgoing, Wire};
 use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, request};
 use http_body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
@@ -21,8 +21,8 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// A request as it goes out: its head in bytes, its body.
 pub struct Outbound {
-    /// The whole head. Cheap to clone.
-    pub head: Bytes,
+    /// The head.
+    pub head: Head,
     /// The method, which says what an answer may have.
     pub method: Method,
     /// How the body is delimited.
@@ -31,6 +31,19 @@ pub struct Outbound {
     pub body: RequestBody,
     /// Whether the body has gone with an attempt, and can't go with another.
     pub spent: bool,
+}
+
+/// A request's head as it goes out.
+pub enum Head {
+    /// For HTTP/1.1, in bytes. Cheap to clone.
+    Http1(Bytes),
+    /// For HTTP/2, to be written when its endpoint is known.
+    Http2 {
+        /// The request without its body.
+        parts: Box<request::Parts>,
+        /// Whether it may not go as HTTP/1.1 instead.
+        only: bool,
+    },
 }
 
 /// A connection to an upstream.
@@ -45,6 +58,7 @@ pub struct Connection {
     decoder: Decoder,
     keep_alive: bool,
     heard: bool,
+    interim: u32,
 }
 
 /// Why an exchange broke off.
@@ -56,6 +70,12 @@ pub enum ExchangeError {
     /// The connection ended before the answer was complete.
     #[error("the upstream ended the connection")]
     Ended,
+    /// The upstream has ended the stream.
+    #[error("the upstream reset the stream: {0}")]
+    Reset(h2::Reason),
+    /// The upstream took the connection down, and did nothing with the request.
+    #[error("the upstream did not take the request")]
+    Unsent,
     /// The answer is not HTTP as it must be.
     #[error("the answer is malformed")]
     Malformed,
@@ -80,11 +100,12 @@ impl Connection {
             decoder: Decoder::new(Framing::Length(0)),
             keep_alive: true,
             heard: false,
+            interim: 0,
         }
     }
 
     /// Begins an exchange.
-    pub fn start(&mut self, head: &Bytes, method: Method, framing: Framing, mut body: RequestBody) {
+    pub fn start(&mut self, head: &[u8], method: Method, framing: Framing, mut body: RequestBody) {
         self.out.encoded.extend_from_slice(head);
         if let RequestBody::Whole(bytes) = &mut body {
             // In the same write as the head.
@@ -95,6 +116,7 @@ impl Connection {
         self.method = method;
         self.scan = HeadScan::default();
         self.heard = false;
+        self.interim = 0;
     }
 
     /// Whether a byte of the answer has come.
@@ -127,9 +149,8 @@ impl Connection {
         self.wire
     }
 
-    /// The answer's head. Sends the request as far as it goes meanwhile.
+    /// The answer's head, interim ones (1xx) first. Sends the request as far as it goes meanwhile.
     pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ExchangeError>> {
-        let mut interim = 0;
         let sending = self.poll_upload(cx);
         if let Poll::Ready(Err(error @ ExchangeError::Upload(_))) = sending {
             return Poll::Ready(Err(error));
@@ -149,11 +170,12 @@ impl Connection {
                         self.keep_alive = head.keep_alive && !failed;
                         return Poll::Ready(Ok(head));
                     }
-                    interim += 1;
-                    if interim > MAX_INTERIM {
+                    self.interim += 1;
+                    if self.interim > MAX_INTERIM {
                         return Poll::Ready(Err(ExchangeError::Malformed));
                     }
                     self.scan = HeadScan::default();
+                    return Poll::Ready(Ok(head));
                 }
                 Ok(None) => match self.wire.poll_fill(cx) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(ExchangeError::Ended)),

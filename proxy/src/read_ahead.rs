@@ -1,10 +1,11 @@
 //! Reads a bounded part of a request's body before the request is queued.
 
-use crate::error::Refusal;
+use crate::error::{IncomingError, Refusal};
 use crate::guard::HttpLimits;
-use crate::inbound::{IncomingBody, IncomingError};
+use crate::incoming::IncomingBody;
 use crate::request_body::RequestBody;
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http_body::Body;
 use http_body_util::BodyExt;
 use std::collections::VecDeque;
@@ -13,6 +14,15 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 use tidegate_api::reason::Reason;
+
+/// What has come of a body.
+#[derive(Default)]
+struct Ahead {
+    chunks: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+    /// Whether that is all.
+    ended: bool,
+}
 
 /// The body as it is after a bounded part of it was read.
 ///
@@ -33,21 +43,22 @@ pub async fn read_ahead(
     }
     let (limit, stall) = (limits.max_body_bytes, limits.body_timeout);
     if body.is_held_back() {
-        return Ok(RequestBody::streaming(VecDeque::new(), body, limit, stall));
+        return Ok(RequestBody::streaming(VecDeque::new(), None, body, limit, stall));
     }
     match body.size_hint().exact() {
         Some(length) if length <= limits.read_ahead_bytes as u64 => read_whole(body, stall).await,
-        Some(_) => Ok(RequestBody::streaming(VecDeque::new(), body, limit, stall)),
+        Some(_) => Ok(RequestBody::streaming(VecDeque::new(), None, body, limit, stall)),
         None => {
-            let (ahead, ended) = read_ready(&mut body, limits.read_ahead_bytes).await?;
+            let Ahead { chunks, trailers, ended } =
+                read_ready(&mut body, limits.read_ahead_bytes).await?;
             body.pause();
-            if ahead.iter().map(|chunk| chunk.len() as u64).sum::<u64>() > limit {
+            if chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>() > limit {
                 return Err(Reason::BodyTooLarge.into());
             }
-            if ended {
-                return Ok(RequestBody::Whole(Some(join(ahead))));
+            if ended && trailers.is_none() {
+                return Ok(RequestBody::Whole(Some(join(chunks))));
             }
-            Ok(RequestBody::streaming(ahead, body, limit, stall))
+            Ok(RequestBody::streaming(chunks, trailers, body, limit, stall))
         }
     }
 }
@@ -79,22 +90,20 @@ async fn read_all(mut body: IncomingBody) -> Result<RequestBody, Refusal> {
     Ok(RequestBody::Whole(Some(join(chunks))))
 }
 
-/// What has come of the body, up to a bound, and whether that is all.
-async fn read_ready(
-    body: &mut IncomingBody,
-    bound: usize,
-) -> Result<(VecDeque<Bytes>, bool), Refusal> {
-    let mut chunks = VecDeque::new();
+/// What has come of the body, up to a bound.
+async fn read_ready(body: &mut IncomingBody, bound: usize) -> Result<Ahead, Refusal> {
+    let mut ahead = Ahead::default();
     let mut read = 0;
     poll_fn(|cx| {
         while read < bound {
             match Pin::new(&mut *body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
                         read += data.len();
-                        chunks.push_back(data);
+                        ahead.chunks.push_back(data);
                     }
-                }
+                    Err(frame) => ahead.trailers = frame.into_trailers().ok(),
+                },
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(refusal(&error))),
                 Poll::Ready(None) => return Poll::Ready(Ok(true)),
                 Poll::Pending => return Poll::Ready(Ok(false)),
@@ -103,7 +112,7 @@ async fn read_ready(
         Poll::Ready(Ok(body.is_end_stream()))
     })
     .await
-    .map(|ended| (chunks, ended))
+    .map(|ended| Ahead { ended, ..ahead })
 }
 
 fn join(mut chunks: VecDeque<Bytes>) -> Bytes {

@@ -1,7 +1,9 @@
 //! A request's body on its way to the upstream.
 
-use crate::inbound::{IncomingBody, IncomingError};
+use crate::error::IncomingError;
+use crate::incoming::IncomingBody;
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -37,6 +39,8 @@ pub enum RequestBody {
 pub struct Upload {
     ahead: VecDeque<Bytes>,
     rest: IncomingBody,
+    /// Trailers that were read ahead.
+    trailers: Option<HeaderMap>,
     remaining: u64,
     limit: u64,
     stall: Duration,
@@ -50,6 +54,7 @@ impl RequestBody {
     /// and no part of it later than `stall` after the one before.
     pub fn streaming(
         ahead: VecDeque<Bytes>,
+        trailers: Option<HeaderMap>,
         rest: IncomingBody,
         limit: u64,
         stall: Duration,
@@ -57,7 +62,15 @@ impl RequestBody {
         let read: u64 = ahead.iter().map(|chunk| chunk.len() as u64).sum();
         let remaining = limit.saturating_sub(read);
         let stalled = None;
-        Self::Streaming(Box::new(Upload { ahead, rest, remaining, limit, stall, stalled }))
+        Self::Streaming(Box::new(Upload {
+            ahead,
+            rest,
+            trailers,
+            remaining,
+            limit,
+            stall,
+            stalled,
+        }))
     }
 
     /// The same body once more, if all of it is here.
@@ -107,7 +120,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Streaming(upload) => upload.ahead.is_empty() && upload.rest.is_end_stream(),
+            Self::Streaming(upload) => upload.is_end_stream(),
         }
     }
 
@@ -126,9 +139,16 @@ impl Body for RequestBody {
 // === impl Upload ===
 
 impl Upload {
+    fn is_end_stream(&self) -> bool {
+        self.ahead.is_empty() && self.trailers.is_none() && self.rest.is_end_stream()
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         if let Some(chunk) = self.ahead.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
         let polled = Pin::new(&mut self.rest).poll_frame(cx);
         if polled.is_pending() {

@@ -10,6 +10,9 @@ use tidegate_api::reason::Reason;
 /// `x-tidegate-reason`.
 pub const REASON_HEADER: HeaderName = HeaderName::from_static(header::REASON);
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
 /// The response that tells a client why its request was not answered by the model.
 pub fn refusal(refusal: Refusal) -> Response<ProxyBody> {
     let Refusal { reason, retry_after_s } = refusal;
@@ -34,6 +37,53 @@ pub fn refusal(refusal: Refusal) -> Response<ProxyBody> {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// The same for a gRPC client: a status of its own, with the message that a person may read.
+/// An answer of trailers only, as the gRPC wire protocol has it.
+pub fn grpc_refusal(refusal: Refusal) -> Response<ProxyBody> {
+    let Refusal { reason, retry_after_s } = refusal;
+    let mut response = Response::new(ProxyBody::Text(None));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(reason)));
+    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(message(reason)));
+    headers.insert(REASON_HEADER, HeaderValue::from_static(reason.code()));
+    if let Some(seconds) = retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Whether an answer that bears a reason has the form of [`grpc_refusal`].
+pub fn is_grpc_refusal(response: &Response<()>) -> bool {
+    response.status() == StatusCode::OK && response.headers().contains_key(GRPC_STATUS)
+}
+
+/// The nearest of gRPC's status codes. UNAVAILABLE is the one that clients may retry.
+fn grpc_status(reason: Reason) -> u16 {
+    const CANCELLED: u16 = 1;
+    const DEADLINE_EXCEEDED: u16 = 4;
+    const RESOURCE_EXHAUSTED: u16 = 8;
+    const UNIMPLEMENTED: u16 = 12;
+    const INTERNAL: u16 = 13;
+    const UNAVAILABLE: u16 = 14;
+    match reason {
+        Reason::ClientGone => CANCELLED,
+        Reason::UpstreamTimeout | Reason::RequestTimeout => DEADLINE_EXCEEDED,
+        Reason::HeaderTooLarge
+        | Reason::TargetTooLong
+        | Reason::BodyTooLarge
+        | Reason::RateLimited => RESOURCE_EXHAUSTED,
+        Reason::NoRoute | Reason::MethodNotAllowed => UNIMPLEMENTED,
+        Reason::BadRequest | Reason::Internal => INTERNAL,
+        Reason::QueueFull
+        | Reason::QueueTimeout
+        | Reason::Draining
+        | Reason::ColdStartTimeout
+        | Reason::UpstreamConnect
+        | Reason::UpstreamReset => UNAVAILABLE,
+    }
 }
 
 /// After these the connection's state is unknown or unwanted.

@@ -6,21 +6,24 @@ use crate::classify::{self, Classifier};
 use crate::clock;
 use crate::drain::DrainWatch;
 use crate::error::Refusal;
-use crate::forward::{self, Exchange, Role, Timeouts};
+use crate::forward::{Exchange, Role, Timeouts};
 use crate::forwarded;
 use crate::gate::{Ask, Gate};
 use crate::guard::{self, HttpLimits};
+use crate::h2_head::is_grpc;
 use crate::head::UpgradeTo;
 use crate::hop::{HopSettings, Peer};
 use crate::identity::{Identity, REQUEST_ID};
-use crate::inbound::IncomingBody;
+use crate::incoming::IncomingBody;
+use crate::interim::Interim;
 use crate::metrics::ApiMetrics;
 use crate::policy::route::RouteTable;
 use crate::read_ahead::read_ahead;
 use crate::respond;
+use crate::rewrite::{UpstreamProtocol, rewrite};
 use crate::upstream::Connector;
 use http::header::{CONNECTION, HOST, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use std::sync::Arc;
 use tidegate_api::reason::Reason;
@@ -35,6 +38,8 @@ pub struct Service {
     pub metrics: Arc<ApiMetrics>,
     /// How long its requests may take.
     pub timeouts: Timeouts,
+    /// What its upstreams are spoken to in.
+    pub protocol: UpstreamProtocol,
 }
 
 /// All that a request meets on its way.
@@ -62,13 +67,15 @@ impl Stack {
         mut request: Request<IncomingBody>,
         peer: &Peer,
         connector: &Connector,
+        interim: &Interim,
     ) -> Response<ProxyBody> {
+        let grpc = request.version() == Version::HTTP_2 && is_grpc(request.headers());
         let identity = Identity::establish(request.headers_mut(), self.hops.sampling);
-        let mut response = match self.serve(request, peer, connector).await {
+        let mut response = match self.serve(request, peer, connector, interim).await {
             Ok(response) => response,
             Err((account, refusal)) => {
                 account.close(Some(refusal.reason), clock::now());
-                respond::refusal(refusal)
+                if grpc { respond::grpc_refusal(refusal) } else { respond::refusal(refusal) }
             }
         };
         if self.drain.is_draining() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -83,6 +90,7 @@ impl Stack {
         request: Request<IncomingBody>,
         peer: &Peer,
         connector: &Connector,
+        interim: &Interim,
     ) -> Result<Response<ProxyBody>, (Account, Refusal)> {
         let arrived = clock::now();
         // Guard: what may not be here goes no further.
@@ -112,7 +120,7 @@ impl Stack {
         let total = service.timeouts.total.map(|total| arrived + total);
         let client = classify::deadline(&parts.headers, arrived);
         forwarded::write(&mut parts, peer, self.hops.forwarded);
-        let outbound = match forward::outbound(parts, strip, body) {
+        let outbound = match rewrite(parts, strip, body, service.protocol) {
             Ok(outbound) => outbound,
             Err(refusal) => return Err((account, refusal)),
         };
@@ -129,6 +137,7 @@ impl Stack {
             gate: &service.gate,
             timeouts: &service.timeouts,
             connector,
+            interim,
             ask,
             permit,
             account,

@@ -1,22 +1,50 @@
 //! Connects to endpoints, and leases connections to one exchange at a time.
 
+mod detect;
+
+use crate::clock;
 use crate::endpoint::Endpoint;
-use crate::outbound::Connection;
-use crate::outbound::ExchangeError;
+use crate::h2_outbound::StreamExchange;
+use crate::head::ResponseHead;
+use crate::outbound::{Connection, ExchangeError};
+use crate::pool::{MAX_STREAMS, Streams};
+use crate::socket::Socket;
+use crate::wire::Wire;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio_util::task::TaskTracker;
 
 /// How long to try for a connection. An endpoint is near; one that is slower than this is gone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How soon a model that has not started yet is tried again.
+const START_RETRY: Duration = Duration::from_millis(25);
+/// Bytes of one answer, and of all on a connection, that may be on their way unread.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 2 << 20;
+/// Bytes of one request's body that may wait to be written.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
 
-/// A connection for the time of one exchange.
+/// A connection, or a share of one, for the time of one exchange.
 pub struct Lease {
-    /// The connection.
-    pub connection: Connection,
-    /// Whether it has served before: then the upstream may have closed it unseen.
+    /// What carries the exchange.
+    pub carrier: Carrier,
+    /// Whether the connection has served before: then the upstream may have closed it unseen.
     pub reused: bool,
     endpoint: Arc<Endpoint>,
     worker: usize,
+}
+
+/// What carries an exchange.
+pub enum Carrier {
+    /// A connection of its own.
+    Http1(Box<Connection>),
+    /// A stream of a shared connection.
+    Http2(Box<StreamExchange>),
 }
 
 /// What a worker connects with.
@@ -26,6 +54,8 @@ pub struct Connector {
     pub worker: usize,
     /// The most bytes a response head may have.
     pub max_head_bytes: usize,
+    /// Runs HTTP/2 connections, which many exchanges share.
+    pub tasks: TaskTracker,
 }
 
 /// Why there is no connection.
@@ -33,7 +63,10 @@ pub struct Connector {
 pub enum ConnectError {
     /// None could be made.
     #[error("can't connect")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
+    /// It does not speak HTTP/2.
+    #[error("no HTTP/2 on the connection")]
+    Http2(#[from] h2::Error),
     /// None was made in time.
     #[error("no connection within {0:?}")]
     Timeout(Duration),
@@ -42,7 +75,8 @@ pub enum ConnectError {
 // === impl Connector ===
 
 impl Connector {
-    /// An idle connection, or a new one.
+    /// An idle connection for HTTP/1.1, or a new one. `start_by` is how long a model is waited for
+    /// that has not been seen ready yet.
     ///
     /// # Errors
     /// If none can be made.
@@ -50,44 +84,194 @@ impl Connector {
         &self,
         endpoint: &Arc<Endpoint>,
         now: Instant,
+        start_by: Instant,
     ) -> Result<Lease, ConnectError> {
         match endpoint.pools[self.worker].take(now) {
-            Some(connection) => Ok(self.leased(endpoint, connection, true)),
-            None => self.lease_new(endpoint).await,
+            Some(connection) => Ok(self.leased(endpoint, Carrier::Http1(connection), true)),
+            None => self.lease_new(endpoint, start_by).await,
         }
     }
 
-    /// A new connection.
+    /// A new connection for HTTP/1.1.
     ///
     /// # Errors
     /// If none can be made.
-    pub async fn lease_new(&self, endpoint: &Arc<Endpoint>) -> Result<Lease, ConnectError> {
-        let socket = tokio::time::timeout(CONNECT_TIMEOUT, endpoint.address.connect())
-            .await
-            .map_err(|_| ConnectError::Timeout(CONNECT_TIMEOUT))??;
-        Ok(self.leased(endpoint, Connection::new(socket, self.max_head_bytes), false))
+    pub async fn lease_new(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        start_by: Instant,
+    ) -> Result<Lease, ConnectError> {
+        let socket = connect(endpoint, start_by).await?;
+        let connection = Connection::new(socket, self.max_head_bytes);
+        Ok(self.leased(endpoint, Carrier::Http1(Box::new(connection)), false))
     }
 
-    fn leased(&self, endpoint: &Arc<Endpoint>, connection: Connection, reused: bool) -> Lease {
-        Lease { connection, reused, endpoint: Arc::clone(endpoint), worker: self.worker }
+    /// A stream of a connection that has room for one, or of a new connection.
+    ///
+    /// # Errors
+    /// If none can be made.
+    pub async fn lease_stream(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        start_by: Instant,
+    ) -> Result<Lease, ConnectError> {
+        while let Some(mut streams) = endpoint.pools[self.worker].share() {
+            if poll_fn(|cx| streams.sender.poll_ready(cx)).await.is_ok() {
+                let exchange = Carrier::Http2(Box::new(StreamExchange::new(streams)));
+                return Ok(self.leased(endpoint, exchange, true));
+            }
+        }
+        self.lease_new_stream(endpoint, start_by).await
+    }
+
+    /// A stream of a new connection.
+    ///
+    /// # Errors
+    /// If none can be made.
+    pub async fn lease_new_stream(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        start_by: Instant,
+    ) -> Result<Lease, ConnectError> {
+        let socket = connect(endpoint, start_by).await?;
+        let streams = self.open(endpoint, socket).await?;
+        let exchange = Carrier::Http2(Box::new(StreamExchange::new(streams)));
+        Ok(self.leased(endpoint, exchange, false))
+    }
+
+    /// Whether an endpoint speaks HTTP/2; asked once.
+    ///
+    /// # Errors
+    /// If there is no connection.
+    pub async fn speaks_http2(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        start_by: Instant,
+    ) -> Result<bool, ConnectError> {
+        if let Some(known) = endpoint.speaks_http2() {
+            return Ok(known);
+        }
+        // Waits for the model to start, which asking doesn't.
+        drop(connect(endpoint, start_by).await?);
+        let speaks = detect::speaks_http2(&endpoint.address).await?;
+        endpoint.set_speaks_http2(speaks);
+        tracing::debug!(endpoint = endpoint.id, http2 = speaks, "asked for its protocol");
+        Ok(speaks)
+    }
+
+    async fn open(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        socket: Socket,
+    ) -> Result<Streams, ConnectError> {
+        let handshake = h2::client::Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(u32::try_from(self.max_head_bytes).unwrap_or(u32::MAX))
+            .max_send_buffer_size(SEND_BUFFER_BYTES)
+            .initial_max_send_streams(MAX_STREAMS)
+            .handshake(socket)
+            .await?;
+        let (sender, connection) = handshake;
+        self.tasks.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "HTTP/2 connection to the upstream ended");
+            }
+        });
+        // The connection is new and its streams are all free.
+        let streams = Streams::new(sender.ready().await?);
+        endpoint.pools[self.worker].put_shared(streams.clone());
+        Ok(streams)
+    }
+
+    fn leased(&self, endpoint: &Arc<Endpoint>, carrier: Carrier, reused: bool) -> Lease {
+        Lease { carrier, reused, endpoint: Arc::clone(endpoint), worker: self.worker }
+    }
+}
+
+/// A new connection. One to a model that has not been seen ready yet is tried for until `start_by`.
+async fn connect(endpoint: &Endpoint, start_by: Instant) -> Result<Socket, ConnectError> {
+    loop {
+        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, endpoint.address.connect());
+        let error = match connecting.await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(ConnectError::Timeout(CONNECT_TIMEOUT)),
+        };
+        let absent =
+            matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+        if !absent || endpoint.has_started() || clock::now() >= start_by {
+            return Err(error.into());
+        }
+        tokio::time::sleep(START_RETRY).await;
     }
 }
 
 // === impl Lease ===
 
 impl Lease {
-    /// Whether a request that failed so may go out again: it was sent on a kept connection, which
-    /// the upstream had closed, as no byte came back.
+    /// The answer's head, interim ones (1xx) first. Sends the request as far as it goes meanwhile.
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, ExchangeError>> {
+        match &mut self.carrier {
+            Carrier::Http1(connection) => connection.poll_head(cx),
+            Carrier::Http2(stream) => stream.poll_head(cx),
+        }
+    }
+
+    /// The answer's body, part by part. Sends what is left of the request meanwhile.
+    pub fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
+        match &mut self.carrier {
+            Carrier::Http1(connection) => connection.poll_body(cx),
+            Carrier::Http2(stream) => stream.poll_body(cx),
+        }
+    }
+
+    /// Whether the answer's body is at its end.
+    pub fn is_body_done(&self) -> bool {
+        match &self.carrier {
+            Carrier::Http1(connection) => connection.is_body_done(),
+            Carrier::Http2(stream) => stream.is_body_done(),
+        }
+    }
+
+    /// What is left of the answer's body.
+    pub fn body_size(&self) -> SizeHint {
+        match &self.carrier {
+            Carrier::Http1(connection) => connection.body_size(),
+            Carrier::Http2(stream) => stream.body_size(),
+        }
+    }
+
+    /// Whether a request that failed so may go out again: the upstream says that it did nothing
+    /// with it, or it was sent on a kept connection, which the upstream had closed, as no byte came
+    /// back.
     pub fn was_stale(&self, error: &ExchangeError) -> bool {
-        self.reused
-            && !self.connection.heard()
-            && matches!(error, ExchangeError::Ended | ExchangeError::Io(_))
+        let heard = match &self.carrier {
+            Carrier::Http1(connection) => connection.heard(),
+            Carrier::Http2(stream) => stream.heard(),
+        };
+        self.reused && !heard && matches!(error, ExchangeError::Ended | ExchangeError::Io(_))
+    }
+
+    /// The bare connection, after it has switched protocols. A stream has none.
+    pub fn into_wire(self) -> Option<Wire> {
+        match self.carrier {
+            Carrier::Http1(connection) => Some(connection.into_wire()),
+            Carrier::Http2(_) => None,
+        }
     }
 
     /// Keeps the connection for the next exchange, if this one has left it clean.
     pub fn give_back(self, now: Instant) {
-        if self.connection.is_reusable() {
-            self.endpoint.pools[self.worker].put(self.connection, now);
+        match self.carrier {
+            Carrier::Http1(connection) if connection.is_reusable() => {
+                self.endpoint.pools[self.worker].put(connection, now);
+            }
+            Carrier::Http1(_) | Carrier::Http2(_) => {}
         }
     }
 }

@@ -43,6 +43,9 @@ pub(crate) struct ServerArgs {
     /// How long a request's body may stall
     #[arg(long, env = "TIDEGATE_BODY_TIMEOUT", default_value = "60s", value_parser = positive_duration, value_name = "TIME")]
     pub(crate) body_timeout: Duration,
+    /// How long a client may take nothing of its answer
+    #[arg(long, env = "TIDEGATE_WRITE_TIMEOUT", default_value = "60s", value_parser = positive_duration, value_name = "TIME")]
+    pub(crate) write_timeout: Duration,
     /// How long a client's connection may be quiet between two requests
     #[arg(long, env = "TIDEGATE_KEEP_ALIVE_TIMEOUT", default_value = "300s", value_parser = positive_duration, value_name = "TIME")]
     pub(crate) keep_alive_timeout: Duration,
@@ -104,6 +107,7 @@ impl ServerArgs {
             read_ahead_bytes: usize::try_from(self.read_ahead).unwrap_or(usize::MAX),
             header_timeout: self.header_timeout,
             body_timeout: self.body_timeout,
+            write_timeout: self.write_timeout,
             keep_alive_timeout: self.keep_alive_timeout,
             ..HttpLimits::default()
         }

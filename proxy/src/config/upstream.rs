@@ -4,6 +4,7 @@ use super::value::{duration, unless_zero};
 use crate::forward::Timeouts;
 use crate::health::Schedule;
 use crate::probe::Probe;
+use crate::rewrite::UpstreamProtocol;
 use crate::socket::Address;
 use clap::Args;
 use std::num::NonZeroU32;
@@ -15,6 +16,15 @@ pub(crate) struct UpstreamArgs {
     /// Where the model listens: IP:PORT, or unix:/PATH
     #[arg(long, env = "TIDEGATE_UPSTREAM", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub(crate) upstream: Address,
+    /// What the model is spoken to in. auto: gRPC in HTTP/2 (h2c, with prior knowledge), other
+    /// requests as they came, and in HTTP/1.1 if the model speaks no HTTP/2
+    #[arg(
+        long,
+        env = "TIDEGATE_UPSTREAM_PROTOCOL",
+        default_value = "auto",
+        value_name = "PROTOCOL"
+    )]
+    pub(crate) upstream_protocol: UpstreamProtocol,
     /// The longest from dispatch to the response head; 0s is off
     #[arg(long, env = "TIDEGATE_FIRST_BYTE_TIMEOUT", default_value = "300s", value_parser = duration, value_name = "TIME")]
     pub(crate) first_byte_timeout: Duration,
@@ -41,11 +51,13 @@ pub(crate) struct UpstreamArgs {
 // === impl UpstreamArgs ===
 
 impl UpstreamArgs {
-    pub(super) fn timeouts(&self) -> Timeouts {
+    /// `start` is how long a request waits for a model that has not started yet.
+    pub(super) fn timeouts(&self, start: Duration) -> Timeouts {
         Timeouts {
             first_byte: unless_zero(self.first_byte_timeout),
             idle: unless_zero(self.idle_timeout),
             total: unless_zero(self.request_timeout),
+            start,
         }
     }
 

@@ -1,0 +1,139 @@
+//! A request as it goes to the upstream: the route's prefix off, what concerned one hop not there.
+
+use crate::error::Refusal;
+use crate::framing::Framing;
+use crate::h2_head::is_grpc;
+use crate::head::UpgradeTo;
+use crate::head::encode::encode_request;
+use crate::outbound::{Head, Outbound};
+use crate::request_body::RequestBody;
+use bytes::BytesMut;
+use clap::ValueEnum;
+use http::header::{HOST, HeaderValue, TE};
+use http::uri::PathAndQuery;
+use http::{Method, Uri, Version, request};
+use http_body::Body;
+use tidegate_api::reason::Reason;
+
+/// Room for an ordinary head, so that writing it allocates once.
+const HEAD_BYTES: usize = 512;
+
+/// What requests go to an upstream as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum UpstreamProtocol {
+    /// gRPC as HTTP/2, other requests as they came. What came over HTTP/2 goes as HTTP/1.1 to an
+    /// upstream that speaks no HTTP/2.
+    #[default]
+    Auto,
+    /// All as HTTP/1.1.
+    Http1,
+    /// All but upgrades as HTTP/2 without TLS, with prior knowledge.
+    H2c,
+}
+
+/// Writes the request for the upstream.
+///
+/// # Errors
+/// `bad-request` if the target is no path.
+pub fn rewrite(
+    mut parts: request::Parts,
+    strip: usize,
+    body: RequestBody,
+    protocol: UpstreamProtocol,
+) -> Result<Outbound, Refusal> {
+    if let Some(authority) = parts.uri.authority() {
+        // RFC 9112 section 3.2.2: the target's authority counts, whatever Host says.
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Reason::BadRequest)?;
+        parts.headers.insert(HOST, host);
+    }
+    if strip > 0 {
+        parts.uri = without_prefix(&parts.uri, strip).ok_or(Reason::BadRequest)?;
+    }
+    let framing = body.size_hint().exact().map_or(Framing::Chunked, Framing::Length);
+    let upgrades = parts.extensions.get::<UpgradeTo>().is_some();
+    let as_http2 = match protocol {
+        UpstreamProtocol::Http1 => false,
+        UpstreamProtocol::Auto => parts.version == Version::HTTP_2,
+        UpstreamProtocol::H2c => !upgrades,
+    };
+    let method = parts.method.clone();
+    // What must be HTTP/2 is not turned into anything else.
+    let only_http2 = as_http2 && (protocol == UpstreamProtocol::H2c || is_grpc(&parts.headers));
+    let head = if as_http2 {
+        Head::Http2 { parts: Box::new(parts), only: only_http2 }
+    } else {
+        Head::Http1(http1_head(parts, framing))
+    };
+    Ok(Outbound { head, method, framing, body, spent: false })
+}
+
+/// A head for HTTP/1.1.
+pub fn http1_head(mut parts: request::Parts, framing: Framing) -> bytes::Bytes {
+    if parts.version == Version::HTTP_2 {
+        // It would need a `Connection: te` of its own, and no upstream waits for it.
+        parts.headers.remove(TE);
+    }
+    // RFC 9110 section 8.6: methods that have a body say so even if it is empty.
+    let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
+    let said = Some(framing).filter(|framing| *framing != Framing::Length(0) || has_body);
+    let upgrade = parts.extensions.get::<UpgradeTo>().map(|UpgradeTo(protocol)| protocol);
+    let mut head = BytesMut::with_capacity(HEAD_BYTES);
+    encode_request(&parts, said, upgrade, &mut head);
+    head.freeze()
+}
+
+fn without_prefix(uri: &Uri, strip: usize) -> Option<Uri> {
+    let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let rest = target.get(strip..)?;
+    if rest.starts_with('/') {
+        return rest.parse().ok();
+    }
+    format!("/{rest}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_without_their_prefix() {
+        for (uri, strip, expected) in [
+            ("/a/b?c=d", 2, "/b?c=d"),
+            ("/a", 2, "/"),
+            ("/a?b", 2, "/?b"),
+            ("http://host/a/b", 2, "/b"),
+        ] {
+            let found = without_prefix(&uri.parse().unwrap(), strip);
+            assert_eq!(
+                found.map(|uri| uri.to_string()).as_deref(),
+                Some(expected),
+                "{uri} {strip}"
+            );
+        }
+    }
+
+    #[test]
+    fn heads_as_they_go_out() {
+        let head = |request: request::Builder, strip, body: Option<&'static str>| {
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let body =
+                body.map_or(RequestBody::Empty, |body| RequestBody::Whole(Some(body.into())));
+            let outbound = rewrite(parts, strip, body, UpstreamProtocol::Auto).unwrap();
+            let Head::Http1(head) = outbound.head else { panic!("must go as HTTP/1.1") };
+            String::from_utf8(head.to_vec()).unwrap()
+        };
+        let get =
+            http::Request::get("/a/b?c").header("host", "t").header("x-b", "2").header("x-a", "1");
+        assert_eq!(head(get, 2, None), "GET /b?c HTTP/1.1\r\nhost: t\r\nx-b: 2\r\nx-a: 1\r\n\r\n");
+        let post = http::Request::post("http://other/p").header("host", "t");
+        assert_eq!(
+            head(post, 0, Some("abc")),
+            "POST /p HTTP/1.1\r\nhost: other\r\ncontent-length: 3\r\n\r\n"
+        );
+        let empty = http::Request::post("/p").header("host", "t");
+        assert_eq!(
+            head(empty, 0, None),
+            "POST /p HTTP/1.1\r\nhost: t\r\ncontent-length: 0\r\n\r\n"
+        );
+    }
+}
