@@ -1,3 +1,4 @@
 //! What passes between the proxy and those around it: hops before and after, operators.
 
+mod connections;
 mod hops;

@@ -37,6 +37,10 @@ pub mod metric {
     pub const READY: &str = "tidegate_ready";
     /// 1 while the proxy drains, else 0.
     pub const DRAINING: &str = "tidegate_draining";
+    /// Connections that clients hold now.
+    pub const CONNECTIONS: &str = "tidegate_connections";
+    /// Connections that found no place.
+    pub const CONNECTIONS_REFUSED: &str = "tidegate_connections_refused_total";
     /// Always 1; the labels say which build runs.
     pub const BUILD_INFO: &str = "tidegate_build_info";
     /// How long an API at zero took until its first endpoint could serve.

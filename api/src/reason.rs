@@ -21,6 +21,8 @@ pub enum Reason {
     RateLimited,
     /// The process is shutting down.
     Draining,
+    /// The process holds as many clients' connections as it may.
+    TooManyConnections,
     /// No route matches.
     NoRoute,
     /// The method is one that a proxy does not serve.
@@ -41,7 +43,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BadRequest,
         Self::HeaderTooLarge,
         Self::TargetTooLong,
@@ -51,6 +53,7 @@ impl Reason {
         Self::QueueTimeout,
         Self::RateLimited,
         Self::Draining,
+        Self::TooManyConnections,
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::ColdStartTimeout,
@@ -73,6 +76,7 @@ impl Reason {
             Self::QueueTimeout => "queue-timeout",
             Self::RateLimited => "rate-limited",
             Self::Draining => "draining",
+            Self::TooManyConnections => "too-many-connections",
             Self::NoRoute => "no-route",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::ColdStartTimeout => "cold-start-timeout",
@@ -98,7 +102,11 @@ impl Reason {
             Self::ClientGone => 499,
             Self::Internal => 500,
             Self::UpstreamConnect | Self::UpstreamReset => 502,
-            Self::QueueFull | Self::QueueTimeout | Self::Draining | Self::ColdStartTimeout => 503,
+            Self::QueueFull
+            | Self::QueueTimeout
+            | Self::Draining
+            | Self::TooManyConnections
+            | Self::ColdStartTimeout => 503,
             Self::UpstreamTimeout => 504,
         }
     }
@@ -111,7 +119,10 @@ impl Reason {
     /// Whether a sidecar that answers so has kept the request from the application, so that
     /// another endpoint may be asked.
     pub const fn is_unsent(self) -> bool {
-        matches!(self, Self::QueueFull | Self::Draining | Self::UpstreamConnect)
+        matches!(
+            self,
+            Self::QueueFull | Self::Draining | Self::TooManyConnections | Self::UpstreamConnect
+        )
     }
 }
 

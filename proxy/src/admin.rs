@@ -1,5 +1,6 @@
 //! The admin port: alive, ready, metrics. Nothing on the data port leads here, nor around it.
 
+use crate::connections::Connections;
 use crate::drain::DrainWatch;
 use crate::metrics::ProcessMetrics;
 use bytes::Bytes;
@@ -29,6 +30,8 @@ pub struct Admin {
     pub process: ProcessMetrics,
     /// Whether the process could serve, apart from draining.
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
+    /// The places for clients' connections.
+    pub connections: Arc<Connections>,
     /// Whether it drains.
     pub drain: DrainWatch,
 }
@@ -92,6 +95,7 @@ impl Admin {
         let draining = self.drain.is_draining();
         self.process.draining.set(i64::from(draining));
         self.process.ready.set(i64::from(!draining && (self.ready)()));
+        self.process.connections.set(i64::try_from(self.connections.open()).unwrap_or(i64::MAX));
         match TextEncoder::new().encode_to_string(&self.registry.gather()) {
             Ok(page) => {
                 let mut response = text(StatusCode::OK, page);

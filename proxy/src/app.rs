@@ -3,12 +3,14 @@
 use crate::admin::Admin;
 use crate::classify::Classifier;
 use crate::config::{GatewaySettings, SidecarSettings};
+use crate::connections::Connections;
 use crate::discover::Discovery;
 use crate::drain::Drain;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::forward::{Role, Timeouts};
 use crate::gate::Gate;
+use crate::guard::HttpLimits;
 use crate::health;
 use crate::listen::{self, Worker};
 use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
@@ -79,6 +81,8 @@ impl Server {
         // With no slots until the flags and the file have said how many.
         let slot = gate.add(Arc::clone(&endpoint), 0, Usability::Usable);
         let reload = Reload::start(settings.config, settings.live, gate, slot)?;
+        let process = ProcessMetrics::register(&registry, "sidecar")?;
+        let connections = places(&settings.limits, &process);
         let drain = Drain::new(settings.drain_delay, settings.drain_timeout);
         let everything = Rule { host: None, path: EVERYTHING.to_owned(), strip_prefix: false };
         let stack = Stack {
@@ -86,14 +90,16 @@ impl Server {
             unrouted: Arc::clone(&service.metrics),
             routes: RouteTable::new(vec![(everything, service)]),
             limits: settings.limits,
+            connections: Arc::clone(&connections),
             hops: settings.hops,
             drain: drain.watch(),
         };
         let ready = Arc::new(AtomicBool::new(false));
         let (probed, is_ready) = (Arc::clone(&endpoint), Arc::clone(&ready));
         let admin_page = Admin {
-            process: ProcessMetrics::register(&registry, "sidecar")?,
+            process,
             registry,
+            connections,
             ready: Box::new(move || is_ready.load(Ordering::Acquire) && !probed.is_suspected()),
             drain: drain.watch(),
         };
@@ -142,18 +148,22 @@ impl Server {
             let discovery = Discovery::new(file, gates, workers)?;
             tasks.push(Box::pin(discovery.run()));
         }
+        let process = ProcessMetrics::register(&registry, "gateway")?;
+        let connections = places(&settings.limits, &process);
         let drain = Drain::new(settings.drain_delay, settings.drain_timeout);
         let stack = Stack {
             role: Role::Gateway,
             unrouted: Arc::new(ApiMetrics::register(&registry, Some(""))?),
             routes: RouteTable::new(rules),
             limits: settings.limits,
+            connections: Arc::clone(&connections),
             hops: settings.hops,
             drain: drain.watch(),
         };
         let admin_page = Admin {
-            process: ProcessMetrics::register(&registry, "gateway")?,
+            process,
             registry,
+            connections,
             ready: Box::new(|| true),
             drain: drain.watch(),
         };
@@ -216,6 +226,10 @@ fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
     // One worker gives one listener.
     let mut listeners = listen::bind(address, 1, "--admin")?;
     Ok(listeners.remove(0))
+}
+
+fn places(limits: &HttpLimits, process: &ProcessMetrics) -> Arc<Connections> {
+    Arc::new(Connections::new(limits.max_connections, process.refused_connections.clone()))
 }
 
 fn service(

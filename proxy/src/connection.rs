@@ -3,6 +3,7 @@
 use crate::body::{ProxyBody, Tunnel};
 use crate::clock;
 use crate::drain::DrainWatch;
+use crate::error::Refusal;
 use crate::framing::Framing;
 use crate::guard::HttpLimits;
 use crate::h2_connection;
@@ -12,6 +13,7 @@ use crate::hop::Peer;
 use crate::inbound::Inbound;
 use crate::incoming::IncomingBody;
 use crate::interim::Interim;
+use crate::lazy_timer::LazyTimer;
 use crate::socket::Socket;
 use crate::stack::Stack;
 use crate::tunnel;
@@ -28,11 +30,13 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
 use tokio::net::TcpStream;
-use tokio::time::Sleep;
 
 /// How long a client whose request was refused unread may go on sending, so that it can read why
 /// before its sending resets the connection.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How HTTP/2 begins, which is not refused in HTTP/1.
+const HTTP2: [u8; 3] = *b"PRI";
 
 /// A connection that is quiet for this long gives its buffer back; one in use keeps it.
 const QUIET: Duration = Duration::from_secs(1);
@@ -84,10 +88,6 @@ struct Stall<'a> {
 
 /// The answer broke off: the client is gone, or must see that what it has is not all.
 struct BrokenOff;
-
-/// A timer that is moved for free: it is only set anew when it fires too early.
-#[derive(Default)]
-struct LazyTimer(Option<Pin<Box<Sleep>>>);
 
 /// Serves a connection to its end.
 pub async fn serve(stream: TcpStream, peer: Peer, stack: Arc<Stack>, connector: Arc<Connector>) {
@@ -160,6 +160,19 @@ pub async fn serve(stream: TcpStream, peer: Peer, stack: Arc<Stack>, connector: 
             return close(&inbound).await;
         }
     }
+}
+
+/// Tells a client for whom there is no place that there is none.
+pub async fn turn_away(stream: TcpStream, stack: Arc<Stack>) {
+    let mut start = [0; HTTP2.len()];
+    // Some clients take what answers before it is asked for a fault.
+    match tokio::time::timeout(LINGER, stream.peek(&mut start)).await {
+        Ok(Ok(1..)) if start != HTTP2 => {}
+        _ => return,
+    }
+    let refusal = Refusal { reason: Reason::TooManyConnections, retry_after_s: Some(1) };
+    let inbound = Inbound::new(Wire::new(Socket::Tcp(stream)));
+    refuse(&inbound, &mut Outgoing::default(), stack.refuse(refusal)).await;
 }
 
 /// The next request's head, or what there is instead.
@@ -372,23 +385,5 @@ impl Stall<'_> {
             _ => self.since.insert((left, clock::now() + self.patience)).1,
         };
         self.timer.poll(cx, until)
-    }
-}
-
-// === impl LazyTimer ===
-
-impl LazyTimer {
-    fn poll(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until.into())));
-        if sleep.deadline() > until.into() {
-            sleep.as_mut().reset(until.into());
-        }
-        loop {
-            ready!(sleep.as_mut().poll(cx));
-            if sleep.deadline() >= until.into() {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(until.into());
-        }
     }
 }

@@ -9,7 +9,8 @@ use http_body::Body;
 use std::time::Duration;
 use tidegate_api::reason::Reason;
 
-/// The sizes and times that one request and one connection may take.
+/// How many connections there may be, and the sizes and times that each of them and its requests
+/// may take.
 #[derive(Debug, Clone)]
 pub struct HttpLimits {
     /// Bytes of a head.
@@ -29,6 +30,8 @@ pub struct HttpLimits {
     pub write_timeout: Duration,
     /// How long a connection may be quiet between two requests.
     pub keep_alive_timeout: Duration,
+    /// Connections that clients may hold, all workers together.
+    pub max_connections: usize,
 }
 
 impl Default for HttpLimits {
@@ -42,6 +45,7 @@ impl Default for HttpLimits {
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             keep_alive_timeout: Duration::from_secs(300),
+            max_connections: 10_000,
         }
     }
 }

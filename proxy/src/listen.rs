@@ -19,6 +19,8 @@ use tokio_util::task::TaskTracker;
 
 /// Connections the kernel may hold until they are accepted.
 const BACKLOG: i32 = 1024;
+/// Clients for whom there is no place, and who are being told so. More are not told.
+const MAX_TURNED_AWAY: usize = 64;
 /// When no more files can be opened, wait for connections to end instead of spinning.
 const ACCEPT_RETRY: Duration = Duration::from_millis(10);
 
@@ -92,10 +94,18 @@ async fn serve(
     let tasks = TaskTracker::new();
     let connector = Arc::new(Connector { worker, max_head_bytes, tasks });
     let mut drain = stack.drain.clone();
+    let turned_away = TaskTracker::new();
     let serve = |stream, from: SocketAddr| {
-        let peer = stack.hops.trusted.peer(from.ip());
         let (stack, connector) = (Arc::clone(&stack), Arc::clone(&connector));
-        connections.spawn(connection::serve(stream, peer, stack, connector));
+        let peer = stack.hops.trusted.peer(from.ip());
+        if let Some(place) = stack.connections.enter() {
+            connections.spawn(async move {
+                connection::serve(stream, peer, stack, connector).await;
+                drop(place);
+            });
+        } else if turned_away.len() < MAX_TURNED_AWAY {
+            turned_away.spawn(connection::turn_away(stream, stack));
+        }
     };
     loop {
         let accepted = tokio::select! {

@@ -44,6 +44,10 @@ pub struct ProcessMetrics {
     pub ready: IntGauge,
     /// 1 while draining.
     pub draining: IntGauge,
+    /// Connections that clients hold.
+    pub connections: IntGauge,
+    /// Connections that found no place.
+    pub refused_connections: IntCounter,
 }
 
 /// Where one gate's numbers come from at a scrape.
@@ -143,6 +147,9 @@ impl ProcessMetrics {
     pub fn register(registry: &Registry, role: &str) -> prometheus::Result<Self> {
         let ready = IntGauge::new(metric::READY, "1 while ready for traffic.")?;
         let draining = IntGauge::new(metric::DRAINING, "1 while draining.")?;
+        let connections = IntGauge::new(metric::CONNECTIONS, "Connections that clients hold now.")?;
+        let refused_connections =
+            IntCounter::new(metric::CONNECTIONS_REFUSED, "Connections that found no place.")?;
         let build = IntGauge::with_opts(
             Opts::new(metric::BUILD_INFO, "Which build runs; always 1.")
                 .const_label("version", env!("CARGO_PKG_VERSION"))
@@ -151,10 +158,12 @@ impl ProcessMetrics {
         build.set(1);
         registry.register(Box::new(ready.clone()))?;
         registry.register(Box::new(draining.clone()))?;
+        registry.register(Box::new(connections.clone()))?;
+        registry.register(Box::new(refused_connections.clone()))?;
         registry.register(Box::new(build))?;
         let process = prometheus::process_collector::ProcessCollector::for_self();
         registry.register(Box::new(process))?;
-        Ok(Self { ready, draining })
+        Ok(Self { ready, draining, connections, refused_connections })
     }
 }
 

@@ -80,6 +80,7 @@ fn grpc_status(reason: Reason) -> u16 {
         Reason::QueueFull
         | Reason::QueueTimeout
         | Reason::Draining
+        | Reason::TooManyConnections
         | Reason::ColdStartTimeout
         | Reason::UpstreamConnect
         | Reason::UpstreamReset => UNAVAILABLE,
@@ -93,6 +94,7 @@ fn closes_connection(reason: Reason) -> bool {
         Reason::BadRequest
             | Reason::MethodNotAllowed
             | Reason::Draining
+            | Reason::TooManyConnections
             | Reason::RequestTimeout
             | Reason::BodyTooLarge
     )
@@ -109,6 +111,7 @@ fn message(reason: Reason) -> &'static str {
         Reason::QueueTimeout => "the request waited longer than allowed",
         Reason::RateLimited => "too many requests; come back later",
         Reason::Draining => "this process is shutting down; ask another",
+        Reason::TooManyConnections => "too many connections are open; come back later",
         Reason::MethodNotAllowed => "CONNECT and TRACE are not served",
         Reason::NoRoute => "no API is served at this host and path",
         Reason::ColdStartTimeout => "no replica came up in time; come back later",

@@ -1,7 +1,8 @@
 //! Runs a sidecar or a gateway as a process: starts it, says where it listens, drains on a signal.
 
 use crate::app::Server;
-use crate::config::{GatewayArgs, GatewaySettings, SidecarArgs};
+use crate::config::{GatewayArgs, GatewaySettings, ServerArgs, SidecarArgs};
+use crate::file_limit;
 use anyhow::Context;
 use std::io::Write;
 use std::path::Path;
@@ -14,13 +15,13 @@ const EXIT_BAD_DOCUMENT: u8 = 65;
 
 /// Runs a sidecar until a signal ends it.
 pub fn run_sidecar(args: SidecarArgs) -> ExitCode {
-    start_log(args.server.log);
+    start(&args.server);
     exit(run(|| Ok(Server::sidecar(args.into())?)))
 }
 
 /// Runs a gateway until a signal ends it.
 pub fn run_gateway(args: GatewayArgs) -> ExitCode {
-    start_log(args.server.log);
+    start(&args.server);
     let file = args.config.clone();
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
@@ -72,6 +73,11 @@ fn announce(server: &Server) {
     let mut out = std::io::stdout().lock();
     // Nobody may be reading; that is no reason to end.
     drop(writeln!(out, "{line}").and_then(|()| out.flush()));
+}
+
+fn start(server: &ServerArgs) {
+    start_log(server.log);
+    file_limit::raise(server.max_connections.get() as u64);
 }
 
 fn start_log(level: LevelFilter) {

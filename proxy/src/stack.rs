@@ -4,6 +4,7 @@ use crate::account::Account;
 use crate::body::ProxyBody;
 use crate::classify::{self, Classifier};
 use crate::clock;
+use crate::connections::Connections;
 use crate::drain::DrainWatch;
 use crate::error::Refusal;
 use crate::forward::{Exchange, Role, Timeouts};
@@ -52,6 +53,8 @@ pub struct Stack {
     pub unrouted: Arc<ApiMetrics>,
     /// Sizes and times.
     pub limits: HttpLimits,
+    /// The places for clients' connections.
+    pub connections: Arc<Connections>,
     /// How the hops around are dealt with.
     pub hops: HopSettings,
     /// Whether the process is ending.
@@ -145,11 +148,11 @@ impl Stack {
         exchange.run(outbound, upgradable).await
     }
 
-    /// Answers a head that can't be read, and books it.
-    pub fn refuse(&self, reason: Reason) -> Response<ProxyBody> {
-        let now = clock::now();
-        Account::open(Arc::clone(&self.unrouted), now).close(Some(reason), now);
-        identify(respond::refusal(reason.into()), Identity::unknown())
+    /// Answers what has no head that can be read, and books it.
+    pub fn refuse(&self, refusal: impl Into<Refusal>) -> Response<ProxyBody> {
+        let (now, refusal) = (clock::now(), refusal.into());
+        Account::open(Arc::clone(&self.unrouted), now).close(Some(refusal.reason), now);
+        identify(respond::refusal(refusal), Identity::unknown())
     }
 
     fn route<B>(&self, request: &Request<B>) -> Option<(&Arc<Service>, usize)> {

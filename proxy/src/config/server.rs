@@ -49,6 +49,9 @@ pub(crate) struct ServerArgs {
     /// How long a client's connection may be quiet between two requests
     #[arg(long, env = "TIDEGATE_KEEP_ALIVE_TIMEOUT", default_value = "300s", value_parser = positive_duration, value_name = "TIME")]
     pub(crate) keep_alive_timeout: Duration,
+    /// How many connections clients may hold, all workers together; who comes then is told so
+    #[arg(long, env = "TIDEGATE_MAX_CONNECTIONS", default_value = "10000", value_name = "N")]
+    pub(crate) max_connections: NonZeroUsize,
     /// How much of a request's body is read before it is queued. What is wholly here can be sent
     /// to another replica, and its client's leaving is seen while it waits
     #[arg(long, env = "TIDEGATE_READ_AHEAD", default_value = "64KiB", value_parser = size, value_name = "SIZE")]
@@ -109,6 +112,7 @@ impl ServerArgs {
             body_timeout: self.body_timeout,
             write_timeout: self.write_timeout,
             keep_alive_timeout: self.keep_alive_timeout,
+            max_connections: self.max_connections.get(),
             ..HttpLimits::default()
         }
     }
