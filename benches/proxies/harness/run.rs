@@ -1,0 +1,211 @@
+//! One measurement: a peer freshly started before the origin, a load, what the peer used.
+
+use crate::child::{Child, free_address};
+use crate::load::{Connection, Edge, Outcome, Until, closed, open, streams};
+use crate::machine::load_average;
+use crate::peer::{Found, Setup};
+use crate::pin::{Cores, pin};
+use crate::sample::{Around, Sample};
+use crate::usage::{self, Usage};
+use crate::workload::{BODY_CONNECTIONS, RATE, STREAMS, body_request, small_request};
+use crate::{callgrind, clock};
+use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long a peer may take to answer at first; under valgrind all is slow.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// Between two tries.
+const TRY_EVERY: Duration = Duration::from_millis(10);
+/// Connections on which instructions are counted.
+const COUNTED_CONNECTIONS: u16 = 16;
+
+/// What is asked in one measurement.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Load {
+    /// Small requests, closed loop.
+    Small { connections: u16, until: Until },
+    /// Small requests at a fixed rate.
+    Rate { warm_up: Duration, time: Duration },
+    /// Large bodies, closed loop.
+    Json { until: Until },
+    /// Streams of events.
+    Sse,
+}
+
+/// The origin, and where everything runs.
+pub(super) struct Runner {
+    cores: Cores,
+    origin: SocketAddr,
+    ticks_per_second: u64,
+    folder: TempDir,
+    /// Ends with the runner.
+    _origin: Child,
+}
+
+/// A peer that answers.
+struct Running {
+    /// None if the load asks the origin itself.
+    child: Option<Child>,
+    address: SocketAddr,
+    /// Ends with it.
+    _folder: TempDir,
+}
+
+// === impl Runner ===
+
+impl Runner {
+    /// Starts the origin, and keeps this thread beside it.
+    ///
+    /// # Errors
+    /// If either can't be done.
+    pub(super) async fn start(cores: Cores) -> Result<Self> {
+        pin(cores.load)?;
+        let folder = TempDir::new().context("can't make a temporary folder")?;
+        let exe = std::env::current_exe().context("can't find this program's own file")?;
+        let origin = free_address()?;
+        let command: [OsString; 3] = [exe.into(), "origin".into(), origin.to_string().into()];
+        let mut child = Child::start("origin", &command, cores.load, cores.load, folder.path())?;
+        answers(origin, &mut child).await?;
+        let ticks_per_second = rustix::param::clock_ticks_per_second();
+        Ok(Self { cores, origin, ticks_per_second, folder, _origin: child })
+    }
+
+    /// Measures a peer once.
+    ///
+    /// # Errors
+    /// If it does not come up, fails a request, or does not end.
+    pub(super) async fn sample(
+        &self,
+        found: &Found,
+        name: &str,
+        load: &Load,
+        repeat: u32,
+    ) -> Result<Sample> {
+        let mut running = self.start_peer(found, None).await?;
+        let pid = running.child.as_ref().map(Child::pid);
+        let idle = pid.map(usage::memory).transpose()?;
+        let mut begin = Usage::default();
+        let mut around = Around { spent: None, idle, loaded: None, load_average: 0.0 };
+        let mut edge = |edge: Edge| -> Result<()> {
+            let Some(pid) = pid else { return Ok(()) };
+            let now = usage::usage(pid)?;
+            match edge {
+                Edge::Begin => begin = now,
+                Edge::End => {
+                    around.spent = Some(now.since(&begin, self.ticks_per_second));
+                    around.loaded = Some(usage::memory(pid)?);
+                }
+            }
+            Ok(())
+        };
+        let outcome = ask(running.address, load, &mut edge).await;
+        let outcome = running.explain(outcome)?;
+        running.stop()?;
+        around.load_average = load_average();
+        Ok(Sample::new(name, found.peer, repeat, &outcome, &around))
+    }
+
+    /// Counts the instructions of a small request.
+    ///
+    /// # Errors
+    /// If valgrind can't run it, or one of the runs fails.
+    pub(super) async fn instructions(
+        &self,
+        found: &Found,
+        valgrind: &Path,
+        requests: [u64; 2],
+    ) -> Result<f64> {
+        let mut totals = [0; 2];
+        for (count, total) in requests.into_iter().zip(&mut totals) {
+            let out = self.folder.path().join(format!("callgrind.{}.{count}", found.peer.name()));
+            let mut running = self.start_peer(found, Some((valgrind, &out))).await?;
+            let load =
+                Load::Small { connections: COUNTED_CONNECTIONS, until: Until::Requests(count) };
+            let outcome = ask(running.address, &load, &mut |_| Ok(())).await;
+            running.explain(outcome)?;
+            running.stop()?;
+            *total = callgrind::total(&out)?;
+        }
+        callgrind::difference(requests, totals)
+    }
+
+    /// Starts a peer, perhaps under valgrind with a file for what it counts, and waits until it
+    /// answers.
+    async fn start_peer(&self, found: &Found, valgrind: Option<(&Path, &Path)>) -> Result<Running> {
+        let folder = TempDir::new_in(self.folder.path()).context("can't make a folder")?;
+        let setup = Setup {
+            listen: free_address()?,
+            admin: free_address()?,
+            upstreams: &[self.origin],
+            folder: folder.path(),
+            single_process: valgrind.is_some(),
+        };
+        let Some(mut command) = found.command(&setup)? else {
+            return Ok(Running { child: None, address: self.origin, _folder: folder });
+        };
+        if let Some((valgrind, out)) = valgrind {
+            command = callgrind::wrapped(valgrind, out, &command);
+        }
+        let (core, back_to) = (self.cores.peer, self.cores.load);
+        let mut child = Child::start(found.peer.name(), &command, core, back_to, folder.path())?;
+        answers(setup.listen, &mut child).await?;
+        Ok(Running { child: Some(child), address: setup.listen, _folder: folder })
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Adds what the peer said, if something failed.
+    fn explain(&self, outcome: Result<Outcome>) -> Result<Outcome> {
+        let said = || self.child.as_ref().map(Child::said).unwrap_or_default();
+        outcome.with_context(|| format!("the peer said: {:?}", said()))
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        if let Some(child) = &mut self.child {
+            child.check()?;
+            child.stop()?;
+        }
+        Ok(())
+    }
+}
+
+async fn ask(
+    to: SocketAddr,
+    load: &Load,
+    edge: &mut impl FnMut(Edge) -> Result<()>,
+) -> Result<Outcome> {
+    match *load {
+        Load::Small { connections, until } => {
+            closed(to, small_request(), connections, until, edge).await
+        }
+        Load::Rate { warm_up, time } => {
+            open(to, small_request(), RATE, (warm_up, time), edge).await
+        }
+        Load::Json { until } => closed(to, body_request(), BODY_CONNECTIONS, until, edge).await,
+        Load::Sse => streams(to, STREAMS, edge).await,
+    }
+}
+
+/// Waits until a small request is answered there.
+async fn answers(at: SocketAddr, child: &mut Child) -> Result<()> {
+    let deadline = clock::now() + u64::try_from(START_PATIENCE.as_nanos()).unwrap_or(u64::MAX);
+    loop {
+        let tried = async { Connection::open(at).await?.exchange(&small_request()).await };
+        let error = match tokio::time::timeout(START_PATIENCE, tried).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        child.check()?;
+        if clock::now() > deadline {
+            bail!("it did not answer within {START_PATIENCE:?}: {error}");
+        }
+        tokio::time::sleep(TRY_EVERY).await;
+    }
+}

@@ -1,0 +1,181 @@
+//! The server behind all peers: a small answer, a sink for large bodies, a stream of events.
+
+use crate::clock;
+use crate::ticker::Ticker;
+use crate::workload::{ANSWER, EVENT_GAP, EVENTS, SINK, SMALL, STREAM, event_chunk};
+use anyhow::{Context, Result};
+use std::io;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// The largest request head. What a proxy adds to ours is far less.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+/// Space for a head, and for large parts of a body.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Fields of a request's head.
+const MAX_FIELDS: usize = 64;
+
+/// What of a request's head counts here.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    /// Its bytes.
+    length: usize,
+    target: Target,
+    body: u64,
+    close: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    Answer,
+    Stream,
+    Unknown,
+}
+
+/// Serves until it is ended.
+///
+/// # Errors
+/// If it can't listen.
+pub(crate) fn run(listen: SocketAddr) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("can't listen at {listen}"))?;
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    let (stream, _) = accepted.context("can't accept")?;
+                    connections.spawn(serve(stream));
+                }
+                // How a connection ended is the peer's to say.
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    })
+}
+
+async fn serve(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut filled = 0;
+    loop {
+        let head = loop {
+            if let Some(head) = parse(buffer.get(..filled).unwrap_or_default())? {
+                break head;
+            }
+            if filled > MAX_HEAD_BYTES {
+                return Err(invalid("the head is too large"));
+            }
+            let count = stream.read(buffer.get_mut(filled..).unwrap_or_default()).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            filled += count;
+        };
+        let here = (filled - head.length) as u64;
+        if here > head.body {
+            return Err(invalid("a request came before the answer to the last"));
+        }
+        let mut left = head.body - here;
+        while left > 0 {
+            let count = stream.read(&mut buffer).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            left = left.saturating_sub(count as u64);
+        }
+        filled = 0;
+        match head.target {
+            Target::Answer => stream.write_all(answer("200 OK", ANSWER).as_bytes()).await?,
+            Target::Stream => send_events(&mut stream).await?,
+            Target::Unknown => {
+                stream.write_all(answer("404 Not Found", "{}").as_bytes()).await?;
+            }
+        }
+        if head.close {
+            return Ok(());
+        }
+    }
+}
+
+async fn send_events(stream: &mut TcpStream) -> io::Result<()> {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n\
+                Transfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await?;
+    let ticker = Ticker::new()?;
+    let begin = clock::now();
+    for number in 1..=EVENTS {
+        ticker.until(begin + u64::from(number) * EVENT_GAP).await?;
+        stream.write_all(&event_chunk(clock::now(), number)).await?;
+    }
+    stream.write_all(b"0\r\n\r\n").await
+}
+
+fn answer(status: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// The head at the front of `read`, if it is complete.
+fn parse(read: &[u8]) -> io::Result<Option<Head>> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut fields);
+    let length = match request.parse(read) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(error) => return Err(invalid(&error.to_string())),
+    };
+    let target = match request.path {
+        Some(SMALL | SINK) => Target::Answer,
+        Some(STREAM) => Target::Stream,
+        _ => Target::Unknown,
+    };
+    let mut head = Head { length, target, body: 0, close: request.version != Some(1) };
+    for field in request.headers {
+        let value = std::str::from_utf8(field.value).unwrap_or_default();
+        if field.name.eq_ignore_ascii_case("content-length") {
+            head.body = value.parse().map_err(|_| invalid("the length is no number"))?;
+        } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
+            return Err(invalid("a body with a length was sent on in chunks"));
+        } else if field.name.eq_ignore_ascii_case("connection") {
+            head.close = value.eq_ignore_ascii_case("close");
+        }
+    }
+    Ok(Some(head))
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::{body_request, small_request, stream_request};
+
+    #[test]
+    fn what_the_load_sends_is_understood() {
+        let small = small_request();
+        let head = parse(&small).expect("good").expect("whole");
+        assert_eq!(
+            head,
+            Head { length: small.len(), target: Target::Answer, body: 0, close: false }
+        );
+        assert_eq!(parse(small.split_at(20).0).expect("good so far"), None);
+        let body = parse(&body_request()).expect("good").expect("whole");
+        assert_eq!((body.target, body.body), (Target::Answer, 220_000));
+        let stream = parse(&stream_request()).expect("good").expect("whole");
+        assert_eq!(stream.target, Target::Stream);
+    }
+
+    #[test]
+    fn a_chunked_body_is_refused_as_peers_must_not_change_it() {
+        let chunked = b"POST /prompt HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert!(parse(chunked).is_err());
+    }
+}

@@ -1,0 +1,234 @@
+//! What is compared: how each is found, told what to do, and started.
+
+mod haproxy;
+mod nginx;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde::Serialize;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where programs are that are not in an ordinary user's PATH.
+const SYSTEM_FOLDERS: &str = "/usr/local/sbin:/usr/sbin:/sbin";
+
+/// One of those that are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Peer {
+    /// No proxy: the load asks the origin itself
+    Direct,
+    /// Bytes copied from socket to socket, unread
+    Raw,
+    /// nginx
+    Nginx,
+    /// HAProxy
+    Haproxy,
+    /// Tidegate's sidecar
+    Tidegate,
+}
+
+/// A peer that is here.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    /// Which.
+    pub(crate) peer: Peer,
+    /// Its file; none for [`Peer::Direct`].
+    pub(crate) program: Option<PathBuf>,
+    /// What it says its version is.
+    pub(crate) version: String,
+    /// Arguments beside ours.
+    pub(crate) extra: Vec<String>,
+}
+
+/// How a peer is to run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup<'a> {
+    /// Where requests are taken.
+    pub(crate) listen: SocketAddr,
+    /// Where else it may listen.
+    pub(crate) admin: SocketAddr,
+    /// Where requests go.
+    pub(crate) upstreams: &'a [SocketAddr],
+    /// Its own folder, for its configuration and what else it writes.
+    pub(crate) folder: &'a Path,
+    /// All in one process, as callgrind wants it.
+    pub(crate) single_process: bool,
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// As flags and tables have it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Raw => "raw",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Tidegate => "tidegate",
+        }
+    }
+
+    /// Looks for it. `tidegate` is that peer's file.
+    ///
+    /// # Errors
+    /// Says how to install it if it is not here.
+    pub(crate) fn find(self, tidegate: Option<&Path>) -> Result<Found> {
+        let (program, version) = match self {
+            Self::Direct => (None, String::new()),
+            Self::Raw => {
+                let exe = std::env::current_exe().context("can't find this program's own file")?;
+                (Some(exe), format!("of this harness, {}", env!("CARGO_PKG_VERSION")))
+            }
+            Self::Nginx => {
+                let program = installed("nginx", "nginx-light")?;
+                let version = nginx::version(&output(&program, "-v")?);
+                (Some(program), version)
+            }
+            Self::Haproxy => {
+                let program = installed("haproxy", "haproxy")?;
+                let version = haproxy::version(&output(&program, "-v")?);
+                (Some(program), version)
+            }
+            Self::Tidegate => {
+                let program = tidegate.context("no tidegate-proxy was built")?;
+                let said = output(program, "--version")?;
+                let version = said.split_whitespace().last().unwrap_or("unknown").to_owned();
+                (Some(program.to_owned()), version)
+            }
+        };
+        Ok(Found { peer: self, program, version, extra: Vec::new() })
+    }
+}
+
+// === impl Found ===
+
+impl Found {
+    /// The same, with further arguments; its version names them.
+    pub(crate) fn with(mut self, extra: &str) -> Self {
+        self.extra = extra.split_whitespace().map(str::to_owned).collect();
+        if !self.extra.is_empty() {
+            self.version += &format!(" ({})", self.extra.join(" "));
+        }
+        self
+    }
+
+    /// The command that runs it, once its configuration is written. None if there is nothing to
+    /// run.
+    ///
+    /// # Errors
+    /// If the configuration can't be written, or it can't be set up so.
+    pub(crate) fn command(&self, setup: &Setup<'_>) -> Result<Option<Vec<OsString>>> {
+        let Some(program) = &self.program else { return Ok(None) };
+        let words = match self.peer {
+            Peer::Direct => return Ok(None),
+            Peer::Raw => {
+                let upstream = the_one(setup.upstreams)?;
+                ["copy".into(), setup.listen.to_string(), upstream.to_string()].to_vec()
+            }
+            Peer::Nginx => nginx::arguments(setup)?,
+            Peer::Haproxy => haproxy::arguments(setup)?,
+            Peer::Tidegate => sidecar_arguments(setup)?,
+        };
+        let words = words.into_iter().chain(self.extra.iter().cloned()).map(OsString::from);
+        Ok(Some(std::iter::once(program.clone().into_os_string()).chain(words).collect()))
+    }
+}
+
+/// One worker, metrics on as always, the queue and the limit in force but never in the way.
+fn sidecar_arguments(setup: &Setup<'_>) -> Result<Vec<String>> {
+    let text = format!(
+        "sidecar --listen {} --admin {} --upstream {} --concurrency 1024 --queue-capacity 1024 \
+         --workers 1 --drain-delay 0s --drain-timeout 1s --log error",
+        setup.listen,
+        setup.admin,
+        the_one(setup.upstreams)?,
+    );
+    Ok(text.split_whitespace().map(str::to_owned).collect())
+}
+
+fn the_one(upstreams: &[SocketAddr]) -> Result<SocketAddr> {
+    match upstreams {
+        [one] => Ok(*one),
+        _ => bail!("it has one upstream, and {} were given", upstreams.len()),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("can't write {}", path.display()))
+}
+
+fn installed(name: &str, package: &str) -> Result<PathBuf> {
+    on_path(name)
+        .with_context(|| format!("{name} is not installed: `apt-get install {package}` has it"))
+}
+
+/// The file of a program.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+    let mut folders = std::env::var_os("PATH").unwrap_or_default();
+    folders.push(":");
+    folders.push(SYSTEM_FOLDERS);
+    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// What a program says when asked with one flag, on either stream.
+fn output(program: &Path, flag: &str) -> Result<String> {
+    let said = Command::new(program)
+        .arg(flag)
+        .output()
+        .with_context(|| format!("can't run {}", program.display()))?;
+    let text = [said.stdout, said.stderr].concat();
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sidecar_has_one_upstream() {
+        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let two = [address(3), address(4)];
+        let setup = |upstreams| Setup {
+            listen: address(1),
+            admin: address(2),
+            upstreams,
+            folder: Path::new("/nowhere"),
+            single_process: false,
+        };
+        let words = sidecar_arguments(&setup(&two[..1])).expect("good");
+        let upstream = words.iter().position(|word| word == "--upstream").expect("given");
+        assert_eq!(words[upstream + 1], "127.0.0.1:3");
+        assert!(sidecar_arguments(&setup(&two)).is_err());
+    }
+
+    #[test]
+    fn what_was_added_to_the_sidecar_is_told_and_comes_last() {
+        let version = "0.1.0".to_owned();
+        let found =
+            Found { peer: Peer::Tidegate, program: Some("/p".into()), version, extra: vec![] };
+        assert_eq!(found.clone().with("").version, "0.1.0");
+        let found = found.with("--forwarded-headers off");
+        assert_eq!(found.version, "0.1.0 (--forwarded-headers off)");
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let setup = Setup {
+            listen: address,
+            admin: address,
+            upstreams: &[address],
+            folder: Path::new("/nowhere"),
+            single_process: false,
+        };
+        let command = found.command(&setup).expect("good").expect("a program");
+        assert_eq!(command[0], "/p");
+        assert!(command.ends_with(&["--forwarded-headers".into(), "off".into()]), "{command:?}");
+    }
+
+    #[test]
+    fn what_is_not_installed_is_named_with_its_package() {
+        let error = installed("no-such-program", "such-package").expect_err("not there");
+        assert!(error.to_string().contains("apt-get install such-package"), "{error}");
+    }
+}
