@@ -39,6 +39,9 @@ pub const MIN_REPLICAS: u32 = 0;
 /// `autoscaling.maxReplicas`: a bound on cost that a first try does not reach by mistake.
 pub const MAX_REPLICAS: u32 = 10;
 
+/// `autoscaling.schedules[].timeZone`: the one that is the same everywhere.
+pub const TIME_ZONE: &str = "UTC";
+
 /// `autoscaling.concurrency.utilization`: room for the burst that comes while a replica starts.
 /// This and the settings below are those of Knative's autoscaler.
 pub const UTILIZATION: f64 = 0.7;

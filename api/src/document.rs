@@ -1,5 +1,6 @@
 //! The checked `InferenceApi`: every value in range, every default filled in, every path absolute.
 
+use crate::schedule::Schedule;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
@@ -129,6 +130,8 @@ pub struct Autoscaling {
     pub max_replicas: u32,
     /// The rule that decides between the two.
     pub policy: Policy,
+    /// Times at which `min_replicas` is larger. None asks for more than `max_replicas`.
+    pub schedules: Vec<Schedule>,
 }
 
 /// A scaling rule with its settings.

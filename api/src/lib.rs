@@ -10,6 +10,7 @@
 //! - [`json_schema`]: the document's schema, made of `raw`.
 //! - [`endpoints`]: the file by which the autoscaler tells a gateway where replicas listen.
 //! - [`names`]: metric, header and path names.
+//! - [`schedule`]: at which times an API has more replicas than its load asks for.
 //! - [`reason`]: why the proxy refused or failed a request.
 
 mod check;
@@ -25,6 +26,7 @@ mod quote;
 mod raw;
 pub mod reason;
 mod report;
+pub mod schedule;
 mod schema;
 mod tree;
 

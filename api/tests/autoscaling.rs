@@ -1,18 +1,23 @@
-//! `spec.autoscaling.metric`: what arrives, and what is refused.
+//! `spec.autoscaling.metric` and `.schedules`: what arrives, and what is refused.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-use tidegate_api::document::{MetricPolicy, MetricSource, Policy};
+use tidegate_api::document::{Autoscaling, MetricPolicy, MetricSource, Policy};
+use tidegate_api::schedule::{floor, wall_time};
 use tidegate_api::{Report, parse};
 
-/// A document with these lines under `autoscaling`, in flow style.
 fn document(autoscaling: &str) -> Result<Policy, Report> {
+    Ok(parsed(autoscaling)?.policy)
+}
+
+/// A document with these lines under `autoscaling`, in flow style.
+fn parsed(autoscaling: &str) -> Result<Autoscaling, Report> {
     let text = format!(
         "apiVersion: tidegate.dev/v1alpha1\nkind: InferenceApi\nmetadata: {{name: x}}\n\
          spec: {{container: {{command: [a]}}, autoscaling: {{{autoscaling}}}}}\n"
     );
-    Ok(parse(&text, "x.yaml", Path::new("/"))?.remove(0).autoscaling.policy)
+    Ok(parse(&text, "x.yaml", Path::new("/"))?.remove(0).autoscaling)
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -96,4 +101,63 @@ fn a_metric_that_can_not_be_read_is_refused_where_it_is_chosen_and_mistakes_alwa
     for good in ["http://a", "http://[::1]:9090/", "http://127.0.0.1:9/prom"] {
         assert!(document(&format!("metric: {{prometheus: '{good}'}}")).is_ok(), "{good}");
     }
+}
+
+#[test]
+fn schedules_arrive_and_their_zone_is_utc_by_default() {
+    let schedules = parsed(
+        "schedules: [{cron: '0 8 * * *', minReplicas: 3, duration: 2h}, \
+         {cron: '0 8 * * *', timeZone: Asia/Tokyo, minReplicas: 5, duration: 1h}]",
+    );
+    let schedules = schedules.unwrap().schedules;
+    let at = |time| floor(&schedules, wall_time(time).unwrap()).replicas;
+    assert_eq!(at("2026-01-05T08:30:00Z"), Some(3));
+    assert_eq!(at("2026-01-05T08:30:00+09:00"), Some(5));
+    assert_eq!(at("2026-01-05T12:00:00Z"), None);
+    let lasting =
+        "schedules: [{cron: '0 8 * * *', minReplicas: 3}, {cron: '0 9 * * *', minReplicas: 0}]";
+    assert_eq!(parsed(lasting).unwrap().schedules.len(), 2);
+}
+
+#[test]
+fn a_schedule_that_can_not_be_is_named_with_what_is_wrong() {
+    for (schedule, key, what, must) in [
+        ("minReplicas: 1, duration: 1h", "cron", "is missing", "given"),
+        ("cron: '0 8 * * *', duration: 1h", "minReplicas", "is missing", "given"),
+        (
+            "cron: '0 8 * *', minReplicas: 1, duration: 1h",
+            "cron",
+            "is \"0 8 * *\": ",
+            "a cron pattern",
+        ),
+        ("cron: '0 25 * * *', minReplicas: 1, duration: 1h", "cron", "is \"0 25 * * *\": ", ""),
+        (
+            "cron: '0 0 30 2 *', minReplicas: 1, duration: 1h",
+            "cron",
+            "is \"0 0 30 2 *\": it never fires",
+            "",
+        ),
+        (
+            "cron: '0 8 * * *', timeZone: Mars/Base, minReplicas: 1, duration: 1h",
+            "timeZone",
+            "is \"Mars/Base\"",
+            "the name",
+        ),
+        (
+            "cron: '0 8 * * *', minReplicas: 11, duration: 1h",
+            "minReplicas",
+            "is 11",
+            "at most `spec.autoscaling.maxReplicas`",
+        ),
+        ("cron: '0 8 * * *', minReplicas: 1", "duration", "is missing", "given, or beside another"),
+        ("cron: '0 8 * * *', minReplicas: 1, duration: 0s", "duration", "is 0s", "from 1ms"),
+    ] {
+        let report = parsed(&format!("schedules: [{{{schedule}}}]")).expect_err(schedule);
+        let [mistake] = report.mistakes.as_slice() else { panic!("{report}") };
+        assert_eq!(mistake.path, format!("spec.autoscaling.schedules[0].{key}"));
+        assert!(mistake.what.starts_with(what) && mistake.must.starts_with(must), "{report}");
+    }
+    let many = "{cron: '0 8 * * *', minReplicas: 1, duration: 1h},".repeat(101);
+    let report = parsed(&format!("schedules: [{many}]")).unwrap_err();
+    assert_eq!(report.mistakes[0].what, "has 101");
 }

@@ -69,6 +69,7 @@ fn the_shortest_document_has_the_documented_defaults() {
                 scale_to_zero_grace: seconds(30),
                 last_replica_retention: Duration::ZERO,
             }),
+            schedules: Vec::new(),
         },
     };
     assert_eq!(one(MINIMAL), expected);

@@ -1,6 +1,7 @@
 //! The wiring: the only file that sees the whole configuration and all parts.
 
 use crate::admin::{self, Admin};
+use crate::calendar::Calendar;
 use crate::clock::Clock;
 use crate::local::{GaveUp, Local, LocalSettings, PreflightError};
 use crate::metric_source::{MetricReader, NoPrometheus};
@@ -153,7 +154,8 @@ impl App {
             .iter()
             .map(|api| {
                 let metric = MetricReader::of(api, settings.prometheus.as_deref())?;
-                Ok(ApiControl::new(api.name.clone(), &scaling(api), metric, now))
+                let calendar = Calendar::new(api.autoscaling.schedules.clone());
+                Ok(ApiControl::new(api.name.clone(), &scaling(api), metric, calendar, now))
             })
             .collect::<Result<_, NoPrometheus>>()?;
         policies.sort_by(|one, other| one.name().cmp(other.name()));

@@ -1,6 +1,6 @@
 //! The only file that reads a clock.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// A monotonic clock that counts from its own beginning.
@@ -20,6 +20,12 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub(crate) fn now(&self) -> Duration {
         Instant::now().saturating_duration_since(self.start)
+    }
+
+    /// The time of day, since the Unix epoch. It may go back; only schedules go by it.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    pub(crate) fn wall(&self) -> Duration {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
     /// Sleeps until `moment` since the beginning; not at all if that has passed.

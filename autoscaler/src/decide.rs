@@ -1,10 +1,11 @@
 //! `decide --api FILE`: observations on standard input, decisions on standard output, JSON lines.
 
 use crate::args::BAD_DOCUMENT;
+use crate::calendar::Calendar;
 use crate::documents::{self, ReadError};
 use crate::explain;
 use crate::line::Reader;
-use crate::policy::decide::{Scaler, ScalerSettings};
+use crate::policy::decide::Scaler;
 use crate::scaling::scaling;
 use serde_json::json;
 use std::io::{BufRead, ErrorKind, Read, Write};
@@ -23,7 +24,8 @@ const LONGEST_LINE: u64 = 256 * 1024;
 /// `queued` those that wait; averages and sums are since the line before. Or with windows that
 /// someone else averaged: {"at": 61, "ready": 1, "stable": 100, "panic": 99}. The proxies' counters
 /// are understood under their metric names. The policy `metric` reads {"at": 61, "metric": 12.5}: the
-/// query's answer, or the average over ready replicas. Only `at` is required.
+/// query's answer, or the average over ready replicas. Schedules go by "time", such as
+/// "2026-03-29T08:00:00+02:00", given once or in each line. Only `at` is required.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DecideArgs {
     /// The YAML file of the API whose rule decides.
@@ -57,7 +59,7 @@ enum Failure {
 /// Exit codes: 0 at the end, 65 for a document that can't be used, 1 for all else.
 pub fn decide(args: &DecideArgs) -> ExitCode {
     let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
-    match choose(args).and_then(|api| answer(&scaling(&api), args.replicas, input, output)) {
+    match choose(args).and_then(|api| answer(&api, args.replicas, input, output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Nobody is left to tell where standard error is closed.
@@ -89,11 +91,13 @@ fn choose(args: &DecideArgs) -> Result<InferenceApi, Failure> {
 
 /// Answers each line with a line, at once.
 fn answer(
-    settings: &ScalerSettings,
+    api: &InferenceApi,
     begin_with: Option<u32>,
     mut input: impl BufRead,
     mut output: impl Write,
 ) -> Result<(), Failure> {
+    let settings = &scaling(api);
+    let mut calendar = Calendar::new(api.autoscaling.schedules.clone());
     let mut reader = Reader::new();
     let mut scaler: Option<Scaler> = None;
     let mut wanted = begin_with.unwrap_or(0);
@@ -120,6 +124,7 @@ fn answer(
         if !reading.knows_starting {
             seen.starting = seen.current.saturating_sub(seen.ready);
         }
+        seen.floor = reading.wall.and_then(|wall| calendar.floor(wall));
         if let Some(reading) = &mut seen.metric.reading {
             reading.replicas = seen.ready;
         }

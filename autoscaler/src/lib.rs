@@ -18,6 +18,7 @@
 mod admin;
 mod app;
 mod args;
+mod calendar;
 mod child;
 mod clock;
 mod decide;

@@ -10,6 +10,7 @@ use crate::policy::observation::{
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tidegate_api::schedule::wall_time;
 
 /// What the line before the first one counts as being ago.
 const FIRST_SPAN: Duration = Duration::from_secs(1);
@@ -24,6 +25,7 @@ const LATEST: f64 = 1e12;
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Line {
     at: Option<f64>,
+    time: Option<String>,
     replicas: Option<u32>,
     ready: Option<u32>,
     starting: Option<u32>,
@@ -67,6 +69,8 @@ pub(crate) struct Reader {
     /// Our own time, which never goes back.
     now: Duration,
     last_at: Option<f64>,
+    /// The time of day, once a line has said it.
+    wall: Option<Duration>,
     counters: Counters,
 }
 
@@ -77,6 +81,8 @@ pub(crate) struct Reading {
     pub(crate) at: f64,
     /// When, by a time that never goes back.
     pub(crate) now: Duration,
+    /// The time of day, since the Unix epoch, where this line or one before says it.
+    pub(crate) wall: Option<Duration>,
     /// Replicas asked for, where the line says so.
     pub(crate) replicas: Option<u32>,
     /// The rest. Its `current` is the caller's to fill in.
@@ -101,6 +107,9 @@ pub(crate) enum LineError {
     /// `at` is missing.
     #[error("`at` is missing; give the time in seconds")]
     NoTime,
+    /// `time` is no time.
+    #[error("`time` is {0:?}; give it as in RFC 3339, such as \"2026-03-29T08:00:00+02:00\"")]
+    Time(String),
     /// A number that can't be measured.
     #[error("`{0}` is {1}; it must be a number from 0 up")]
     Number(&'static str, f64),
@@ -109,7 +118,7 @@ pub(crate) enum LineError {
 impl Reader {
     /// A reader before its first line.
     pub(crate) fn new() -> Self {
-        Self { now: BEGINNING, last_at: None, counters: Counters::default() }
+        Self { now: BEGINNING, last_at: None, wall: None, counters: Counters::default() }
     }
 
     /// Reads one line. An error changes nothing.
@@ -118,11 +127,17 @@ impl Reader {
             serde_json::from_str(text).map_err(|error| LineError::Json(error.to_string()))?;
         line.check()?;
         let at = line.at.ok_or(LineError::NoTime)?;
+        let time = line.time.as_ref().map(|time| {
+            wall_time(time).ok_or_else(|| LineError::Time(time.chars().take(40).collect()))
+        });
+        let time = time.transpose()?;
         // A clock that went back says nothing of how long it was: no time has passed.
         let passed = self.last_at.map_or(0.0, |last| (at - last).max(0.0));
         let from = if self.last_at.is_none() { self.now - FIRST_SPAN } else { self.now };
         self.last_at = Some(at);
-        self.now += Duration::from_secs_f64(passed);
+        let passed = Duration::from_secs_f64(passed);
+        self.now += passed;
+        self.wall = time.or_else(|| self.wall?.checked_add(passed));
         let before = std::mem::replace(&mut self.counters, line.counters);
         let seconds = (self.now - from).as_secs_f64();
         let average = line.average(before, seconds);
@@ -147,10 +162,12 @@ impl Reader {
             running: running.map_or(0, |running| running.ceil() as u32),
             held: waiting.map_or(0, |waiting| waiting.ceil() as u32),
             metric: MetricSeen { reading, gap: None },
+            floor: None,
         };
         Ok(Reading {
             at,
             now: self.now,
+            wall: self.wall,
             replicas: line.replicas,
             seen,
             knows_ready: line.ready.is_some(),

@@ -1,5 +1,6 @@
 //! One tick, top to bottom: observe, aggregate, decide, act, explain.
 
+use crate::calendar::Calendar;
 use crate::clock::Clock;
 use crate::load::{Meter, total};
 use crate::local::{Counts, Fleet, GaveUp, Local, Phase, Replica};
@@ -42,6 +43,7 @@ pub(crate) struct ApiControl {
     replicas: BTreeMap<String, Seen<ReplicaSample>>,
     gateway: Seen<QueueSample>,
     metric: Option<MetricReader>,
+    calendar: Calendar,
     decisions: VecDeque<DecisionStatus>,
 }
 
@@ -66,6 +68,7 @@ impl ApiControl {
         name: String,
         settings: &ScalerSettings,
         metric: Option<MetricReader>,
+        calendar: Calendar,
         now: Duration,
     ) -> Self {
         Self {
@@ -77,6 +80,7 @@ impl ApiControl {
             replicas: BTreeMap::new(),
             gateway: Seen::default(),
             metric,
+            calendar,
             decisions: VecDeque::new(),
         }
     }
@@ -91,7 +95,7 @@ impl Control {
     /// One tick of every API.
     pub(crate) async fn tick(&mut self) -> Result<(), Box<GaveUp>> {
         let seeing = self.observe().await?;
-        let now = self.clock.now();
+        let (now, wall) = (self.clock.now(), self.clock.wall());
         if let Some(Err(error)) = &seeing.gateway {
             tracing::debug!(%error, "gateway scrape failed");
         }
@@ -99,6 +103,7 @@ impl Control {
             let mut observation = self.aggregate(index, &seeing, now);
             observation.metric = self.metric(index, now);
             let api = &mut self.apis[index];
+            observation.floor = api.calendar.floor(wall);
             let decision = api.scaler.decide(&observation, now);
             self.act(index, &decision);
             self.explain(index, &decision, now);
@@ -119,8 +124,9 @@ impl Control {
         let (scraper, gateway) = (self.scraper.clone(), self.gateway);
         let scrape = async move { gateway_reading(&scraper, gateway).await };
         let reading = self.while_listening(scrape).await?;
-        let now = self.clock.now();
+        let (now, wall) = (self.clock.now(), self.clock.wall());
         for index in 0..self.apis.len() {
+            let floor = self.apis[index].calendar.floor(wall);
             let api = &self.apis[index];
             let Counts { ready, starting, .. } = self.counts(&api.name);
             if !names.contains(&api.name) || ready > 0 {
@@ -136,6 +142,7 @@ impl Control {
                 starting,
                 // Whoever wakes holds a request, whether or not it is counted yet.
                 held: queue.queued.max(1),
+                floor,
                 ..Observation::default()
             };
             let api = &mut self.apis[index];

@@ -78,6 +78,7 @@ pub(super) const AUTOSCALER: Crate = Crate {
     folder: "autoscaler",
     ranks: &[
         ("policy", 0),
+        ("calendar", 1),
         ("child", 1),
         ("clock", 1),
         ("documents", 1),

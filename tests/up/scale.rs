@@ -71,3 +71,15 @@ fn each_api_has_its_own_replicas() {
     assert_eq!((wanted(0), wanted(1)), ((Some("busy"), Some(1)), (Some("idle"), Some(0))));
     assert!(up.log(&up.replicas()[0]).contains("REQUEST GET /x "));
 }
+
+#[test]
+fn a_schedule_holds_replicas_that_nobody_asks_for() {
+    // Each minute it begins anew, so it is always on.
+    let schedule = "{cron: '* * * * *', timeZone: Asia/Tokyo, minReplicas: 2, duration: 2m}";
+    let spec = format!("  autoscaling: {{maxReplicas: 3, schedules: [{schedule}]}}");
+    let up = Up::start(&document(&plain_command(), &spec), &["--tick", "100ms"]);
+    up.wait_for_ready(2);
+    let decisions = up.status()["decisions"].take();
+    assert_eq!((&decisions[0]["reason"], &decisions[0]["to"]), (&"schedule".into(), &2.into()));
+    assert_eq!(decisions.as_array().unwrap().len(), 1, "{decisions:#}");
+}

@@ -11,6 +11,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 mod metric;
+mod schedule;
 
 /// The shortest window: load is kept in buckets of one second.
 const MIN_WINDOW: Duration = Duration::from_secs(1);
@@ -31,7 +32,9 @@ impl Check<'_> {
         let ray = self.ray_policy(&raw.ray);
         let slo = self.slo_policy(&raw.slo);
         let metric = self.metric_policy(raw.metric, matches!(raw.policy, RawPolicy::Metric));
+        let schedules = self.schedules(raw.schedules, most);
         Autoscaling {
+            schedules,
             min_replicas: raw.min_replicas,
             max_replicas: raw.max_replicas,
             policy: match raw.policy {

@@ -18,6 +18,8 @@ pub(crate) struct RawAutoscaling {
     pub(crate) max_replicas: u32,
     /// The rule that decides between the two.
     pub(crate) policy: RawPolicy,
+    /// Times at which there are more replicas than the load asks for.
+    pub(crate) schedules: Vec<RawSchedule>,
     /// Settings of the policy `concurrency`.
     pub(crate) concurrency: RawConcurrencyPolicy,
     /// Settings of the policy `cortex`.
@@ -28,6 +30,31 @@ pub(crate) struct RawAutoscaling {
     pub(crate) slo: RawSloPolicy,
     /// Settings of the policy `metric`.
     pub(crate) metric: RawMetricPolicy,
+}
+
+/// A time at which there are more replicas than the load asks for. Of those that are on, the largest
+/// counts, whatever the policy.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawSchedule {
+    /// When it begins: minute, hour, day of the month, month and day of the week. Where a clock is
+    /// put forward over that time, it begins once the gap is over; where one is put back, once.
+    #[schemars(required)]
+    pub(crate) cron: Option<String>,
+    /// The time zone that the pattern is read in.
+    #[serde(default = "time_zone")]
+    pub(crate) time_zone: String,
+    /// The fewest replicas while it is on.
+    #[schemars(required, range(min = 0, max = 10_000))]
+    pub(crate) min_replicas: Option<u32>,
+    /// How long it lasts, at most 30d. Without one it lasts until another schedule without one
+    /// begins, so there must be two of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) duration: Option<DurationText>,
+}
+
+fn time_zone() -> String {
+    defaults::TIME_ZONE.to_owned()
 }
 
 /// The scaling rules there are.
@@ -207,6 +234,7 @@ impl Default for RawAutoscaling {
             min_replicas: defaults::MIN_REPLICAS,
             max_replicas: defaults::MAX_REPLICAS,
             policy: RawPolicy::default(),
+            schedules: Vec::new(),
             concurrency: RawConcurrencyPolicy::default(),
             cortex: RawCortexPolicy::default(),
             ray: RawRayPolicy::default(),

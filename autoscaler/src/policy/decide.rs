@@ -85,8 +85,13 @@ impl Scaler {
         let waking = seen.ready == 0 && seen.held > 0;
         let mut wish = if waking { self.rule.wake(seen, now) } else { self.rule.wish(seen, now) };
         let (raw, cause) = (wish.replicas, wish.reason);
-        let (limited, reason) = match self.limits.limit(raw) {
+        let floor = seen.floor.unwrap_or(0);
+        let limits = Limits { min: self.limits.min.max(floor), ..self.limits };
+        let (limited, reason) = match limits.limit(raw) {
             (limited, Some(Bound::Highest)) => (limited, DecisionReason::MaxReplicas),
+            (limited, Some(Bound::Lowest)) if floor > self.limits.min => {
+                (limited, DecisionReason::Schedule)
+            }
             (limited, Some(Bound::Lowest)) => (limited, DecisionReason::MinReplicas),
             (limited, None) => (limited, cause),
         };

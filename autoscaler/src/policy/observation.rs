@@ -23,6 +23,8 @@ pub struct Observation {
     pub running: u32,
     /// Requests that wait at the gateway now, handed to no replica yet.
     pub held: u32,
+    /// The fewest replicas that a schedule asks for now.
+    pub floor: Option<u32>,
     /// The number that the `metric` rule goes by.
     pub metric: MetricSeen,
 }

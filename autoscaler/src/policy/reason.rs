@@ -31,6 +31,8 @@ pub enum DecisionReason {
     ScaleUpDelay,
     /// Fewer replicas have not been enough for long enough.
     ScaleDownDelay,
+    /// A schedule's least number of replicas.
+    Schedule,
     /// The API's least number of replicas.
     MinReplicas,
     /// The API's largest number of replicas.
@@ -55,7 +57,7 @@ pub enum DecisionReason {
 
 impl DecisionReason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::StableWindow,
         Self::Window,
         Self::Metric,
@@ -70,6 +72,7 @@ impl DecisionReason {
         Self::ScaleDownRate,
         Self::ScaleUpDelay,
         Self::ScaleDownDelay,
+        Self::Schedule,
         Self::MinReplicas,
         Self::MaxReplicas,
         Self::NoSamples,
@@ -99,6 +102,7 @@ impl DecisionReason {
             Self::ScaleDownRate => "scale-down-rate",
             Self::ScaleUpDelay => "scale-up-delay",
             Self::ScaleDownDelay => "scale-down-delay",
+            Self::Schedule => "schedule",
             Self::MinReplicas => "min-replicas",
             Self::MaxReplicas => "max-replicas",
             Self::NoSamples => "no-samples",

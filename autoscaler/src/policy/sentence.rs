@@ -13,6 +13,7 @@ impl Decision {
         let replicas = self.replicas;
         match self.reason {
             Why::MinReplicas => format!("{}, but {replicas} is the least", self.wanted()),
+            Why::Schedule => format!("{}, but a schedule asks for {replicas}", self.wanted()),
             Why::MaxReplicas => format!("{}, but {replicas} is the most", self.wanted()),
             Why::Busy => "a request still runs or waits, so one stays".to_owned(),
             Why::Starting => "a replica is starting, so it is awaited".to_owned(),

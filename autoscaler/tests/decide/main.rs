@@ -176,6 +176,30 @@ fn a_metric_is_a_field_of_a_line() {
     assert_eq!(average.end(), Some(0));
 }
 
+#[test]
+fn a_schedule_raises_the_floor_once_a_line_says_the_time() {
+    let rule = "minReplicas: 1, schedules: [{cron: '0 8 * * *', timeZone: Europe/Berlin, \
+                minReplicas: 3, duration: 2h}]";
+    let mut decide = Decide::start(rule, &[]);
+    let mut ask = |line: &str| {
+        let answer = decide.ask(line);
+        let text = |key: &str| answer[key].as_str().unwrap_or("").to_owned();
+        (answer["replicas"].as_u64(), text("reason"), text("error"))
+    };
+    let of = |replicas, reason: &str| (Some(replicas), reason.to_owned(), String::new());
+    assert_eq!(ask(r#"{"at": 0, "stable": 0}"#), of(1, "min-replicas"));
+    let line = r#"{"at": 1, "stable": 0, "time": "2026-07-01T07:59:58+02:00"}"#;
+    assert_eq!(ask(line), of(1, "min-replicas"));
+    // The time goes on with `at`.
+    assert_eq!(ask(r#"{"at": 2, "stable": 0}"#), of(1, "min-replicas"));
+    assert_eq!(ask(r#"{"at": 3, "stable": 0}"#), of(3, "schedule"));
+    assert_eq!(ask(r#"{"at": 7202, "stable": 0}"#), of(3, "schedule"));
+    assert_eq!(ask(r#"{"at": 7203, "stable": 0}"#).0, Some(1));
+    let (replicas, _, error) = ask(r#"{"at": 7204, "time": "noon"}"#);
+    assert!(replicas.is_none() && error.contains("RFC 3339"), "{error}");
+    assert_eq!(decide.end(), Some(0));
+}
+
 fn ends(api: &std::path::Path, flags: &[&str]) -> (Option<i32>, String) {
     let output = command(api, flags).stdin(Stdio::null()).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())

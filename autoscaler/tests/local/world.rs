@@ -244,6 +244,7 @@ fn api(folder: &Path, min: u32, max: u32, manner: &str) -> InferenceApi {
                 scale_to_zero_grace: Duration::from_millis(500),
                 last_replica_retention: Duration::ZERO,
             }),
+            schedules: Vec::new(),
         },
     }
 }
