@@ -1,4 +1,5 @@
 //! What passes between the proxy and those around it: hops before and after, operators.
 
+mod access_log;
 mod connections;
 mod hops;

@@ -16,7 +16,8 @@ use std::time::Duration;
 use tidegate_api::document::InferenceApi;
 use tidegate_autoscaler::{App, Handle, Settings, StartError};
 use tidegate_proxy::{
-    ClassifySettings, Gateway, GatewayApi, GatewaySettings, HopSettings, HttpLimits, QueueOrder,
+    AccessLogSelection, ClassifySettings, Gateway, GatewayApi, GatewaySettings, HopSettings,
+    HttpLimits, QueueOrder,
 };
 
 /// Failed starts in a row after which an API that never was ready ends the run.
@@ -99,6 +100,7 @@ impl Machine {
             drain_timeout: plan.drain_timeout,
             limits: HttpLimits::default(),
             hops: HopSettings::default(),
+            access_log: AccessLogSelection::Off,
         })?;
         let (data, admin, status) =
             (gateway.data_addr(), gateway.admin_addr(), autoscaler.admin_addr());

@@ -1,9 +1,10 @@
 //! The books of one request: opened when it comes, closed once, whatever becomes of it.
 
+use crate::access_log::{Ending, Entry};
 use crate::clock;
 use crate::metrics::ApiMetrics;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
 
 /// The books of one request. Dropped unclosed, the client has left.
@@ -16,6 +17,9 @@ pub struct Account {
     code: Option<u16>,
     /// Why a sidecar, not its model, gave that status.
     relayed: Option<Reason>,
+    first_byte: Option<Duration>,
+    /// Its line in the access log, if it is to have one.
+    entry: Option<Box<Entry>>,
     closed: bool,
 }
 
@@ -23,8 +27,22 @@ pub struct Account {
 
 impl Account {
     /// Opens the books.
-    pub fn open(metrics: Arc<ApiMetrics>, arrived: Instant) -> Self {
-        Self { metrics, arrived, dispatched: None, code: None, relayed: None, closed: false }
+    pub fn open(metrics: Arc<ApiMetrics>, arrived: Instant, entry: Option<Box<Entry>>) -> Self {
+        Self {
+            metrics,
+            arrived,
+            dispatched: None,
+            code: None,
+            relayed: None,
+            first_byte: None,
+            entry,
+            closed: false,
+        }
+    }
+
+    /// What the access log will say, if it will.
+    pub fn entry(&mut self) -> Option<&mut Entry> {
+        self.entry.as_deref_mut()
     }
 
     /// A slot was given.
@@ -41,6 +59,7 @@ impl Account {
     pub fn head(&mut self, code: u16, relayed: Option<Reason>, now: Instant) {
         let taken = now.saturating_duration_since(self.arrived);
         self.metrics.first_byte.observe(taken.as_secs_f64());
+        self.first_byte = Some(taken);
         self.code = Some(code);
         self.relayed = relayed;
     }
@@ -58,14 +77,29 @@ impl Account {
             Some(dispatched) => self.metrics.upstream_duration.observe(since(dispatched)),
             None => self.metrics.queue_wait.observe(since(self.arrived)),
         }
-        match (failed.or(self.relayed), self.code) {
-            (None, Some(code)) => self.metrics.count_answered(code),
+        let (status, reason) = match (failed.or(self.relayed), self.code) {
+            (None, Some(code)) => (code, None),
             (Some(Reason::ClientGone), _) | (None, None) => {
-                self.metrics.count_failed(Reason::ClientGone.status(), Reason::ClientGone);
+                (Reason::ClientGone.status(), Some(Reason::ClientGone))
             }
-            (Some(reason), sent) => {
-                self.metrics.count_failed(sent.unwrap_or_else(|| reason.status()), reason)
-            }
+            (Some(reason), sent) => (sent.unwrap_or_else(|| reason.status()), Some(reason)),
+        };
+        match reason {
+            None => self.metrics.count_answered(status),
+            Some(reason) => self.metrics.count_failed(status, reason),
+        }
+        if let Some(entry) = self.entry.take() {
+            let duration = now.saturating_duration_since(self.arrived);
+            entry.end(Ending {
+                api: &self.metrics.api,
+                status,
+                reason: reason.map_or("", Reason::code),
+                queue_wait: self
+                    .dispatched
+                    .map_or(duration, |at| at.saturating_duration_since(self.arrived)),
+                first_byte: self.first_byte,
+                duration,
+            });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The only wiring: settings → parts → running threads. Nothing else sees settings and parts both.
 
+use crate::access_log::{AccessLog, Selection, Writer};
 use crate::admin::Admin;
 use crate::classify::Classifier;
 use crate::config::{GatewaySettings, SidecarSettings};
@@ -43,6 +44,7 @@ pub struct Server {
     drain: Drain,
     workers: Vec<Worker>,
     control: Control,
+    log_writer: Option<Writer>,
 }
 
 /// The gateway, as `up` starts it.
@@ -83,6 +85,7 @@ impl Server {
         let reload = Reload::start(settings.config, settings.live, gate, slot)?;
         let process = ProcessMetrics::register(&registry, "sidecar")?;
         let connections = places(&settings.limits, &process);
+        let (access_log, log_writer) = access_log(settings.access_log, &process)?;
         let drain = Drain::new(settings.drain_delay, settings.drain_timeout);
         let everything = Rule { host: None, path: EVERYTHING.to_owned(), strip_prefix: false };
         let stack = Stack {
@@ -90,6 +93,7 @@ impl Server {
             unrouted: Arc::clone(&service.metrics),
             routes: RouteTable::new(vec![(everything, service)]),
             limits: settings.limits,
+            access_log,
             connections: Arc::clone(&connections),
             hops: settings.hops,
             drain: drain.watch(),
@@ -112,7 +116,7 @@ impl Server {
             }),
             Box::pin(async move { swept.sweep().await }),
         ];
-        Self::run(data, admin, stack, admin_page, tasks, drain)
+        Ok(Self { log_writer, ..Self::run(data, admin, stack, admin_page, tasks, drain)? })
     }
 
     /// Starts a gateway.
@@ -150,12 +154,14 @@ impl Server {
         }
         let process = ProcessMetrics::register(&registry, "gateway")?;
         let connections = places(&settings.limits, &process);
+        let (access_log, log_writer) = access_log(settings.access_log, &process)?;
         let drain = Drain::new(settings.drain_delay, settings.drain_timeout);
         let stack = Stack {
             role: Role::Gateway,
             unrouted: Arc::new(ApiMetrics::register(&registry, Some(""))?),
             routes: RouteTable::new(rules),
             limits: settings.limits,
+            access_log,
             connections: Arc::clone(&connections),
             hops: settings.hops,
             drain: drain.watch(),
@@ -167,7 +173,7 @@ impl Server {
             ready: Box::new(|| true),
             drain: drain.watch(),
         };
-        Self::run(data, admin, stack, admin_page, tasks, drain)
+        Ok(Self { log_writer, ..Self::run(data, admin, stack, admin_page, tasks, drain)? })
     }
 
     /// Where requests are taken.
@@ -190,6 +196,9 @@ impl Server {
         drop(self.control.stop);
         if self.control.thread.join().is_err() {
             tracing::error!("the control thread panicked");
+        }
+        if let Some(writer) = self.log_writer {
+            writer.finish();
         }
     }
 
@@ -218,7 +227,7 @@ impl Server {
                 listen::start(worker, listener, Arc::clone(&stack), drain.timeout)
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { data, admin, drain, workers, control })
+        Ok(Self { data, admin, drain, workers, control, log_writer: None })
     }
 }
 
@@ -230,6 +239,14 @@ fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 fn places(limits: &HttpLimits, process: &ProcessMetrics) -> Arc<Connections> {
     Arc::new(Connections::new(limits.max_connections, process.refused_connections.clone()))
+}
+
+fn access_log(
+    selection: Selection,
+    process: &ProcessMetrics,
+) -> Result<(Option<Arc<AccessLog>>, Option<Writer>), StartError> {
+    let started = AccessLog::start(selection, process.dropped_lines.clone());
+    Ok(started.map_err(StartError::AccessLog)?.unzip())
 }
 
 fn service(

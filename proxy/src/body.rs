@@ -141,6 +141,9 @@ impl Relay {
                 if let Some(idle) = &mut self.idle {
                     idle.waiting = false;
                 }
+                if let (Some(entry), Some(data)) = (held.account.entry(), frame.data_ref()) {
+                    entry.sent += data.len() as u64;
+                }
                 self.end_if_done();
                 Poll::Ready(Some(Ok(frame)))
             }

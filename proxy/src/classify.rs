@@ -45,6 +45,8 @@ pub enum Cost {
 pub struct Classifier {
     trust_priority: bool,
     tenant_header: Option<HeaderName>,
+    /// Whether that header's values are nobody's business.
+    tenant_secret: bool,
     weights: HashMap<TenantKey, u32>,
     cost: Cost,
     /// Keyed at random for each process, so that nobody can choose whom to collide with.
@@ -60,6 +62,7 @@ impl Classifier {
         let weights = settings.tenant_weights.iter();
         Self {
             trust_priority: settings.trust_priority,
+            tenant_secret: settings.tenant_header.as_ref().is_some_and(is_secret),
             tenant_header: settings.tenant_header,
             weights: weights
                 .map(|(name, weight)| (key(&hasher, name.as_bytes()), *weight))
@@ -88,6 +91,16 @@ impl Classifier {
         Claim { priority: self.priority(headers), tenant, weight, cost, bytes: held_bytes }
     }
 
+    /// The tenant as a log may name it: as said, or, where its header may hold a secret, by a number
+    /// that means nothing outside this process.
+    pub fn tenant_name(&self, headers: &HeaderMap) -> Option<String> {
+        let named = headers.get(self.tenant_header.as_ref()?)?.as_bytes();
+        Some(match self.tenant_secret {
+            true => format!("{:016x}", self.hasher.hash_one(named)),
+            false => String::from_utf8_lossy(named).into_owned(),
+        })
+    }
+
     fn priority(&self, headers: &HeaderMap) -> Priority {
         if !self.trust_priority {
             return Priority::Standard;
@@ -106,6 +119,12 @@ impl Classifier {
             Some(name) => key(&self.hasher, name),
         }
     }
+}
+
+/// Whether a header's name says that its values may be secrets.
+fn is_secret(name: &HeaderName) -> bool {
+    let words = ["auth", "cookie", "credential", "key", "pass", "secret", "session", "token"];
+    words.iter().any(|word| name.as_str().contains(word))
 }
 
 /// Until when the client waits, if it says so: the earliest of `x-request-timeout-ms` and
@@ -198,6 +217,24 @@ mod tests {
             blind.claim(&headers(&[("x-tenant", "gold")]), b"", 0, 0).tenant,
             TenantKey::ANONYMOUS
         );
+    }
+
+    #[test]
+    fn a_secret_is_not_what_logs_call_a_tenant() {
+        let named = |header: &'static str| {
+            let tenant_header = Some(HeaderName::from_static(header));
+            let classifier =
+                Classifier::new(ClassifySettings { tenant_header, ..Default::default() });
+            let name = |said| classifier.tenant_name(&headers(&[(header, said)])).unwrap();
+            (name("gold"), name("tin"))
+        };
+        assert_eq!(named("x-tenant"), ("gold".to_owned(), "tin".to_owned()));
+        for secret in ["authorization", "x-api-key", "cookie", "x-access-token"] {
+            let (gold, tin) = named(secret);
+            assert!(gold != tin && gold.len() == 16 && !gold.contains("gold"), "{secret}: {gold}");
+        }
+        let none = Classifier::new(ClassifySettings::default());
+        assert_eq!(none.tenant_name(&headers(&[("x-tenant", "gold")])), None);
     }
 
     #[test]

@@ -38,6 +38,12 @@ pub fn http_date() -> HeaderValue {
     })
 }
 
+/// Now as logs have it, in UTC.
+#[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+pub fn timestamp() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}
+
 /// A number that differs from start to start, to seed random draws with.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 pub fn seed() -> u64 {

@@ -9,6 +9,7 @@ mod value;
 pub(crate) use server::ServerArgs;
 pub(crate) use upstream::UpstreamArgs;
 
+use crate::access_log::Selection;
 use crate::classify::{ClassifySettings, Cost};
 use crate::forward::Timeouts;
 use crate::gate::{GateSettings, LiveSettings};
@@ -124,6 +125,8 @@ pub struct SidecarSettings {
     pub limits: HttpLimits,
     /// How the hops around are dealt with.
     pub hops: HopSettings,
+    /// Which requests are logged.
+    pub access_log: Selection,
     /// From SIGTERM to closing the listener.
     pub drain_delay: Duration,
     /// From there to cutting off.
@@ -157,6 +160,8 @@ pub struct GatewaySettings {
     pub limits: HttpLimits,
     /// How the hops around are dealt with.
     pub hops: HopSettings,
+    /// Which requests are logged.
+    pub access_log: Selection,
 }
 
 /// One API as a gateway serves it.
@@ -202,6 +207,7 @@ impl From<SidecarArgs> for SidecarSettings {
             readiness: args.upstream.readiness(),
             limits: args.server.limits(),
             hops: args.server.hops.settings(),
+            access_log: args.server.access_log,
             drain_delay: args.server.drain_delay,
             drain_timeout: args.server.drain_timeout,
         }
@@ -236,6 +242,7 @@ impl GatewaySettings {
             apis: apis.iter().map(GatewayApi::from_document).collect(),
             limits: args.server.limits(),
             hops: args.server.hops.settings(),
+            access_log: args.server.access_log,
             drain_delay: args.server.drain_delay,
             drain_timeout: args.server.drain_timeout,
         }

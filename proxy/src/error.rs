@@ -44,6 +44,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The access log's thread can't be made.
+    #[error("can't start the access log: the system refused a thread")]
+    AccessLog(#[source] std::io::Error),
     /// Two things of one name.
     #[error("can't register metrics: is one API named twice?")]
     Metrics(#[from] prometheus::Error),

@@ -96,6 +96,10 @@ impl Exchange<'_> {
         let mut attempts = 0;
         loop {
             attempts += 1;
+            if let Some(entry) = self.account.entry() {
+                entry.endpoint = Some(self.permit.endpoint.id.clone());
+                entry.attempts = attempts;
+            }
             match self.attempt(&mut request).await {
                 Attempt::Answered(answered) => {
                     let (head, lease) = *answered;

@@ -14,11 +14,12 @@
 //! 7. [`forwarded`]: tells the next hop of this one. [`forward`]: over a connection of [`upstream`] ([`outbound`]), kept in a [`pool`], to the
 //!    slot's [`endpoint`]; an upgraded connection goes on in [`tunnel`].
 //! 8. [`body`]: streams the answer back. Slot, connection and books end with it.
-//! 9. [`account`] closes the books into [`metrics`]; [`respond`] words every refusal.
+//! 9. [`account`] closes the books into [`metrics`] and [`access_log`]; [`respond`] words every refusal.
 //!
 //! Beside the path, on a thread of their own: [`admin`], [`health`] with [`probe`], [`discover`],
 //! [`wake`], [`reload`]. [`app`] wires all of it from [`config`]; [`drain`] ends it.
 
+pub mod access_log;
 pub mod account;
 pub mod admin;
 pub mod app;
@@ -70,6 +71,7 @@ pub mod upstream;
 pub mod wake;
 pub mod wire;
 
+pub use access_log::Selection as AccessLogSelection;
 pub use app::{Gateway, Server};
 pub use classify::ClassifySettings;
 pub use config::{GatewayApi, GatewayArgs, GatewaySettings, SidecarArgs, SidecarSettings};

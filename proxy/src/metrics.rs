@@ -21,6 +21,8 @@ const STATUS_CODES: usize = 1000;
 
 /// The handles of one API.
 pub struct ApiMetrics {
+    /// The API's name; empty in a sidecar.
+    pub api: String,
     requests: IntCounterVec,
     /// Answered by the upstream, by status code; looked up once for each code that occurs.
     answered: Box<[OnceLock<IntCounter>]>,
@@ -48,6 +50,8 @@ pub struct ProcessMetrics {
     pub connections: IntGauge,
     /// Connections that found no place.
     pub refused_connections: IntCounter,
+    /// Lines of the access log that were dropped.
+    pub dropped_lines: IntCounter,
 }
 
 /// Where one gate's numbers come from at a scrape.
@@ -91,6 +95,7 @@ impl ApiMetrics {
             Ok::<_, prometheus::Error>(histogram)
         };
         Ok(Self {
+            api: api.unwrap_or_default().to_owned(),
             requests,
             answered: (0..STATUS_CODES).map(|_| OnceLock::new()).collect(),
             refused,
@@ -150,6 +155,8 @@ impl ProcessMetrics {
         let connections = IntGauge::new(metric::CONNECTIONS, "Connections that clients hold now.")?;
         let refused_connections =
             IntCounter::new(metric::CONNECTIONS_REFUSED, "Connections that found no place.")?;
+        let dropped_lines =
+            IntCounter::new(metric::ACCESS_LOG_DROPPED, "Lines of the access log dropped.")?;
         let build = IntGauge::with_opts(
             Opts::new(metric::BUILD_INFO, "Which build runs; always 1.")
                 .const_label("version", env!("CARGO_PKG_VERSION"))
@@ -160,10 +167,11 @@ impl ProcessMetrics {
         registry.register(Box::new(draining.clone()))?;
         registry.register(Box::new(connections.clone()))?;
         registry.register(Box::new(refused_connections.clone()))?;
+        registry.register(Box::new(dropped_lines.clone()))?;
         registry.register(Box::new(build))?;
         let process = prometheus::process_collector::ProcessCollector::for_self();
         registry.register(Box::new(process))?;
-        Ok(Self { ready, draining, connections, refused_connections })
+        Ok(Self { ready, draining, connections, refused_connections, dropped_lines })
     }
 }
 

@@ -1,5 +1,6 @@
 //! A request's body on its way to the upstream.
 
+use crate::access_log::Received;
 use crate::error::IncomingError;
 use crate::incoming::IncomingBody;
 use bytes::Bytes;
@@ -7,6 +8,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
@@ -42,6 +45,7 @@ pub struct Upload {
     /// Trailers that were read ahead.
     trailers: Option<HeaderMap>,
     remaining: u64,
+    received: Arc<AtomicU64>,
     limit: u64,
     stall: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
@@ -67,6 +71,7 @@ impl RequestBody {
             rest,
             trailers,
             remaining,
+            received: Arc::new(AtomicU64::new(read)),
             limit,
             stall,
             stalled,
@@ -88,6 +93,14 @@ impl RequestBody {
             Self::Empty => 0,
             Self::Whole(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
             Self::Streaming(upload) => upload.ahead.iter().map(|chunk| chunk.len() as u64).sum(),
+        }
+    }
+
+    /// How much of it has come, now or at any later time.
+    pub fn received(&self) -> Received {
+        match self {
+            Self::Streaming(upload) => Received::SoFar(Arc::clone(&upload.received)),
+            Self::Empty | Self::Whole(_) => Received::All(self.held_bytes()),
         }
     }
 
@@ -165,6 +178,7 @@ impl Upload {
             return Poll::Ready(Some(Err(UploadError::TooLarge(self.limit))));
         };
         self.remaining = remaining;
+        self.received.fetch_add(size, Ordering::Relaxed);
         Poll::Ready(Some(Ok(frame)))
     }
 }

@@ -1,5 +1,6 @@
 //! The request path: guard → route → read ahead → classify → admit → forward → account.
 
+use crate::access_log::{AccessLog, Entry};
 use crate::account::Account;
 use crate::body::ProxyBody;
 use crate::classify::{self, Classifier};
@@ -53,6 +54,8 @@ pub struct Stack {
     pub unrouted: Arc<ApiMetrics>,
     /// Sizes and times.
     pub limits: HttpLimits,
+    /// Where ended requests are written to.
+    pub access_log: Option<Arc<AccessLog>>,
     /// The places for clients' connections.
     pub connections: Arc<Connections>,
     /// How the hops around are dealt with.
@@ -74,7 +77,8 @@ impl Stack {
     ) -> Response<ProxyBody> {
         let grpc = request.version() == Version::HTTP_2 && is_grpc(request.headers());
         let identity = Identity::establish(request.headers_mut(), self.hops.sampling);
-        let mut response = match self.serve(request, peer, connector, interim).await {
+        let entry = self.access_log.as_ref().and_then(|log| log.begin(&request, &identity));
+        let mut response = match self.serve(request, entry, peer, connector, interim).await {
             Ok(response) => response,
             Err((account, refusal)) => {
                 account.close(Some(refusal.reason), clock::now());
@@ -91,6 +95,7 @@ impl Stack {
     async fn serve(
         &self,
         request: Request<IncomingBody>,
+        entry: Option<Box<Entry>>,
         peer: &Peer,
         connector: &Connector,
         interim: &Interim,
@@ -98,14 +103,14 @@ impl Stack {
         let arrived = clock::now();
         // Guard: what may not be here goes no further.
         if let Err(refusal) = guard::check(&request, &self.limits) {
-            return Err((Account::open(Arc::clone(&self.unrouted), arrived), refusal));
+            return Err((Account::open(Arc::clone(&self.unrouted), arrived, entry), refusal));
         }
         // Route: which API's request it is.
         let Some((service, strip)) = self.route(&request) else {
-            let account = Account::open(Arc::clone(&self.unrouted), arrived);
+            let account = Account::open(Arc::clone(&self.unrouted), arrived, entry);
             return Err((account, Reason::NoRoute.into()));
         };
-        let mut account = Account::open(Arc::clone(&service.metrics), arrived);
+        let mut account = Account::open(Arc::clone(&service.metrics), arrived, entry);
         let upgradable = request.extensions().get::<UpgradeTo>().is_some();
         let (mut parts, body) = request.into_parts();
         // Read ahead: a small body is here before its request takes anybody's place.
@@ -120,6 +125,10 @@ impl Stack {
             body.held_bytes(),
             body.size_hint().exact().unwrap_or_else(|| body.held_bytes()),
         );
+        if let Some(entry) = account.entry() {
+            entry.tenant = service.classifier.tenant_name(&parts.headers);
+            entry.received = body.received();
+        }
         let total = service.timeouts.total.map(|total| arrived + total);
         let client = classify::deadline(&parts.headers, arrived);
         forwarded::write(&mut parts, peer, self.hops.forwarded);
@@ -151,8 +160,10 @@ impl Stack {
     /// Answers what has no head that can be read, and books it.
     pub fn refuse(&self, refusal: impl Into<Refusal>) -> Response<ProxyBody> {
         let (now, refusal) = (clock::now(), refusal.into());
-        Account::open(Arc::clone(&self.unrouted), now).close(Some(refusal.reason), now);
-        identify(respond::refusal(refusal), Identity::unknown())
+        let identity = Identity::unknown();
+        let entry = self.access_log.as_ref().and_then(|log| log.begin_unread(&identity));
+        Account::open(Arc::clone(&self.unrouted), now, entry).close(Some(refusal.reason), now);
+        identify(respond::refusal(refusal), identity)
     }
 
     fn route<B>(&self, request: &Request<B>) -> Option<(&Arc<Service>, usize)> {

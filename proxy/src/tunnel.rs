@@ -1,9 +1,11 @@
 //! A connection that has switched protocols: bytes both ways, until an end or until nothing moves.
 
+use crate::access_log::Received;
 use crate::body::Tunnel;
 use crate::clock;
 use crate::wire::Wire;
 use bytes::BytesMut;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
@@ -14,14 +16,15 @@ const BUFFER_BYTES: usize = 16 << 10;
 
 /// Runs a tunnel. Slot and books end with it.
 pub async fn run(client: Wire, tunnel: Tunnel) {
-    let Tunnel { wire, idle, permit, account, .. } = tunnel;
+    let Tunnel { wire, idle, permit, mut account, .. } = tunnel;
     let (client, from_client) = client.into_parts();
     let (upstream, from_upstream) = wire.into_parts();
     let (client_read, client_write) = split(client);
     let (upstream_read, upstream_write) = split(upstream);
+    let (upwards, downwards) = (AtomicU64::new(0), AtomicU64::new(0));
     let moved = Mutex::new(clock::now());
-    let up = copy(from_client, client_read, upstream_write, &moved);
-    let down = copy(from_upstream, upstream_read, client_write, &moved);
+    let up = copy(from_client, client_read, upstream_write, &moved, &upwards);
+    let down = copy(from_upstream, upstream_read, client_write, &moved, &downwards);
     let copied = async { tokio::try_join!(up, down) };
     let failed = tokio::select! {
         ended = copied => {
@@ -32,6 +35,10 @@ pub async fn run(client: Wire, tunnel: Tunnel) {
         }
         () = idle_for(idle, &moved) => Some(Reason::UpstreamTimeout),
     };
+    if let Some(entry) = account.entry() {
+        entry.received = Received::All(upwards.into_inner());
+        entry.sent = downwards.into_inner();
+    }
     account.close(failed, clock::now());
     drop(permit);
 }
@@ -42,8 +49,10 @@ async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     moved: &Mutex<Instant>,
+    passed: &AtomicU64,
 ) -> std::io::Result<()> {
     to.write_all(&first).await?;
+    passed.fetch_add(first.len() as u64, Ordering::Relaxed);
     drop(first);
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
@@ -53,6 +62,7 @@ async fn copy(
             return to.shutdown().await;
         }
         to.write_all(&buffer[..count]).await?;
+        passed.fetch_add(count as u64, Ordering::Relaxed);
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) const PROXY: Crate = Crate {
         ("file_limit", 1),
         ("framing", 1),
         ("socket", 1),
+        ("access_log", 2),
         ("classify", 2),
         ("file_watch", 2),
         ("guard", 2),

@@ -1,5 +1,6 @@
 //! Flags about the hops around: who is believed, and what the next one is told.
 
+use super::value::share;
 use crate::hop::{ForwardedHeaders, HopSettings, TrustedHops};
 use crate::identity::Sampling;
 use clap::{Args, ValueEnum};
@@ -64,11 +65,6 @@ fn trusted_hops(text: &str) -> Result<TrustedHops, String> {
     text.split(',').map(str::trim).map(network).collect::<Result<_, _>>().map(TrustedHops)
 }
 
-pub(super) fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "must be a share from 0 to 1, such as 0.1".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,16 +77,6 @@ mod tests {
         assert_eq!(two.0.len(), 2);
         for wrong in ["", "10.0.0.0/33", "10.0.0/8", "localhost", "10.0.0.1,", "none,10.0.0.1"] {
             assert!(trusted_hops(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn shares() {
-        for (text, expected) in [("0", Some(0.0)), ("0.25", Some(0.25)), ("1", Some(1.0))] {
-            assert_eq!(share(text).ok(), expected);
-        }
-        for wrong in ["", "-0.1", "1.1", "nan", "10%"] {
-            assert!(share(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Flags that a sidecar and a gateway share.
 
 use super::hops::HopArgs;
-use super::value::{duration, head_size, positive_duration, size, weight};
+use super::value::{duration, head_size, positive_duration, selection, size, weight};
+use crate::access_log::Selection;
 use crate::classify::{ClassifySettings, Cost};
 use crate::guard::HttpLimits;
 use crate::policy::overload::QueueOrder;
@@ -67,6 +68,10 @@ pub(crate) struct ServerArgs {
     /// After the delay: how long queued and running requests have to finish
     #[arg(long, env = "TIDEGATE_DRAIN_TIMEOUT", default_value = "60s", value_parser = duration, value_name = "TIME")]
     pub(crate) drain_timeout: Duration,
+    /// Which requests are logged, as lines of JSON on standard output: off, errors, sampled:SHARE
+    /// such as sampled:0.01, or all
+    #[arg(long, env = "TIDEGATE_ACCESS_LOG", default_value = "off", value_parser = selection, value_name = "WHICH")]
+    pub(crate) access_log: Selection,
     /// What is logged to stderr: off, error, warn, info, debug or trace
     #[arg(long, env = "TIDEGATE_LOG", default_value = "info", value_name = "LEVEL")]
     pub(crate) log: tracing::level_filters::LevelFilter,

@@ -1,6 +1,8 @@
 //! Texts of flags and of the settings file → values, each with the words for a wrong one.
 
+use crate::access_log::Selection;
 use crate::classify::Cost;
+use crate::identity::Sampling;
 use crate::policy::limit::{Limit, LimitRange};
 use http::HeaderName;
 use std::num::NonZeroU32;
@@ -84,6 +86,22 @@ pub(super) fn weight(text: &str) -> Result<(String, u32), String> {
     parsed.ok_or_else(|| format!("must be TENANT=N with N from 1 to {MAX_WEIGHT}, such as gold=4"))
 }
 
+/// A share from 0 to 1.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "must be a share from 0 to 1, such as 0.1".to_owned())
+}
+
+pub(super) fn selection(text: &str) -> Result<Selection, String> {
+    match (text, text.strip_prefix("sampled:")) {
+        ("off", _) => Ok(Selection::Off),
+        ("errors", _) => Ok(Selection::Errors),
+        ("all", _) => Ok(Selection::All),
+        (_, Some(text)) => share(text).map(|share| Selection::Sampled(Sampling::share(share))),
+        _ => Err("must be off, errors, all, or sampled:SHARE such as sampled:0.01".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +130,27 @@ mod tests {
             ("4294967296", None),
         ] {
             assert_eq!(limit(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn selections() {
+        assert_eq!(selection("off"), Ok(Selection::Off));
+        assert_eq!(selection("errors"), Ok(Selection::Errors));
+        assert_eq!(selection("all"), Ok(Selection::All));
+        assert_eq!(selection("sampled:1"), Ok(Selection::Sampled(Sampling::ALL)));
+        for wrong in ["", "on", "sampled", "sampled:", "sampled:2", "sampled:x"] {
+            assert!(selection(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn shares() {
+        for (text, expected) in [("0", Some(0.0)), ("0.25", Some(0.25)), ("1", Some(1.0))] {
+            assert_eq!(share(text).ok(), expected);
+        }
+        for wrong in ["", "-0.1", "1.1", "nan", "10%"] {
+            assert!(share(wrong).is_err(), "{wrong}");
         }
     }
 
