@@ -2,8 +2,9 @@
 //!
 //! What a trusted hop says is kept and added to. What anybody else says is replaced.
 
-use crate::hop::{ForwardedHeaders, Peer, node};
-use bytes::Bytes;
+use crate::head::encode::encode_field;
+use crate::hop::{ForwardedHeaders, OwnLines, Peer, node};
+use bytes::{Bytes, BytesMut};
 use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
 use http::{Version, request};
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +21,7 @@ const PREFIX: &[u8] = b"x-forwarded-";
 /// Further names that hops write and applications believe.
 const ALIKE: [&[u8]; 2] = [b"x-real-ip", b"x-request-id"];
 
-/// Tells the next hop of this one.
+/// Tells the next hop of this one, in the request's head.
 pub fn write(request: &mut request::Parts, peer: &Peer, which: ForwardedHeaders) {
     remove_untrue(&mut request.headers, peer.trusted);
     if which == ForwardedHeaders::Off {
@@ -44,23 +45,68 @@ pub fn write(request: &mut request::Parts, peer: &Peer, which: ForwardedHeaders)
     }
 }
 
+/// The same as lines of a head, if the request says nothing of hops before: then the map needs no
+/// change, and what was written for the request before serves again. Else `None`, and the map has
+/// all of it.
+pub fn lines(request: &mut request::Parts, peer: &Peer, which: ForwardedHeaders) -> Option<Bytes> {
+    let tells = remove_untrue(&mut request.headers, peer.trusted);
+    let host = request.headers.get(HOST);
+    let (Some(host), false, None) = (host, tells, request.uri.authority()) else {
+        write(request, peer, which);
+        return None;
+    };
+    let is_same = |kept: &&OwnLines| kept.version == request.version && kept.host == host;
+    if let Some(kept) = peer.own_lines.get().filter(is_same) {
+        return Some(kept.lines.clone());
+    }
+    let mut own = request::Request::new(()).into_parts().0;
+    own.version = request.version;
+    own.headers.insert(HOST, host.clone());
+    let host = host.clone();
+    write(&mut own, peer, which);
+    own.headers.remove(HOST);
+    let mut lines = BytesMut::new();
+    for (name, value) in &own.headers {
+        encode_field(name.as_str().as_bytes(), value.as_bytes(), &mut lines);
+    }
+    let lines = lines.freeze();
+    // A connection mostly asks one host: the first is remembered.
+    let kept = OwnLines { version: request.version, host, lines: lines.clone() };
+    drop(peer.own_lines.set(kept));
+    Some(lines)
+}
+
 /// Removes what strangers say of other hops; and what anybody says under a name with an underscore,
-/// which many applications take for the one with a dash.
-fn remove_untrue(headers: &mut HeaderMap, trusted: bool) {
-    let is_untrue = |name: &&HeaderName| {
+/// which many applications take for the one with a dash. Says whether anything is left that tells
+/// of hops.
+fn remove_untrue(headers: &mut HeaderMap, trusted: bool) -> bool {
+    let mut tells = false;
+    let mut untrue: Vec<HeaderName> = Vec::new();
+    for name in headers.keys() {
         let text = name.as_str().as_bytes();
         match text.first() {
-            Some(b'x') => {
-                tells_of_hops(text) && (text.contains(&b'_') || !trusted && is_hops(text))
+            Some(b'x') if tells_of_hops(text) => {
+                if text.contains(&b'_') || !trusted && is_hops(text) {
+                    untrue.push(name.clone());
+                } else {
+                    tells |= is_hops(text);
+                }
             }
-            Some(b'f') => !trusted && **name == FORWARDED,
-            _ => false,
+            Some(b'f') if *name == FORWARDED => {
+                if trusted {
+                    tells = true;
+                } else {
+                    untrue.push(name.clone());
+                }
+            }
+            Some(b'v') if *name == VIA => tells = true,
+            _ => {}
         }
-    };
-    let untrue: Vec<_> = headers.keys().filter(is_untrue).cloned().collect();
+    }
     for name in untrue {
         headers.remove(name);
     }
+    tells
 }
 
 fn tells_of_hops(name: &[u8]) -> bool {

@@ -2,9 +2,8 @@
 //! what is well-formed and still not allowed.
 
 use crate::error::Refusal;
-use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Version};
+use http::{Method, Request};
 use http_body::Body;
 use std::time::Duration;
 use tidegate_api::reason::Reason;
@@ -63,12 +62,6 @@ pub fn check<B: Body>(request: &Request<B>, limits: &HttpLimits) -> Result<(), R
     if target > limits.max_target_bytes {
         return Err(Reason::TargetTooLong.into());
     }
-    // RFC 9112 section 3.2: one Host in HTTP/1.1, at most one in HTTP/1.0.
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() || (host.is_none() && request.version() == Version::HTTP_11) {
-        return Err(Reason::BadRequest.into());
-    }
     if request.body().size_hint().exact().is_some_and(|length| length > limits.max_body_bytes) {
         return Err(Reason::BodyTooLarge.into());
     }
@@ -97,8 +90,6 @@ mod tests {
         for (head, body, expected) in [
             ("GET /\nhost: a", "", None),
             ("POST /\nhost: a", "12345", None),
-            ("GET /", "", Some(Reason::BadRequest)),
-            ("GET /\nhost: a\nhost: a", "", Some(Reason::BadRequest)),
             ("TRACE /\nhost: a", "", Some(Reason::MethodNotAllowed)),
             ("CONNECT a:1\nhost: a", "", Some(Reason::MethodNotAllowed)),
             ("GET /12345678\nhost: a", "", Some(Reason::TargetTooLong)),

@@ -16,6 +16,8 @@ pub mod encode;
 
 /// Fields that a head may have.
 pub(crate) const MAX_FIELDS: usize = 100;
+/// Fields that an answer is given on its way: room for them is made at once.
+const ADDED_FIELDS: usize = 2;
 /// Empty lines that may stand before a request: some old clients send one after a body.
 const MAX_LEADING_BREAKS: usize = 4;
 /// The largest length that no reader takes for a negative one.
@@ -162,8 +164,7 @@ pub fn parse_request(head: Bytes) -> Result<RequestHead, Reason> {
     request.headers_mut().reserve(parsed.headers.len());
     let hop = read_fields(&head, parsed.headers, request.headers_mut())
         .map_err(|()| Reason::BadRequest)?;
-    let hosts = request.headers().get_all(HOST).iter();
-    if !hosts.map(HeaderValue::as_bytes).all(is_host) {
+    if !has_one_host(request.headers(), version) {
         return Err(Reason::BadRequest);
     }
     if hop.chunked && (version == 0 || hop.length.is_some()) {
@@ -202,7 +203,7 @@ pub fn parse_response(head: Bytes, to: &Method) -> Result<ResponseHead, Malforme
     let mut response = Response::new(());
     *response.status_mut() =
         StatusCode::from_u16(code).ok().filter(|status| status.as_u16() < 600).ok_or(MALFORMED)?;
-    response.headers_mut().reserve(parsed.headers.len());
+    response.headers_mut().reserve(parsed.headers.len() + ADDED_FIELDS);
     let hop = read_fields(&head, parsed.headers, response.headers_mut()).map_err(|()| MALFORMED)?;
     if hop.chunked && (version == 0 || hop.length.is_some()) {
         return Err(MALFORMED);
@@ -228,6 +229,16 @@ pub fn parse_response(head: Bytes, to: &Method) -> Result<ResponseHead, Malforme
         !hop.close && (version == 1 || hop.keep_alive) && framing != Framing::UntilClose;
     let upgrade = hop.upgrade.filter(|_| hop.wants_upgrade);
     Ok(ResponseHead { response, framing, keep_alive, upgrade })
+}
+
+/// RFC 9112 section 3.2: one Host in HTTP/1.1, at most one in HTTP/1.0.
+fn has_one_host(headers: &HeaderMap, version: u8) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => is_host(host.as_bytes()),
+        (None, _) => version == 0,
+        (Some(_), Some(_)) => false,
+    }
 }
 
 /// Sorts a head's fields: end-to-end ones into `map`, sharing the head's bytes.

@@ -1,9 +1,11 @@
 //! Who is at the other end of a client's connection, and whether its word about others counts.
 
 use crate::identity::Sampling;
-use http::HeaderValue;
+use bytes::Bytes;
+use http::{HeaderValue, Version};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::OnceLock;
 
 /// The networks of hops that are believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,20 @@ pub struct Peer {
     pub address: HeaderValue,
     /// Its address as `Forwarded` has it.
     pub node: String,
+    /// What tells the next hop of this one, written once.
+    pub own_lines: OnceLock<OwnLines>,
+}
+
+/// The lines of a head that tell the next hop of this one, where no hop before says anything: the
+/// same for all requests of a connection to one host.
+#[derive(Debug)]
+pub struct OwnLines {
+    /// The protocol's version that the requests came in.
+    pub version: Version,
+    /// The host they asked.
+    pub host: HeaderValue,
+    /// The lines.
+    pub lines: Bytes,
 }
 
 // === impl TrustedHops ===
@@ -59,6 +75,7 @@ impl TrustedHops {
             // An address has no byte that a header may not have.
             address: text.unwrap_or(HeaderValue::from_static("")),
             node: node(address),
+            own_lines: OnceLock::new(),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Both are kept if they are well-formed, whoever sent them: they grant nothing. What was made up
 //! here is random, keyed anew on each thread by the system.
 
+use crate::head::encode::encode_field;
+use bytes::BytesMut;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -27,6 +29,8 @@ pub struct Identity {
     pub request_id: HeaderValue,
     /// What `traceparent` says.
     traceparent: HeaderValue,
+    /// Which of the two the request did not have.
+    is_new: (bool, bool),
 }
 
 /// Which share of the traces that begin here is marked as sampled.
@@ -42,32 +46,53 @@ struct Draws {
 // === impl Identity ===
 
 impl Identity {
-    /// The request's own, where it is well-formed; else a new one, written into its head.
+    /// The request's own, where it is well-formed; else a new one. What is not well-formed is taken
+    /// out of the head.
     pub fn establish(headers: &mut HeaderMap, sampling: Sampling) -> Self {
         let request_id = only(headers, &REQUEST_ID).filter(is_id).cloned();
         let traceparent = only(headers, &TRACEPARENT).filter(is_traceparent).cloned();
         if let (Some(request_id), Some(traceparent)) = (&request_id, &traceparent) {
-            return Self { request_id: request_id.clone(), traceparent: traceparent.clone() };
+            let (request_id, traceparent) = (request_id.clone(), traceparent.clone());
+            return Self { request_id, traceparent, is_new: (false, false) };
         }
         let drawn = [draw(), draw()];
+        let is_new = (request_id.is_none(), traceparent.is_none());
         let request_id = request_id.unwrap_or_else(|| {
-            let id = value(&id_text(drawn));
-            headers.insert(REQUEST_ID, id.clone());
-            id
+            headers.remove(REQUEST_ID);
+            value(&id_text(drawn))
         });
         let traceparent = traceparent.unwrap_or_else(|| {
-            let trace = value(&traceparent_text(drawn, draw(), sampling));
-            headers.insert(TRACEPARENT, trace.clone());
+            headers.remove(TRACEPARENT);
             // It belongs to a trace that is not this one.
             headers.remove(TRACESTATE);
-            trace
+            value(&traceparent_text(drawn, draw(), sampling))
         });
-        Self { request_id, traceparent }
+        Self { request_id, traceparent, is_new }
     }
 
     /// That of a request whose head can't be read.
     pub fn unknown() -> Self {
         Self::establish(&mut HeaderMap::new(), Sampling::NONE)
+    }
+
+    /// Tells the next hop, in a head that is written later.
+    pub fn insert(&self, headers: &mut HeaderMap) {
+        for (name, value) in self.told() {
+            headers.insert(name, value.clone());
+        }
+    }
+
+    /// Tells the next hop, in a head that is being written.
+    pub fn encode(&self, out: &mut BytesMut) {
+        for (name, value) in self.told() {
+            encode_field(name.as_str().as_bytes(), value.as_bytes(), out);
+        }
+    }
+
+    /// What the request did not have.
+    fn told(&self) -> impl Iterator<Item = (HeaderName, &HeaderValue)> {
+        let id = self.is_new.0.then_some((REQUEST_ID, &self.request_id));
+        id.into_iter().chain(self.is_new.1.then_some((TRACEPARENT, &self.traceparent)))
     }
 
     /// The trace's id: 32 hexadecimal digits.
@@ -192,6 +217,13 @@ mod tests {
         headers
     }
 
+    /// With the head as it goes on.
+    fn established(headers: &mut HeaderMap, sampling: Sampling) -> Identity {
+        let identity = Identity::establish(headers, sampling);
+        identity.insert(headers);
+        identity
+    }
+
     #[test]
     fn ids_are_kept_if_they_are_well_formed() {
         let longest = "a".repeat(128);
@@ -206,7 +238,7 @@ mod tests {
             ("ä", false),
         ] {
             let mut headers = headers(&[(REQUEST_ID, said)]);
-            let identity = Identity::establish(&mut headers, Sampling::ALL);
+            let identity = established(&mut headers, Sampling::ALL);
             assert_eq!(identity.request_id == said, kept, "{said}");
             assert_eq!(headers[REQUEST_ID], identity.request_id);
             assert!(is_id(&&identity.request_id));
@@ -221,7 +253,7 @@ mod tests {
             (TRACEPARENT, TRACE),
             (TRACEPARENT, TRACE),
         ]);
-        let identity = Identity::establish(&mut headers, Sampling::ALL);
+        let identity = established(&mut headers, Sampling::ALL);
         assert_eq!(headers.get_all(REQUEST_ID).iter().collect::<Vec<_>>(), [&identity.request_id]);
         assert_eq!(headers.get_all(TRACEPARENT).iter().count(), 1);
         assert_ne!(headers[TRACEPARENT], TRACE);
@@ -245,7 +277,7 @@ mod tests {
             (String::new(), false),
         ] {
             let mut headers = headers(&[(TRACEPARENT, &said), (TRACESTATE, "a=b")]);
-            let identity = Identity::establish(&mut headers, Sampling::ALL);
+            let identity = established(&mut headers, Sampling::ALL);
             assert_eq!(headers[TRACEPARENT] == said, kept, "{said}");
             assert_eq!(headers.contains_key(TRACESTATE), kept, "{said}");
             assert_eq!(identity.trace_id().len(), 32);
@@ -258,7 +290,7 @@ mod tests {
         let mut seen = HashSet::new();
         for _ in 0..1000 {
             let mut headers = HeaderMap::new();
-            let identity = Identity::establish(&mut headers, Sampling::ALL);
+            let identity = established(&mut headers, Sampling::ALL);
             assert!(is_traceparent(&&headers[TRACEPARENT]));
             assert_eq!(identity.request_id, identity.trace_id());
             assert!(headers[TRACEPARENT].to_str().unwrap().ends_with("-01"));
@@ -272,7 +304,7 @@ mod tests {
             let sampling = Sampling::share(share);
             let sampled = (0..10_000).filter(|_| {
                 let mut headers = HeaderMap::new();
-                Identity::establish(&mut headers, sampling);
+                established(&mut headers, sampling);
                 headers[TRACEPARENT].to_str().unwrap().ends_with("-01")
             });
             let sampled = sampled.count();
@@ -286,7 +318,7 @@ mod tests {
         fn whatever_comes_what_goes_on_is_well_formed(said in prop::collection::vec(32..127u8, 0..60)) {
             let said = String::from_utf8(said).unwrap();
             let mut headers = headers(&[(REQUEST_ID, &said), (TRACEPARENT, &said)]);
-            Identity::establish(&mut headers, Sampling::ALL);
+            established(&mut headers, Sampling::ALL);
             prop_assert!(only(&headers, &REQUEST_ID).is_some_and(|id| is_id(&id)));
             prop_assert!(only(&headers, &TRACEPARENT).is_some_and(|trace| is_traceparent(&trace)));
         }

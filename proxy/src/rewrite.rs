@@ -1,13 +1,16 @@
 //! A request as it goes to the upstream: the route's prefix off, what concerned one hop not there.
 
 use crate::error::Refusal;
+use crate::forwarded;
 use crate::framing::Framing;
 use crate::h2_head::is_grpc;
 use crate::head::UpgradeTo;
-use crate::head::encode::encode_request;
+use crate::head::encode::{encode_end, encode_fields, encode_request_line};
+use crate::hop::{ForwardedHeaders, Peer};
+use crate::identity::Identity;
 use crate::outbound::{Head, Outbound};
 use crate::request_body::RequestBody;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use clap::ValueEnum;
 use http::header::{HOST, HeaderValue, TE};
 use http::uri::PathAndQuery;
@@ -31,6 +34,16 @@ pub enum UpstreamProtocol {
     H2c,
 }
 
+/// What the upstream is told besides what the client said.
+pub struct Told<'a> {
+    /// Who sent the request.
+    pub peer: &'a Peer,
+    /// What is said of the hops.
+    pub forwarded: ForwardedHeaders,
+    /// What the request is known by.
+    pub identity: &'a Identity,
+}
+
 /// Writes the request for the upstream.
 ///
 /// # Errors
@@ -40,7 +53,25 @@ pub fn rewrite(
     strip: usize,
     body: RequestBody,
     protocol: UpstreamProtocol,
+    told: &Told<'_>,
 ) -> Result<Outbound, Refusal> {
+    let upgrades = parts.extensions.get::<UpgradeTo>().is_some();
+    let as_http2 = match protocol {
+        UpstreamProtocol::Http1 => false,
+        UpstreamProtocol::Auto => parts.version == Version::HTTP_2,
+        UpstreamProtocol::H2c => !upgrades,
+    };
+    let lines = if as_http2 {
+        forwarded::write(&mut parts, told.peer, told.forwarded);
+        told.identity.insert(&mut parts.headers);
+        None
+    } else {
+        if parts.version == Version::HTTP_2 {
+            // It would need a `Connection: te` of its own, and no upstream waits for it.
+            parts.headers.remove(TE);
+        }
+        forwarded::lines(&mut parts, told.peer, told.forwarded)
+    };
     if let Some(authority) = parts.uri.authority() {
         // RFC 9112 section 3.2.2: the target's authority counts, whatever Host says.
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Reason::BadRequest)?;
@@ -50,36 +81,44 @@ pub fn rewrite(
         parts.uri = without_prefix(&parts.uri, strip).ok_or(Reason::BadRequest)?;
     }
     let framing = body.size_hint().exact().map_or(Framing::Chunked, Framing::Length);
-    let upgrades = parts.extensions.get::<UpgradeTo>().is_some();
-    let as_http2 = match protocol {
-        UpstreamProtocol::Http1 => false,
-        UpstreamProtocol::Auto => parts.version == Version::HTTP_2,
-        UpstreamProtocol::H2c => !upgrades,
-    };
     let method = parts.method.clone();
     // What must be HTTP/2 is not turned into anything else.
     let only_http2 = as_http2 && (protocol == UpstreamProtocol::H2c || is_grpc(&parts.headers));
     let head = if as_http2 {
         Head::Http2 { parts: Box::new(parts), only: only_http2 }
     } else {
-        Head::Http1(http1_head(parts, framing))
+        let mut head = BytesMut::with_capacity(HEAD_BYTES);
+        begin_http1(&parts, &mut head);
+        head.extend_from_slice(lines.as_deref().unwrap_or_default());
+        told.identity.encode(&mut head);
+        end_http1(&parts, framing, &mut head);
+        Head::Http1(head.freeze())
     };
     Ok(Outbound { head, method, framing, body, spent: false })
 }
 
-/// A head for HTTP/1.1.
-pub fn http1_head(mut parts: request::Parts, framing: Framing) -> bytes::Bytes {
-    if parts.version == Version::HTTP_2 {
-        // It would need a `Connection: te` of its own, and no upstream waits for it.
-        parts.headers.remove(TE);
-    }
+/// The head for HTTP/1.1 of a request that was to go as HTTP/2.
+pub fn http1_head(mut parts: request::Parts, framing: Framing) -> Bytes {
+    parts.headers.remove(TE);
+    let mut head = BytesMut::with_capacity(HEAD_BYTES);
+    begin_http1(&parts, &mut head);
+    end_http1(&parts, framing, &mut head);
+    head.freeze()
+}
+
+/// The first line and the fields that the client sent.
+fn begin_http1(parts: &request::Parts, head: &mut BytesMut) {
+    encode_request_line(parts, head);
+    encode_fields(&parts.headers, head);
+}
+
+/// The fields that concern this hop, and the empty line.
+fn end_http1(parts: &request::Parts, framing: Framing, head: &mut BytesMut) {
     // RFC 9110 section 8.6: methods that have a body say so even if it is empty.
     let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
     let said = Some(framing).filter(|framing| *framing != Framing::Length(0) || has_body);
     let upgrade = parts.extensions.get::<UpgradeTo>().map(|UpgradeTo(protocol)| protocol);
-    let mut head = BytesMut::with_capacity(HEAD_BYTES);
-    encode_request(&parts, said, upgrade, &mut head);
-    head.freeze()
+    encode_end(said, upgrade, head);
 }
 
 fn without_prefix(uri: &Uri, strip: usize) -> Option<Uri> {
@@ -94,6 +133,11 @@ fn without_prefix(uri: &Uri, strip: usize) -> Option<Uri> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hop::TrustedHops;
+    use crate::identity::Sampling;
+    use http::HeaderMap;
+
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     #[test]
     fn targets_without_their_prefix() {
@@ -118,7 +162,14 @@ mod tests {
             let (parts, ()) = request.body(()).unwrap().into_parts();
             let body =
                 body.map_or(RequestBody::Empty, |body| RequestBody::Whole(Some(body.into())));
-            let outbound = rewrite(parts, strip, body, UpstreamProtocol::Auto).unwrap();
+            let mut known = HeaderMap::new();
+            known.insert("x-request-id", HeaderValue::from_static("a"));
+            known.insert("traceparent", HeaderValue::from_static(TRACE));
+            // It goes on among the client's own, so nothing is said of it here.
+            let identity = Identity::establish(&mut known, Sampling::ALL);
+            let peer = TrustedHops::NONE.peer([127, 0, 0, 1].into());
+            let told = Told { peer: &peer, forwarded: ForwardedHeaders::Off, identity: &identity };
+            let outbound = rewrite(parts, strip, body, UpstreamProtocol::Auto, &told).unwrap();
             let Head::Http1(head) = outbound.head else { panic!("must go as HTTP/1.1") };
             String::from_utf8(head.to_vec()).unwrap()
         };

@@ -9,7 +9,6 @@ use crate::connections::Connections;
 use crate::drain::DrainWatch;
 use crate::error::Refusal;
 use crate::forward::{Exchange, Role, Timeouts};
-use crate::forwarded;
 use crate::gate::{Ask, Gate};
 use crate::guard::{self, HttpLimits};
 use crate::h2_head::is_grpc;
@@ -22,7 +21,7 @@ use crate::metrics::ApiMetrics;
 use crate::policy::route::RouteTable;
 use crate::read_ahead::read_ahead;
 use crate::respond;
-use crate::rewrite::{UpstreamProtocol, rewrite};
+use crate::rewrite::{Told, UpstreamProtocol, rewrite};
 use crate::upstream::Connector;
 use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
@@ -78,7 +77,8 @@ impl Stack {
         let grpc = request.version() == Version::HTTP_2 && is_grpc(request.headers());
         let identity = Identity::establish(request.headers_mut(), self.hops.sampling);
         let entry = self.access_log.as_ref().and_then(|log| log.begin(&request, &identity));
-        let mut response = match self.serve(request, entry, peer, connector, interim).await {
+        let served = self.serve(request, entry, peer, connector, interim, &identity).await;
+        let mut response = match served {
             Ok(response) => response,
             Err((account, refusal)) => {
                 account.close(Some(refusal.reason), clock::now());
@@ -99,6 +99,7 @@ impl Stack {
         peer: &Peer,
         connector: &Connector,
         interim: &Interim,
+        identity: &Identity,
     ) -> Result<Response<ProxyBody>, (Account, Refusal)> {
         let arrived = clock::now();
         // Guard: what may not be here goes no further.
@@ -112,7 +113,7 @@ impl Stack {
         };
         let mut account = Account::open(Arc::clone(&service.metrics), arrived, entry);
         let upgradable = request.extensions().get::<UpgradeTo>().is_some();
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         // Read ahead: a small body is here before its request takes anybody's place.
         let body = match read_ahead(body, &self.limits).await {
             Ok(body) => body,
@@ -131,8 +132,8 @@ impl Stack {
         }
         let total = service.timeouts.total.map(|total| arrived + total);
         let client = classify::deadline(&parts.headers, arrived);
-        forwarded::write(&mut parts, peer, self.hops.forwarded);
-        let outbound = match rewrite(parts, strip, body, service.protocol) {
+        let told = Told { peer, forwarded: self.hops.forwarded, identity };
+        let outbound = match rewrite(parts, strip, body, service.protocol, &told) {
             Ok(outbound) => outbound,
             Err(refusal) => return Err((account, refusal)),
         };

@@ -5,18 +5,16 @@ use bytes::BytesMut;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue};
 
-/// Writes a request's head for the upstream.
-pub fn encode_request(
-    request: &http::request::Parts,
-    framing: Option<Framing>,
-    upgrade: Option<&HeaderValue>,
-    out: &mut BytesMut,
-) {
+/// Writes a request's first line.
+pub fn encode_request_line(request: &http::request::Parts, out: &mut BytesMut) {
     let target = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     for part in [request.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-    encode_fields(&request.headers, out);
+}
+
+/// Writes what of a head concerns this hop, and the empty line.
+pub fn encode_end(framing: Option<Framing>, upgrade: Option<&HeaderValue>, out: &mut BytesMut) {
     encode_framing(framing, out);
     encode_upgrade(upgrade, out);
     out.extend_from_slice(b"\r\n");
@@ -37,12 +35,10 @@ pub fn encode_response(
     out.extend_from_slice(response.status.canonical_reason().unwrap_or("").as_bytes());
     out.extend_from_slice(b"\r\n");
     encode_fields(&response.headers, out);
-    encode_framing(framing, out);
     if let Some(connection) = connection {
         encode_field(b"connection", connection.as_bytes(), out);
     }
-    encode_upgrade(upgrade, out);
-    out.extend_from_slice(b"\r\n");
+    encode_end(framing, upgrade, out);
 }
 
 /// Writes trailer fields and the empty line after them.
@@ -68,13 +64,15 @@ pub fn encode_chunk_size(size: usize, out: &mut BytesMut) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn encode_fields(fields: &HeaderMap, out: &mut BytesMut) {
+/// Writes fields.
+pub fn encode_fields(fields: &HeaderMap, out: &mut BytesMut) {
     for (name, value) in fields {
         encode_field(name.as_str().as_bytes(), value.as_bytes(), out);
     }
 }
 
-fn encode_field(name: &[u8], value: &[u8], out: &mut BytesMut) {
+/// Writes one field.
+pub fn encode_field(name: &[u8], value: &[u8], out: &mut BytesMut) {
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
