@@ -3,3 +3,4 @@
 mod access_log;
 mod connections;
 mod hops;
+mod load;

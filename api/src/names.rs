@@ -77,6 +77,10 @@ pub mod header {
     pub const REQUEST_TIMEOUT_MS: &str = "x-request-timeout-ms";
     /// The request's identity, kept if well-formed, else made.
     pub const REQUEST_ID: &str = "x-request-id";
+    /// ORCA: the form in which a request asks for the load, `text` or `json`.
+    pub const LOAD_METRICS_FORMAT: &str = "endpoint-load-metrics-format";
+    /// ORCA: the load, on an answer.
+    pub const LOAD_METRICS: &str = "endpoint-load-metrics";
 }
 
 /// Paths on admin ports.

@@ -82,6 +82,7 @@ impl Server {
         ));
         // With no slots until the flags and the file have said how many.
         let slot = gate.add(Arc::clone(&endpoint), 0, Usability::Usable);
+        let reported = Arc::clone(&gate);
         let reload = Reload::start(settings.config, settings.live, gate, slot)?;
         let process = ProcessMetrics::register(&registry, "sidecar")?;
         let connections = places(&settings.limits, &process);
@@ -90,6 +91,7 @@ impl Server {
         let everything = Rule { host: None, path: EVERYTHING.to_owned(), strip_prefix: false };
         let stack = Stack {
             role: Role::Sidecar,
+            reported: Some(reported),
             unrouted: Arc::clone(&service.metrics),
             routes: RouteTable::new(vec![(everything, service)]),
             limits: settings.limits,
@@ -158,6 +160,8 @@ impl Server {
         let drain = Drain::new(settings.drain_delay, settings.drain_timeout);
         let stack = Stack {
             role: Role::Gateway,
+            // Its balancing is its own affair; what sidecars report passes through.
+            reported: None,
             unrouted: Arc::new(ApiMetrics::register(&registry, Some(""))?),
             routes: RouteTable::new(rules),
             limits: settings.limits,

@@ -13,7 +13,7 @@
 //! 6. [`gate`] over [`policy::admission`]: a slot at once, a place in line, or a refusal.
 //! 7. [`forwarded`]: tells the next hop of this one. [`forward`]: over a connection of [`upstream`] ([`outbound`]), kept in a [`pool`], to the
 //!    slot's [`endpoint`]; an upgraded connection goes on in [`tunnel`].
-//! 8. [`body`]: streams the answer back. Slot, connection and books end with it.
+//! 8. [`orca`]: the load, for a balancer that asks. [`body`]: streams the answer back. Slot, connection and books end with it.
 //! 9. [`account`] closes the books into [`metrics`] and [`access_log`]; [`respond`] words every refusal.
 //!
 //! Beside the path, on a thread of their own: [`admin`], [`health`] with [`probe`], [`discover`],
@@ -54,6 +54,7 @@ pub mod interim;
 pub mod lazy_timer;
 pub mod listen;
 pub mod metrics;
+pub mod orca;
 pub mod outbound;
 pub mod policy;
 pub mod pool;

@@ -18,13 +18,14 @@ use crate::identity::{Identity, REQUEST_ID};
 use crate::incoming::IncomingBody;
 use crate::interim::Interim;
 use crate::metrics::ApiMetrics;
+use crate::orca;
 use crate::policy::route::RouteTable;
 use crate::read_ahead::read_ahead;
 use crate::respond;
 use crate::rewrite::{Told, UpstreamProtocol, rewrite};
 use crate::upstream::Connector;
 use http::header::{CONNECTION, HOST, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body::Body;
 use std::sync::Arc;
 use tidegate_api::reason::Reason;
@@ -49,6 +50,8 @@ pub struct Stack {
     pub role: Role,
     /// Host and path to API.
     pub routes: RouteTable<Arc<Service>>,
+    /// The gate whose load is told to balancers: a sidecar's only one.
+    pub reported: Option<Arc<Gate>>,
     /// Counts requests that reach no API.
     pub unrouted: Arc<ApiMetrics>,
     /// Sizes and times.
@@ -76,6 +79,7 @@ impl Stack {
     ) -> Response<ProxyBody> {
         let grpc = request.version() == Version::HTTP_2 && is_grpc(request.headers());
         let identity = Identity::establish(request.headers_mut(), self.hops.sampling);
+        let load = orca::asked(request.headers_mut(), peer.trusted);
         let entry = self.access_log.as_ref().and_then(|log| log.begin(&request, &identity));
         let served = self.serve(request, entry, peer, connector, interim, &identity).await;
         let mut response = match served {
@@ -89,7 +93,18 @@ impl Stack {
             // Kept connections would outlive the listener.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        self.report_load(response.headers_mut(), load, peer);
         identify(response, identity)
+    }
+
+    /// Tells a trusted hop that asks for it how much there is to do.
+    fn report_load(&self, headers: &mut HeaderMap, asked: Option<orca::Format>, peer: &Peer) {
+        if !peer.trusted {
+            orca::conceal(headers);
+        }
+        if let (Some(format), Some(gate)) = (asked, &self.reported) {
+            orca::report(headers, format, &gate.snapshot());
+        }
     }
 
     async fn serve(

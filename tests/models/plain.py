@@ -9,6 +9,7 @@ GET  /stream?n=N&ms=M    N chunks of 4 bytes, M ms apart
 GET  /half          a head that promises 100 bytes, 10 of them, then a close
 GET  /close         a close without an answer
 GET  /status?code=N an answer with that status
+GET  /load          an answer that reports a load, in ORCA's text form
 POST /echo          the request's body
 any  with Upgrade   101, then an echo of each byte
 """
@@ -41,8 +42,8 @@ async def left_within(reader, seconds):
         return False
 
 
-async def answer(writer, status, body):
-    head = f"HTTP/1.1 {status} Status\r\nContent-Length: {len(body)}\r\n\r\n"
+async def answer(writer, status, body, fields=""):
+    head = f"HTTP/1.1 {status} Status\r\nContent-Length: {len(body)}\r\n{fields}\r\n"
     writer.write(head.encode() + body)
     await writer.drain()
 
@@ -95,6 +96,9 @@ async def one_request(reader, writer):
         return False
     elif path == "/close":
         return False
+    elif path == "/load":
+        load = "Endpoint-Load-Metrics: TEXT named_metrics.kv_cache_usage_perc=0.4\r\n"
+        await answer(writer, 200, b"loaded\n", load)
     elif path == "/status":
         await answer(writer, int(query["code"]), b"status\n")
     else:

@@ -32,6 +32,7 @@ pub(super) const PROXY: Crate = Crate {
         ("guard", 2),
         ("head", 2),
         ("metrics", 2),
+        ("orca", 2),
         ("probe", 2),
         ("wire", 2),
         ("connections", 3),

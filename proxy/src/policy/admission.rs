@@ -93,7 +93,7 @@ pub enum Turn<W> {
 }
 
 /// What can be seen of the state at one moment.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Snapshot {
     /// Requests running.
     pub running: u32,
