@@ -1,13 +1,12 @@
 //! The wiring: the only file that sees the whole configuration and all parts.
 
 use crate::admin::{self, Admin};
-use crate::calendar::Calendar;
 use crate::clock::Clock;
 use crate::local::{GaveUp, Local, LocalSettings, PreflightError};
-use crate::metric_source::{MetricReader, NoPrometheus};
+use crate::metric_source::NoPrometheus;
 use crate::metrics::Metrics;
-use crate::scaling::scaling;
 use crate::scrape::Scraper;
+use crate::state::{Before, StateFile};
 use crate::status::Status;
 use crate::tick::{ApiControl, Control};
 use crate::wake::Wakes;
@@ -39,6 +38,8 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// The file that tells a gateway where replicas listen.
     pub endpoints_file: PathBuf,
+    /// Where what the scalers remember is kept for the next process; nothing for nowhere.
+    pub state_file: Option<PathBuf>,
     /// Where each replica's output goes, in a file of its own.
     pub log_dir: PathBuf,
     /// The sidecar's command, to which flags are added: `["/usr/bin/tidegate", "sidecar"]`.
@@ -149,14 +150,18 @@ impl App {
         let (shortest, longest) = SCRAPE_DEADLINE;
         let scraper = Scraper::new(clock, settings.tick.clamp(shortest, longest));
         let now = clock.now();
+        let prometheus = settings.prometheus.as_deref();
+        let (state, mut before) = match settings.state_file.clone() {
+            Some(path) => {
+                let (file, before) = StateFile::open(path, clock.wall());
+                (Some(file), before)
+            }
+            None => (None, Before::default()),
+        };
         let mut policies: Vec<ApiControl> = settings
             .apis
             .iter()
-            .map(|api| {
-                let metric = MetricReader::of(api, settings.prometheus.as_deref())?;
-                let calendar = Calendar::new(api.autoscaling.schedules.clone());
-                Ok(ApiControl::new(api.name.clone(), &scaling(api), metric, calendar, now))
-            })
+            .map(|api| ApiControl::new(api, prometheus, &mut before, now))
             .collect::<Result<_, NoPrometheus>>()?;
         policies.sort_by(|one, other| one.name().cmp(other.name()));
         let names = || settings.apis.iter().map(|api| api.name.clone());
@@ -170,6 +175,9 @@ impl App {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         prepare_folder(&log_dir, "--log-dir")?;
+        let folder = settings.state_file.as_deref().and_then(Path::parent);
+        let folder = folder.filter(|folder| *folder != Path::new(""));
+        folder.map_or(Ok(()), |folder| prepare_folder(folder, "--state-file"))?;
         let beside = endpoints_file.parent().filter(|folder| *folder != Path::new(""));
         beside.map_or(Ok(()), |folder| prepare_folder(folder, "--endpoints-file"))?;
         local.write_endpoints().map_err(|source| StartError::Write {
@@ -181,7 +189,8 @@ impl App {
         let status = Arc::new(Mutex::new(Status::default()));
         let handle = Handle { status: Arc::clone(&status), kill: CancellationToken::new() };
         let gateway = None;
-        let control = Control { clock, local, scraper, gateway, metrics, status, apis: policies };
+        let control =
+            Control { clock, local, scraper, gateway, metrics, status, state, apis: policies };
         control.publish();
         Ok(Self { control, listener, address, wakes, tick: settings.tick, handle })
     }
@@ -216,6 +225,7 @@ impl App {
         server.spawn(admin::serve(listener, Arc::clone(&admin)));
 
         let ended = scale(&mut control, &admin.wakes, tick, shutdown, &handle.kill).await;
+        control.keep_state(true);
         match &ended {
             Ok(()) => control.local.drain_all(),
             Err(_) => control.local.abandon_all(),

@@ -48,6 +48,14 @@ pub struct RunArgs {
         env = "TIDEGATE_AUTOSCALER_ENDPOINTS_FILE"
     )]
     endpoints_file: PathBuf,
+    /// Where it keeps what it has learned, so that a restart forgets nothing.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "target/tidegate/state.json",
+        env = "TIDEGATE_AUTOSCALER_STATE_FILE"
+    )]
+    state_file: PathBuf,
     /// The folder of the replicas' logs, one file for each.
     #[arg(
         long,
@@ -156,6 +164,7 @@ fn try_run(args: RunArgs) -> Result<(), Failure> {
         apis,
         admin: args.admin,
         endpoints_file: args.endpoints_file,
+        state_file: Some(args.state_file),
         log_dir: args.log_dir,
         sidecar: args.sidecar_command.map_or_else(
             || default_sidecar(&program),

@@ -3,7 +3,11 @@
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// A monotonic clock that counts from its own beginning.
+/// What lies before the beginning: time that an earlier process has seen, as long as a rule may
+/// remember.
+const BEFORE: Duration = Duration::from_secs(31 * 86_400);
+
+/// A monotonic clock. Its own beginning is not 0, so that moments before it can be told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     start: Instant,
@@ -16,10 +20,10 @@ impl Clock {
         Self { start: Instant::now() }
     }
 
-    /// Time since the beginning.
+    /// The time by this clock.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub(crate) fn now(&self) -> Duration {
-        Instant::now().saturating_duration_since(self.start)
+        BEFORE + Instant::now().saturating_duration_since(self.start)
     }
 
     /// The time of day, since the Unix epoch. It may go back; only schedules go by it.
@@ -28,8 +32,13 @@ impl Clock {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
-    /// Sleeps until `moment` since the beginning; not at all if that has passed.
+    /// The time that has passed between the clock's beginning and `moment`.
+    pub(crate) fn since_start(moment: Duration) -> Duration {
+        moment.saturating_sub(BEFORE)
+    }
+
+    /// Sleeps until `moment` by this clock; not at all if that has passed.
     pub(crate) async fn sleep_until(&self, moment: Duration) {
-        tokio::time::sleep_until(self.start + moment).await;
+        tokio::time::sleep_until(self.start + Self::since_start(moment)).await;
     }
 }

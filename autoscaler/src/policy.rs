@@ -10,6 +10,8 @@
 //! shrinking); and for [`slo`]: [`pace`] (what will come), [`learned`] (service time, burstiness,
 //! cold start), [`erlang`] (how long requests would wait), [`keep`] (when a replica may go).
 //!
+//! [`snapshot`] is what of all this outlives a process.
+//!
 //! A moment is a [`std::time::Duration`] since the process began, on a clock that never goes back.
 
 pub mod bounds;
@@ -24,6 +26,7 @@ pub mod hold;
 pub mod idle;
 pub mod keep;
 pub mod learned;
+pub mod lookback;
 pub mod metric;
 pub mod observation;
 pub mod pace;
@@ -32,4 +35,5 @@ pub mod reason;
 pub mod rule;
 pub mod sentence;
 pub mod slo;
+pub mod snapshot;
 pub mod window;

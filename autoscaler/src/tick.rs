@@ -1,22 +1,27 @@
 //! One tick, top to bottom: observe, aggregate, decide, act, explain.
 
+mod publish;
+
 use crate::calendar::Calendar;
 use crate::clock::Clock;
 use crate::load::{Meter, total};
 use crate::local::{Counts, Fleet, GaveUp, Local, Phase, Replica};
-use crate::metric_source::MetricReader;
+use crate::metric_source::{MetricReader, NoPrometheus};
 use crate::metrics::{Metrics, Source};
-use crate::policy::decide::{Scaler, ScalerSettings};
+use crate::policy::decide::Scaler;
 use crate::policy::decision::Decision;
 use crate::policy::observation::{MetricSeen, Observation};
 use crate::sample::{QueueSample, ReplicaSample};
+use crate::scaling::scaling;
 use crate::scrape::{GatewayReading, ReplicaReadings, Scraper};
-use crate::status::{ApiStatus, DECISIONS, DecisionStatus, ReplicaState, ReplicaStatus, Status};
+use crate::state::{ApiState, Before, StateFile};
+use crate::status::{DECISIONS, DecisionStatus, Status};
 use crate::traffic::Flow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tidegate_api::InferenceApi;
 
 /// What the ticks work on.
 #[derive(Debug)]
@@ -27,6 +32,7 @@ pub(crate) struct Control {
     pub(crate) gateway: Option<SocketAddr>,
     pub(crate) metrics: Metrics,
     pub(crate) status: Arc<Mutex<Status>>,
+    pub(crate) state: Option<StateFile>,
     pub(crate) apis: Vec<ApiControl>,
 }
 
@@ -63,26 +69,35 @@ struct Seeing {
 }
 
 impl ApiControl {
-    /// An API that begins at `now` without replicas.
+    /// An API that begins at `now`, without replicas, or as it was `before`.
     pub(crate) fn new(
-        name: String,
-        settings: &ScalerSettings,
-        metric: Option<MetricReader>,
-        calendar: Calendar,
+        api: &InferenceApi,
+        prometheus: Option<&str>,
+        before: &mut Before,
         now: Duration,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, NoPrometheus> {
+        let (name, settings) = (api.name.clone(), scaling(api));
+        let (scaler, wanted) = match before.take(&name) {
+            Some(state) => {
+                let wanted = state.wanted.min(settings.limits.max);
+                tracing::info!(api = name, wanted, ago = ?before.ago, "goes on after a restart");
+                let snapshot = state.into_snapshot();
+                (Scaler::restore(&settings, &snapshot, wanted, before.ago, now), wanted)
+            }
+            None => (Scaler::begin(&settings, 0, now), 0),
+        };
+        Ok(Self {
             name,
-            scaler: Scaler::begin(settings, 0, now),
-            wanted: 0,
+            scaler,
+            wanted,
             known: now,
             counted: now,
             replicas: BTreeMap::new(),
             gateway: Seen::default(),
-            metric,
-            calendar,
+            metric: MetricReader::of(api, prometheus)?,
+            calendar: Calendar::new(api.autoscaling.schedules.clone()),
             decisions: VecDeque::new(),
-        }
+        })
     }
 
     /// The API's name.
@@ -109,6 +124,7 @@ impl Control {
             self.explain(index, &decision, now);
         }
         self.local.refresh_endpoints();
+        self.keep_state(false);
         self.publish();
         Ok(())
     }
@@ -288,7 +304,7 @@ impl Control {
             api.decisions.pop_front();
         }
         api.decisions.push_back(DecisionStatus {
-            at_seconds: now.as_secs_f64(),
+            at_seconds: Clock::since_start(now).as_secs_f64(),
             from,
             to,
             reason: reason.to_owned(),
@@ -296,34 +312,15 @@ impl Control {
         });
     }
 
-    /// Makes the status and the gauges say what is.
-    pub(crate) fn publish(&self) {
-        let apis: Vec<ApiStatus> = self.apis.iter().map(|api| self.api_status(api)).collect();
-        for api in &apis {
-            self.metrics.replicas(&api.name, api.wanted, api.ready);
-        }
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Status { apis };
-    }
-
-    fn api_status(&self, api: &ApiControl) -> ApiStatus {
-        let fleet = self.local.fleet(&api.name);
-        let replicas: Vec<ReplicaStatus> = fleet
-            .map_or(&[][..], Fleet::replicas)
-            .iter()
-            .map(|replica| replica_status(replica, api.replicas.get(&replica.id)))
-            .collect();
-        let counts = self.counts(&api.name);
-        let waiting = api.gateway.last.map_or(0, |queue| queue.queued);
-        ApiStatus {
-            name: api.name.clone(),
-            wanted: api.wanted,
-            ready: counts.ready,
-            starting: counts.starting,
-            draining: counts.draining,
-            in_flight: replicas.iter().map(|replica| replica.in_flight).sum(),
-            queued: replicas.iter().map(|replica| replica.queued).sum::<u32>() + waiting,
-            decisions: api.decisions.iter().cloned().collect(),
-            replicas,
+    /// Writes down what the scalers remember, if it is time or has to be `at_once`.
+    pub(crate) fn keep_state(&mut self, at_once: bool) {
+        let (now, wall) = (self.clock.now(), self.clock.wall());
+        let Some(file) = &mut self.state else { return };
+        let wanted = self.apis.iter().map(|api| (api.name.as_str(), api.wanted));
+        if at_once || file.is_due(wanted, now) {
+            let state = |api: &ApiControl| ApiState::new(api.wanted, api.scaler.snapshot(now));
+            let states = self.apis.iter().map(|api| (api.name.clone(), state(api)));
+            file.write(states.collect(), wall, now);
         }
     }
 
@@ -366,24 +363,4 @@ async fn gateway_reading(scraper: &Scraper, gateway: Option<SocketAddr>) -> Opti
 /// Requests that a sidecar holds, running and waiting.
 fn held(sample: ReplicaSample) -> u32 {
     sample.in_flight.saturating_add(sample.queued)
-}
-
-fn replica_status(replica: &Replica, seen: Option<&Seen<ReplicaSample>>) -> ReplicaStatus {
-    let last = seen.and_then(|seen| seen.last);
-    ReplicaStatus {
-        id: replica.id.clone(),
-        state: match replica.phase {
-            Phase::Starting => ReplicaState::Starting,
-            Phase::Ready => ReplicaState::Ready,
-            Phase::Draining => ReplicaState::Draining,
-        },
-        address: replica.address,
-        admin: replica.admin,
-        in_flight: last.map_or(0, |sample| sample.in_flight),
-        queued: last.map_or(0, |sample| sample.queued),
-        sidecar_pid: replica.sidecar_pid,
-        model_pid: replica.model_pid,
-        sidecar_rss_bytes: last.and_then(|sample| sample.resident_bytes),
-        restarts: replica.restarts,
-    }
 }

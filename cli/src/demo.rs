@@ -110,6 +110,7 @@ async fn prepare(args: &DemoArgs, apis: Vec<InferenceApi>, screen: &Screen) -> R
         admin: free,
         status: free,
         python_bins,
+        state_file: None,
         prometheus: None,
         tick: Duration::from_secs(1),
         drain_timeout: DRAIN_TIMEOUT,

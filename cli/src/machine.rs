@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) status: SocketAddr,
     /// By API name.
     pub(crate) python_bins: BTreeMap<String, PathBuf>,
+    /// Keeps what scaling has learned.
+    pub(crate) state_file: Option<PathBuf>,
     /// The Prometheus of APIs that name none.
     pub(crate) prometheus: Option<String>,
     pub(crate) tick: Duration,
@@ -69,6 +71,7 @@ impl Machine {
             apis: plan.apis,
             admin: plan.status,
             endpoints_file: run_dir.endpoints(),
+            state_file: plan.state_file,
             log_dir: run_dir.replica_logs(),
             sidecar: command("sidecar"),
             shim: command("child"),

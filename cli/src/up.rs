@@ -41,6 +41,9 @@ pub(crate) struct UpArgs {
         value_name = "DIR"
     )]
     data_dir: PathBuf,
+    /// A file that keeps what scaling has learned over a restart; without one each run begins anew
+    #[arg(long, env = "TIDEGATE_UP_STATE_FILE", value_name = "FILE")]
+    state_file: Option<PathBuf>,
     /// The Python, 3.11 or newer, that makes environments
     #[arg(long, env = "TIDEGATE_UP_PYTHON", default_value = "python3", value_name = "PROGRAM")]
     python: PathBuf,
@@ -93,6 +96,7 @@ async fn up(args: &UpArgs, apis: Vec<InferenceApi>) -> Result<ExitCode> {
         admin: args.admin,
         status: args.status,
         python_bins,
+        state_file: args.state_file.clone(),
         prometheus: args.prometheus.clone(),
         tick: args.tick,
         drain_timeout: args.drain_timeout,

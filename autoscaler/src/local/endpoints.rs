@@ -1,5 +1,6 @@
 //! Writes the endpoints file: whole, beside the old one, then put in its place by a rename.
 
+use crate::replace::replace;
 use std::io::Write;
 use std::path::PathBuf;
 use tidegate_api::endpoints::EndpointsFile;
@@ -22,14 +23,10 @@ impl EndpointsWriter {
         if self.written.as_ref() == Some(&wanted) {
             return Ok(());
         }
-        let mut beside = self.path.clone().into_os_string();
-        // The process id keeps two autoscalers from writing one temporary file.
-        beside.push(format!(".{}.tmp", std::process::id()));
-        let mut file = std::fs::File::create(&beside)?;
-        serde_json::to_writer_pretty(&mut file, &wanted)?;
-        file.write_all(b"\n")?;
-        drop(file);
-        std::fs::rename(&beside, &self.path)?;
+        replace(&self.path, |file| {
+            serde_json::to_writer_pretty(&mut *file, &wanted)?;
+            file.write_all(b"\n")
+        })?;
         self.written = Some(wanted);
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! It begins when the short window wants `threshold` times what is ready, is extended each time it
 //! does so again, and ends once that is longer ago than the stable window.
 
+use super::snapshot::{Snapshot, age, moment};
 use std::time::Duration;
 
 /// Whether there is a burst, and the most it has asked for.
@@ -39,6 +40,18 @@ impl Burst {
     /// When the short window was last over its threshold, if there is a burst.
     pub fn last_over(&self) -> Option<Duration> {
         self.last_over
+    }
+
+    pub(super) fn save(&self, name: &str, to: &mut Snapshot, now: Duration) {
+        to.put(name, self.last_over.map(|last| [age(last, now), f64::from(self.most)]));
+    }
+
+    pub(super) fn load(&mut self, name: &str, from: &Snapshot, taken: Duration) {
+        if from.has(name) {
+            let burst =
+                |[age, most]: [f64; 2]| Some(Self::resume(moment(age, taken)?, most as u32));
+            *self = from.row(name).and_then(burst).unwrap_or_default();
+        }
     }
 
     /// Enters, extends or leaves, as the short window is `over` its threshold or not.

@@ -12,6 +12,7 @@ use super::hold::Hold;
 use super::observation::{Observation, is_load};
 use super::reason::DecisionReason;
 use super::rule::{Rule, Wish};
+use super::snapshot::Snapshot;
 use super::window::{Average, Window};
 use std::time::Duration;
 
@@ -207,5 +208,17 @@ impl Rule for Concurrency {
         let (replicas, _) = self.held(wanted, DecisionReason::Wake, now, &mut steps);
         let reason = DecisionReason::Wake;
         Wish { replicas, reason, numbers: self.numbers(stable, panic), steps }
+    }
+
+    fn save(&self, to: &mut Snapshot, now: Duration) {
+        self.window.save("concurrency.window", to, now);
+        self.burst.save("concurrency.burst", to, now);
+        self.hold.save("concurrency.hold", to, now);
+    }
+
+    fn load(&mut self, from: &Snapshot, taken: Duration) {
+        self.window.load("concurrency.window", from, taken);
+        self.burst.load("concurrency.burst", from, taken);
+        self.hold.load("concurrency.hold", from, taken);
     }
 }

@@ -9,12 +9,13 @@
 //! one downscale period after a start and nothing grows for one upscale period, but for a wake.
 
 use super::bounds::Limits;
-use super::decision::{Numbers, Stage, Step};
+use super::decision::{Stage, Step};
 use super::demand::Target;
-use super::observation::{Observation, is_load};
+use super::lookback::Lookback;
+use super::observation::Observation;
 use super::reason::DecisionReason;
 use super::rule::{Rule, Wish};
-use super::window::{Average, Window};
+use super::snapshot::{Snapshot, age, moment};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -48,15 +49,15 @@ pub struct Cortex {
     settings: CortexSettings,
     limits: Limits,
     began: Duration,
-    window: Window,
+    lookback: Lookback,
     records: VecDeque<(Duration, u32)>,
 }
 
 impl Cortex {
     /// The rule of an autoscaler that begins at `now` while `current` replicas run.
     pub fn begin(settings: CortexSettings, limits: Limits, current: u32, now: Duration) -> Self {
-        let window = Window::new(settings.window);
-        Self { settings, limits, began: now, window, records: VecDeque::from([(now, current)]) }
+        let lookback = Lookback::new(settings.window);
+        Self { settings, limits, began: now, lookback, records: VecDeque::from([(now, current)]) }
     }
 
     /// Puts recommendations into the history, oldest first, for those who replay one.
@@ -164,28 +165,11 @@ impl Cortex {
             self.records.pop_front();
         }
     }
-
-    fn learn(&mut self, seen: &Observation, now: Duration) -> Option<Average> {
-        if let Some(load) = seen.load {
-            self.window.record(load.from, now, load.average);
-        }
-        match seen.windows {
-            Some(given) => {
-                is_load(given.stable).then_some(Average { value: given.stable, filled: 1.0 })
-            }
-            None => self.window.over(self.settings.window, now),
-        }
-    }
-
-    fn numbers(&self, average: Option<Average>) -> Numbers {
-        let target = self.settings.target.value();
-        Numbers::Window { target, average: (average, self.settings.window) }
-    }
 }
 
 impl Rule for Cortex {
     fn wish(&mut self, seen: &Observation, now: Duration) -> Wish {
-        let average = self.learn(seen, now);
+        let average = self.lookback.learn(seen, now);
         let mut steps = Vec::new();
         let (replicas, reason) = match average {
             None => (seen.current, DecisionReason::NoSamples),
@@ -199,16 +183,44 @@ impl Rule for Cortex {
                 }
             }
         };
-        Wish { replicas, reason, numbers: self.numbers(average), steps }
+        Wish {
+            replicas,
+            reason,
+            numbers: self.lookback.numbers(self.settings.target, average),
+            steps,
+        }
     }
 
     /// It is remembered as a recommendation, which holds it for the downscale period.
     fn wake(&mut self, seen: &Observation, now: Duration) -> Wish {
-        let average = self.learn(seen, now);
+        let average = self.lookback.learn(seen, now);
         let demand = self.settings.target.wanted(f64::from(seen.held));
         let replicas = demand.max(seen.current).max(1);
         self.record(replicas, now);
         let steps = vec![Step::new(Stage::Demand, demand, replicas)];
-        Wish { replicas, reason: DecisionReason::Wake, numbers: self.numbers(average), steps }
+        Wish {
+            replicas,
+            reason: DecisionReason::Wake,
+            numbers: self.lookback.numbers(self.settings.target, average),
+            steps,
+        }
+    }
+
+    fn save(&self, to: &mut Snapshot, now: Duration) {
+        self.lookback.save("cortex.window", to, now);
+        let row = |&(at, replicas)| [age(at, now), f64::from(replicas)];
+        to.put("cortex.records", self.records.iter().map(row));
+        to.put("cortex.began", [[age(self.began, now)]]);
+    }
+
+    fn load(&mut self, from: &Snapshot, taken: Duration) {
+        self.lookback.load("cortex.window", from, taken);
+        let record = |[age, replicas]: [f64; 2]| Some((moment(age, taken)?, replicas as u32));
+        if from.has("cortex.records") {
+            self.records = from.rows("cortex.records").filter_map(record).collect();
+        }
+        if let Some(began) = from.row("cortex.began").and_then(|[age]| moment(age, taken)) {
+            self.began = began;
+        }
     }
 }

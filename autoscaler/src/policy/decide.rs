@@ -11,6 +11,7 @@ use super::ray::{Ray, RaySettings};
 use super::reason::DecisionReason;
 use super::rule::Rule;
 use super::slo::{Slo, SloSettings};
+use super::snapshot::Snapshot;
 use std::time::Duration;
 
 /// How one API is scaled.
@@ -46,6 +47,8 @@ pub struct Scaler {
     limits: Limits,
     idle_settings: IdleSettings,
     idle: Idle,
+    /// After a restart, until when nothing shrinks.
+    settled: Option<Duration>,
 }
 
 impl RuleSettings {
@@ -57,6 +60,17 @@ impl RuleSettings {
             Self::Ray(settings) => Box::new(Ray::begin(settings, limits)),
             Self::Slo(settings) => Box::new(Slo::begin(settings, current, now)),
             Self::Metric(settings) => Box::new(Metric::begin(settings, current, now)),
+        }
+    }
+
+    /// How long the rule must look to know what the load is.
+    fn window(&self) -> Duration {
+        match self {
+            Self::Concurrency(settings) => settings.stable_window,
+            Self::Cortex(settings) => settings.window,
+            Self::Ray(settings) => settings.look_back,
+            Self::Slo(_) => Slo::WINDOW,
+            Self::Metric(settings) => settings.stale_after,
         }
     }
 }
@@ -75,7 +89,34 @@ impl Scaler {
         idle_settings: IdleSettings,
         now: Duration,
     ) -> Self {
-        Self { rule, limits, idle_settings, idle: Idle::begin(now) }
+        Self { rule, limits, idle_settings, idle: Idle::begin(now), settled: None }
+    }
+
+    /// What it remembers at `now`.
+    pub fn snapshot(&self, now: Duration) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        self.rule.save(&mut snapshot, now);
+        self.idle.save(&mut snapshot, now);
+        snapshot
+    }
+
+    /// A scaler that goes on after a restart: at `now`, `ago` after the snapshot was taken, while
+    /// `current` replicas are asked for.
+    ///
+    /// Nobody looked in between, so nothing shrinks before a whole window was seen.
+    pub fn restore(
+        settings: &ScalerSettings,
+        snapshot: &Snapshot,
+        current: u32,
+        ago: Duration,
+        now: Duration,
+    ) -> Self {
+        let mut scaler = Self::begin(settings, current, now);
+        let taken = now.saturating_sub(ago);
+        scaler.rule.load(snapshot, taken);
+        scaler.idle.load(snapshot, taken);
+        scaler.settled = Some(now.saturating_add(settings.rule.window()));
+        scaler
     }
 
     /// Decides how many replicas there should be. `now` never goes back between calls.
@@ -84,6 +125,10 @@ impl Scaler {
         self.idle.observe(working || seen.running > 0 || seen.held > 0, now);
         let waking = seen.ready == 0 && seen.held > 0;
         let mut wish = if waking { self.rule.wake(seen, now) } else { self.rule.wish(seen, now) };
+        if wish.replicas < seen.current && self.settled.is_some_and(|settled| now < settled) {
+            wish.steps.push(Step::new(Stage::Certainty, wish.replicas, seen.current));
+            (wish.replicas, wish.reason) = (seen.current, DecisionReason::Restart);
+        }
         let (raw, cause) = (wish.replicas, wish.reason);
         let floor = seen.floor.unwrap_or(0);
         let limits = Limits { min: self.limits.min.max(floor), ..self.limits };

@@ -2,6 +2,7 @@
 //!
 //! Which is the maximum of what was wanted over a sliding window, in steps of one second.
 
+use super::snapshot::{Snapshot, age, moment};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -57,6 +58,21 @@ impl Hold {
         match &mut self.0 {
             Some(window) => window.record(now.as_secs(), wanted),
             None => wanted,
+        }
+    }
+
+    pub(super) fn save(&self, name: &str, to: &mut Snapshot, now: Duration) {
+        let falling = self.0.iter().flat_map(|window| &window.falling);
+        let row = |&(step, value)| [age(Duration::from_secs(step), now), f64::from(value)];
+        to.put(name, falling.map(row));
+    }
+
+    pub(super) fn load(&mut self, name: &str, from: &Snapshot, taken: Duration) {
+        let Some(window) = self.0.as_mut().filter(|_| from.has(name)) else { return };
+        window.falling.clear();
+        let row = |[age, value]: [f64; 2]| Some((moment(age, taken)?.as_secs(), value as u32));
+        for (step, value) in from.rows(name).filter_map(row) {
+            window.record(step, value);
         }
     }
 }

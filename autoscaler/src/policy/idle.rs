@@ -4,6 +4,7 @@
 //! retention, and nobody would miss it now: nothing runs, waits or is starting, and nothing about
 //! that is a guess.
 
+use super::snapshot::{Snapshot, age, moment};
 use std::time::Duration;
 
 /// How long the last replica stays.
@@ -64,6 +65,17 @@ impl Idle {
     /// Notes that the rule wants replicas.
     pub fn wanted(&mut self) {
         self.zero_since = None;
+    }
+
+    pub(super) fn save(&self, to: &mut Snapshot, now: Duration) {
+        to.put("idle.zero_since", self.zero_since.map(|since| [age(since, now)]));
+        to.put("idle.last_busy", self.last_busy.map(|last| [age(last, now)]));
+    }
+
+    /// What was is remembered; how long nobody looked counts as busy.
+    pub(super) fn load(&mut self, from: &Snapshot, taken: Duration) {
+        let at = |name| from.row::<1>(name).and_then(|[age]| moment(age, taken));
+        self.last_busy = self.last_busy.max(at("idle.last_busy"));
     }
 
     /// The rule says zero: `None` if the last replica may go, else why it stays.

@@ -9,6 +9,8 @@
 //! that share: then, even if each return comes right after they went, no larger share of the time
 //! is spent returning than the objective allows.
 
+use super::observation::is_load;
+use super::snapshot::{Snapshot, age, moment};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -117,6 +119,25 @@ impl Keep {
         let replicas = self.most_within(seconds, now).max(needed);
         let late = if self.arrivals > 0.0 { self.late / self.arrivals } else { 0.0 };
         Kept { replicas, seconds, late }
+    }
+
+    pub(super) fn save(&self, to: &mut Snapshot, now: Duration) {
+        let row = |&(at, needed)| [age(at, now), f64::from(needed)];
+        to.put("slo.needed", self.falling.iter().map(row));
+        to.put("slo.budget", [[self.arrivals, self.late, self.busy_rate, self.return_share]]);
+    }
+
+    pub(super) fn load(&mut self, from: &Snapshot, taken: Duration) {
+        let row = |[age, needed]: [f64; 2]| Some((moment(age, taken)?, needed as u32));
+        if from.has("slo.needed") {
+            self.falling.clear();
+            from.rows("slo.needed").filter_map(row).for_each(|(at, needed)| self.note(needed, at));
+        }
+        let budget = from.row("slo.budget").filter(|budget| budget.iter().all(|n| is_load(*n)));
+        if let Some([arrivals, late, busy_rate, return_share]) = budget {
+            (self.arrivals, self.late, self.busy_rate) = (arrivals, late, busy_rate);
+            self.return_share = return_share;
+        }
     }
 
     fn note(&mut self, needed: u32, now: Duration) {

@@ -2,6 +2,7 @@
 //! takes to start. Each has a prior that counts until something is seen, and a bound.
 
 use super::observation::{Observation, Traffic, is_load};
+use super::snapshot::Snapshot;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -109,6 +110,22 @@ impl Learned {
             let seen = (arrivals - expected).powi(2) / expected;
             let seen = seen.min(MOST_PEAKEDNESS * MOST_PEAKEDNESS);
             self.peakedness += (seen - self.peakedness) / PEAKEDNESS_MEMORY;
+        }
+    }
+
+    pub(super) fn save(&self, to: &mut Snapshot) {
+        let Self { completions, service_seconds, deviation, peakedness, cold_start, .. } = *self;
+        to.put("slo.learned", [[completions, service_seconds, deviation, peakedness, cold_start]]);
+    }
+
+    pub(super) fn load(&mut self, from: &Snapshot) {
+        let Some(learned) = from.row("slo.learned") else { return };
+        if learned.iter().all(|number| is_load(*number)) {
+            let [completions, service_seconds, deviation, peakedness, cold_start] = learned;
+            let (shortest, longest) = START_BOUNDS;
+            (self.completions, self.service_seconds) = (completions, service_seconds);
+            (self.deviation, self.peakedness) = (deviation, peakedness);
+            self.cold_start = cold_start.clamp(shortest, longest);
         }
     }
 

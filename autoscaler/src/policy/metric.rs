@@ -13,6 +13,7 @@ use super::hold::Hold;
 use super::observation::{Gap, Observation, Reading, is_load};
 use super::reason::DecisionReason;
 use super::rule::{Rule, Wish};
+use super::snapshot::Snapshot;
 use std::time::Duration;
 
 /// Forgives what floating point adds before rounding up.
@@ -168,6 +169,14 @@ impl Rule for Metric {
         let steps = vec![Step::new(Stage::Demand, demand, replicas)];
         let numbers = self.numbers(reading, seen);
         Wish { replicas, reason: DecisionReason::Wake, numbers, steps }
+    }
+
+    fn save(&self, to: &mut Snapshot, now: Duration) {
+        self.hold.save("metric.hold", to, now);
+    }
+
+    fn load(&mut self, from: &Snapshot, taken: Duration) {
+        self.hold.load("metric.hold", from, taken);
     }
 }
 

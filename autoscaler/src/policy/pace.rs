@@ -8,6 +8,7 @@
 //! A rise that has lasted is carried forward with a damped trend, as in the method of E. Gardner and
 //! E. McKenzie (Management Science 31, 1985). It only ever adds.
 
+use super::snapshot::{Snapshot, age, moment};
 use super::window::{Average, Window};
 use std::time::Duration;
 
@@ -59,6 +60,9 @@ pub struct Expected {
 }
 
 impl Pace {
+    /// The longest window of the level.
+    pub(super) const WINDOW: Duration = LENGTHS[2];
+
     /// Nothing seen yet.
     pub fn new() -> Self {
         Self { window: Window::new(TREND), rising_since: None, trend: 0.0 }
@@ -93,6 +97,18 @@ impl Pace {
         let doubt = CONFIDENCE * noise(long, LENGTHS[2], peakedness);
         let most = if mean > 0.0 { level.max(mean + doubt) } else { level };
         Some(Expected { now: level, soon, most, mean, filled })
+    }
+
+    pub(super) fn save(&self, to: &mut Snapshot, now: Duration) {
+        self.window.save("slo.window", to, now);
+        to.put("slo.rise", self.rising_since.map(|since| [age(since, now), self.trend]));
+    }
+
+    pub(super) fn load(&mut self, from: &Snapshot, taken: Duration) {
+        self.window.load("slo.window", from, taken);
+        if let Some([age, trend]) = from.row("slo.rise") {
+            (self.rising_since, self.trend) = (moment(age, taken), trend);
+        }
     }
 
     /// The growth of the rate in a second, if it has risen for long enough; else 0.

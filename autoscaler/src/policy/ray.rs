@@ -9,12 +9,13 @@
 //! time, not in decisions.
 
 use super::bounds::Limits;
-use super::decision::{Numbers, Stage, Step};
+use super::decision::{Stage, Step};
 use super::demand::Target;
-use super::observation::{Observation, is_load};
+use super::lookback::Lookback;
+use super::observation::Observation;
 use super::reason::DecisionReason;
 use super::rule::{Rule, Wish};
-use super::window::{Average, Window};
+use super::snapshot::{Snapshot, age, moment};
 use std::time::Duration;
 
 /// Forgives what floating point adds before rounding up.
@@ -44,7 +45,7 @@ pub struct RaySettings {
 pub struct Ray {
     settings: RaySettings,
     limits: Limits,
-    window: Window,
+    lookback: Lookback,
     pending: Option<Pending>,
 }
 
@@ -58,7 +59,7 @@ struct Pending {
 impl Ray {
     /// The rule of an autoscaler that begins.
     pub fn begin(settings: RaySettings, limits: Limits) -> Self {
-        Self { window: Window::new(settings.look_back), settings, limits, pending: None }
+        Self { lookback: Lookback::new(settings.look_back), settings, limits, pending: None }
     }
 
     /// Ray Serve's rule for one tick: `requests` ongoing on average, `ready` replicas, `target`
@@ -137,28 +138,11 @@ impl Ray {
         self.pending = None;
         wanted
     }
-
-    fn learn(&mut self, seen: &Observation, now: Duration) -> Option<Average> {
-        if let Some(load) = seen.load {
-            self.window.record(load.from, now, load.average);
-        }
-        match seen.windows {
-            Some(given) => {
-                is_load(given.stable).then_some(Average { value: given.stable, filled: 1.0 })
-            }
-            None => self.window.over(self.settings.look_back, now),
-        }
-    }
-
-    fn numbers(&self, average: Option<Average>) -> Numbers {
-        let target = self.settings.target.value();
-        Numbers::Window { target, average: (average, self.settings.look_back) }
-    }
 }
 
 impl Rule for Ray {
     fn wish(&mut self, seen: &Observation, now: Duration) -> Wish {
-        let average = self.learn(seen, now);
+        let average = self.lookback.learn(seen, now);
         let mut steps = Vec::new();
         let before = self.pending;
         let (replicas, reason) = match average {
@@ -176,17 +160,40 @@ impl Rule for Ray {
                 }
             }
         };
-        Wish { replicas, reason, numbers: self.numbers(average), steps }
+        Wish {
+            replicas,
+            reason,
+            numbers: self.lookback.numbers(self.settings.target, average),
+            steps,
+        }
     }
 
     /// The downscale delay then holds it.
     fn wake(&mut self, seen: &Observation, now: Duration) -> Wish {
-        let average = self.learn(seen, now);
+        let average = self.lookback.learn(seen, now);
         self.pending = None;
         let demand = self.settings.target.wanted(f64::from(seen.held));
         let first = self.settings.upscaling_factor.ceil() as u32;
         let replicas = demand.max(first).max(seen.current).max(1);
         let steps = vec![Step::new(Stage::Demand, demand, replicas)];
-        Wish { replicas, reason: DecisionReason::Wake, numbers: self.numbers(average), steps }
+        Wish {
+            replicas,
+            reason: DecisionReason::Wake,
+            numbers: self.lookback.numbers(self.settings.target, average),
+            steps,
+        }
+    }
+
+    fn save(&self, to: &mut Snapshot, now: Duration) {
+        self.lookback.save("ray.window", to, now);
+        let row = |pending: Pending| [f64::from(u8::from(pending.up)), age(pending.since, now)];
+        to.put("ray.pending", self.pending.map(row));
+    }
+
+    fn load(&mut self, from: &Snapshot, taken: Duration) {
+        self.lookback.load("ray.window", from, taken);
+        self.pending = from
+            .row("ray.pending")
+            .and_then(|[up, age]| Some(Pending { up: up > 0.0, since: moment(age, taken)? }));
     }
 }

@@ -43,6 +43,8 @@ pub enum DecisionReason {
     IncompleteSamples,
     /// Kept: too little of the stable window is known to shrink.
     ShortHistory,
+    /// Kept: not a whole window was seen since a restart.
+    Restart,
     /// The last replica stays: a request runs, waits or is held.
     Busy,
     /// A replica is starting, so the last one stays, or no more come before it is ready.
@@ -57,7 +59,7 @@ pub enum DecisionReason {
 
 impl DecisionReason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::StableWindow,
         Self::Window,
         Self::Metric,
@@ -78,6 +80,7 @@ impl DecisionReason {
         Self::NoSamples,
         Self::IncompleteSamples,
         Self::ShortHistory,
+        Self::Restart,
         Self::Busy,
         Self::Starting,
         Self::ScaleToZeroGrace,
@@ -108,6 +111,7 @@ impl DecisionReason {
             Self::NoSamples => "no-samples",
             Self::IncompleteSamples => "incomplete-samples",
             Self::ShortHistory => "short-history",
+            Self::Restart => "restart",
             Self::Busy => "busy",
             Self::Starting => "starting",
             Self::ScaleToZeroGrace => "scale-to-zero-grace",

@@ -3,6 +3,7 @@
 use super::decision::{Numbers, Step};
 use super::observation::Observation;
 use super::reason::DecisionReason;
+use super::snapshot::Snapshot;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -16,6 +17,13 @@ pub trait Rule: Debug + Send {
     /// The rule remembers it, so that its windows, which have not seen the load yet, don't take
     /// back at the next tick what was just started.
     fn wake(&mut self, seen: &Observation, now: Duration) -> Wish;
+
+    /// Writes down what it remembers.
+    fn save(&self, to: &mut Snapshot, now: Duration);
+
+    /// Remembers what a rule like it wrote down at `taken`, by the clock of this process. What is
+    /// missing stays as it is at the beginning.
+    fn load(&mut self, from: &Snapshot, taken: Duration);
 }
 
 /// What a rule wants, and why.

@@ -67,6 +67,9 @@ impl Decision {
             Why::ShortHistory => {
                 format!("{calm}, but less than half of that is known, so {current} stay")
             }
+            Why::Restart => {
+                format!("{calm}, but not for a whole window since a restart, so {current} stay")
+            }
             _ => format!("{calm} at {target}: {raw}"),
         }
     }

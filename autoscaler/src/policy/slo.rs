@@ -11,6 +11,7 @@ use super::observation::{Observation, Traffic, is_load};
 use super::pace::{Expected, Pace};
 use super::reason::DecisionReason;
 use super::rule::{Rule, Wish};
+use super::snapshot::Snapshot;
 use std::time::Duration;
 
 /// The known share of the last minute below which nothing shrinks: as in the `concurrency` rule.
@@ -77,6 +78,9 @@ struct Demand {
 }
 
 impl Slo {
+    /// The longest window of arrivals that the level is made of.
+    pub(super) const WINDOW: Duration = Pace::WINDOW;
+
     /// The rule of an autoscaler that begins at `now` while `current` replicas run.
     pub fn begin(settings: SloSettings, current: u32, now: Duration) -> Self {
         Self {
@@ -285,5 +289,17 @@ impl Rule for Slo {
         ];
         let numbers = Numbers::Slo(self.numbers(expected, replicas));
         Wish { replicas, reason: DecisionReason::Wake, numbers, steps }
+    }
+
+    fn save(&self, to: &mut Snapshot, now: Duration) {
+        self.pace.save(to, now);
+        self.learned.save(to);
+        self.keep.save(to, now);
+    }
+
+    fn load(&mut self, from: &Snapshot, taken: Duration) {
+        self.pace.load(from, taken);
+        self.learned.load(from);
+        self.keep.load(from, taken);
     }
 }

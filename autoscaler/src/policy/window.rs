@@ -7,6 +7,7 @@
 //! does not vanish either: the average is over what is known, and [`Average::filled`] says how
 //! much that is, so that a caller can refuse to shrink on too little.
 
+use super::snapshot::{Snapshot, age, moment};
 use std::time::Duration;
 
 /// The longest window, one day: bounds the memory of one API to 2 MiB.
@@ -86,6 +87,26 @@ impl Window {
         }
         let knowable = seconds as f64 - (end as f64 - now.as_secs_f64());
         Some(Average { value: area / covered, filled: (covered / knowable).min(1.0) })
+    }
+
+    /// Writes down each second that is known: its age, request-seconds and seconds seen.
+    pub(super) fn save(&self, name: &str, to: &mut Snapshot, now: Duration) {
+        let mut known: Vec<&Bucket> = self.buckets.iter().filter(|one| one.stamp > 0).collect();
+        known.sort_by_key(|bucket| bucket.stamp);
+        let row = |bucket: &Bucket| {
+            [age(Duration::from_secs(bucket.stamp - 1), now), bucket.area, bucket.covered]
+        };
+        to.put(name, known.into_iter().map(row));
+    }
+
+    /// Records what was written down at `taken`.
+    pub(super) fn load(&mut self, name: &str, from: &Snapshot, taken: Duration) {
+        for [age, area, covered] in from.rows(name) {
+            let Some(start) = moment(age, taken) else { continue };
+            if covered > 0.0 && covered <= 1.0 {
+                self.record(start, start + Duration::from_secs_f64(covered), area / covered);
+            }
+        }
     }
 
     fn add(&mut self, second: u64, seen: f64, average: f64) {

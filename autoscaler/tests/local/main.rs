@@ -5,4 +5,5 @@
 mod failures;
 mod life;
 mod orphans;
+mod restart;
 mod world;

@@ -52,6 +52,7 @@ impl World {
             apis: Vec::new(),
             admin: "127.0.0.1:0".parse().unwrap(),
             endpoints_file: file("endpoints.json"),
+            state_file: None,
             log_dir: file("logs"),
             sidecar,
             shim: vec![BINARY.into(), "child".into()],

@@ -7,6 +7,7 @@ mod cases;
 mod cortex;
 mod invariants;
 mod ray;
+mod restart;
 mod scenarios;
 mod slo;
 mod windows;
