@@ -7,7 +7,7 @@ use crate::error::Refusal;
 use crate::framing::Framing;
 use crate::guard::HttpLimits;
 use crate::h2_connection;
-use crate::head::encode::{encode_chunk_size, encode_response, encode_trailers};
+use crate::head::encode::{ResponseHop, encode_chunk_size, encode_response, encode_trailers};
 use crate::head::{HeadScan, RequestHead, parse_request};
 use crate::hop::Peer;
 use crate::inbound::Inbound;
@@ -107,7 +107,9 @@ pub async fn serve(stream: TcpStream, peer: Peer, stack: Arc<Stack>, connector: 
             Ok(Next::Head(head)) => parse_request(head),
             Ok(Next::Http2) => {
                 if let Some(wire) = inbound.into_wire() {
-                    h2_connection::serve(wire, Arc::new(peer), &stack, &connector).await;
+                    // In a box: its state is far larger than what most connections need.
+                    let peer = Arc::new(peer);
+                    Box::pin(h2_connection::serve(wire, peer, &stack, &connector)).await;
                 }
                 return;
             }
@@ -256,16 +258,16 @@ async fn reply(
             Framing::UntilClose
         }
     };
-    if !parts.headers.contains_key(DATE) {
-        // RFC 9110 section 6.6.1: who forwards an answer without a date adds one.
-        parts.headers.insert(DATE, clock::http_date());
-    }
+    // RFC 9110 section 6.6.1: who forwards an answer without a date adds one.
+    let date = (!parts.headers.contains_key(DATE)).then(clock::http_date);
     let connection = match (after, version) {
         (After::Close, _) => Some("close"),
         (After::KeepAlive, Version::HTTP_10) => Some("keep-alive"),
         (After::KeepAlive, _) => None,
     };
-    encode_response(&parts, (!bodiless).then_some(framing), connection, None, &mut out.encoded);
+    let hop =
+        ResponseHop { framing: (!bodiless).then_some(framing), connection, date, upgrade: None };
+    encode_response(&parts, hop, &mut out.encoded);
     let mut reply = Reply { inbound, out, body, framing, ended: bodiless, stall };
     poll_fn(|cx| reply.poll(cx)).await?;
     Ok(after)
@@ -293,7 +295,8 @@ async fn close(inbound: &Inbound) {
 /// Says that protocols are switched, and passes bytes on from then.
 async fn switch(inbound: Inbound, out: &mut Outgoing, response: Response<()>, tunnel: Tunnel) {
     let (parts, ()) = response.into_parts();
-    encode_response(&parts, None, None, Some(&tunnel.protocol), &mut out.encoded);
+    let hop = ResponseHop { upgrade: Some(&tunnel.protocol), ..ResponseHop::default() };
+    encode_response(&parts, hop, &mut out.encoded);
     if poll_fn(|cx| inbound.poll_write(cx, out)).await.is_err() {
         return;
     }

@@ -168,7 +168,9 @@ impl Exchange<'_> {
             }
             leased = match lease.carrier {
                 Carrier::Http1(_) => self.connector.lease_new(endpoint, start_by).await,
-                Carrier::Http2(_) => self.connector.lease_new_stream(endpoint, start_by).await,
+                Carrier::Http2(_) => {
+                    Box::pin(self.connector.lease_new_stream(endpoint, start_by)).await
+                }
             };
         }
     }
@@ -180,10 +182,12 @@ impl Exchange<'_> {
         start_by: Instant,
     ) -> Result<Lease, ConnectError> {
         let endpoint = &self.permit.endpoint;
-        if let Head::Http2 { only, .. } = request.head
-            && (only || self.connector.speaks_http2(endpoint, start_by).await?)
-        {
-            return self.connector.lease_stream(endpoint, start_by).await;
+        if let Head::Http2 { only, .. } = request.head {
+            // In boxes: most requests go another way, and would carry their state along.
+            let speaks = only || Box::pin(self.connector.speaks_http2(endpoint, start_by)).await?;
+            if speaks {
+                return Box::pin(self.connector.lease_stream(endpoint, start_by)).await;
+            }
         }
         self.connector.lease(endpoint, self.permit.granted_at, start_by).await
     }

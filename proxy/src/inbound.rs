@@ -5,7 +5,7 @@
 
 use crate::error::IncomingError;
 use crate::framing::{Decoded, Decoder, Framing, has_bare_line_end};
-use crate::head::encode::encode_response;
+use crate::head::encode::{ResponseHop, encode_response};
 use crate::head::{HeadScan, skip_leading_breaks};
 use crate::wire::{Outgoing, Wire};
 use bytes::Bytes;
@@ -152,7 +152,7 @@ impl Inbound {
         let mut state = self.lock();
         // What a client does not read is not piled up: an interim answer is a hint.
         if state.interim.encoded.len() < MAX_INTERIM_BYTES {
-            encode_response(&parts, None, None, None, &mut state.interim.encoded);
+            encode_response(&parts, ResponseHop::default(), &mut state.interim.encoded);
         }
     }
 

@@ -101,7 +101,7 @@ impl Connector {
         endpoint: &Arc<Endpoint>,
         start_by: Instant,
     ) -> Result<Lease, ConnectError> {
-        let socket = connect(endpoint, start_by).await?;
+        let socket = Box::pin(connect(endpoint, start_by)).await?;
         let connection = Connection::new(socket, self.max_head_bytes);
         Ok(self.leased(endpoint, Carrier::Http1(Box::new(connection)), false))
     }

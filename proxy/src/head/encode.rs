@@ -20,25 +20,34 @@ pub fn encode_end(framing: Option<Framing>, upgrade: Option<&HeaderValue>, out: 
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes an answer's head for the client. `connection` is what to say of the connection, if
-/// anything.
-pub fn encode_response(
-    response: &http::response::Parts,
-    framing: Option<Framing>,
-    connection: Option<&'static str>,
-    upgrade: Option<&HeaderValue>,
-    out: &mut BytesMut,
-) {
+/// What an answer's head says of this hop.
+#[derive(Debug, Default)]
+pub struct ResponseHop<'a> {
+    /// How the body is delimited.
+    pub framing: Option<Framing>,
+    /// What becomes of the connection.
+    pub connection: Option<&'static str>,
+    /// When it was made, if nobody has said that.
+    pub date: Option<HeaderValue>,
+    /// The protocol that is switched to.
+    pub upgrade: Option<&'a HeaderValue>,
+}
+
+/// Writes an answer's head for the client.
+pub fn encode_response(response: &http::response::Parts, hop: ResponseHop<'_>, out: &mut BytesMut) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(response.status.as_str().as_bytes());
     out.extend_from_slice(b" ");
     out.extend_from_slice(response.status.canonical_reason().unwrap_or("").as_bytes());
     out.extend_from_slice(b"\r\n");
     encode_fields(&response.headers, out);
-    if let Some(connection) = connection {
+    if let Some(date) = hop.date {
+        encode_field(b"date", date.as_bytes(), out);
+    }
+    if let Some(connection) = hop.connection {
         encode_field(b"connection", connection.as_bytes(), out);
     }
-    encode_end(framing, upgrade, out);
+    encode_end(hop.framing, hop.upgrade, out);
 }
 
 /// Writes trailer fields and the empty line after them.
