@@ -12,10 +12,12 @@ mod endpoints;
 mod failure;
 mod fleet;
 mod launch;
+mod model;
 mod port;
 mod preflight;
 mod process;
 mod replica;
+mod sidecar;
 mod target;
 
 pub use failure::{GaveUp, StartFailure};
