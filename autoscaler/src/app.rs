@@ -231,6 +231,7 @@ impl App {
             Err(_) => control.local.abandon_all(),
         }
         empty(&mut control, &handle.kill).await;
+        control.local.end().await;
         server.shutdown().await;
         Ok(ended?)
     }

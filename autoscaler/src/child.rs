@@ -3,10 +3,13 @@
 //! It asks the kernel to signal this process when its parent ends, and then becomes the command.
 //! The kernel means the parent's *thread* that spawned the child: the autoscaler spawns only from
 //! the thread that runs its `current_thread` runtime, which lives as long as the autoscaler.
+//!
+//! As a watchdog it ends what models have started themselves, once the autoscaler is gone.
 
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, kill_process_group, set_parent_process_death_signal};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
@@ -14,13 +17,17 @@ use std::process::{Command, ExitCode};
 #[derive(Debug, clap::Args)]
 pub struct ChildArgs {
     /// Process id of the parent; when it ends, or has ended already, so does this process.
-    #[arg(long)]
-    parent: i32,
+    #[arg(long, required_unless_present = "watchdog")]
+    parent: Option<i32>,
     /// What this process is sent when its parent ends: `kill`, or `term` if it can end by itself.
     #[arg(long, value_enum, default_value = "kill")]
     signal: DeathSignal,
+    /// Become nothing: read process groups from standard input, `+ID` and `-ID` a line, and kill
+    /// those that are left at its end.
+    #[arg(long, conflicts_with_all = ["parent", "command"])]
+    watchdog: bool,
     /// The command to become, with its arguments.
-    #[arg(last = true, required = true, num_args = 1..)]
+    #[arg(last = true, required_unless_present = "watchdog", num_args = 1..)]
     command: Vec<OsString>,
 }
 
@@ -52,6 +59,10 @@ impl DeathSignal {
 
 /// Becomes the command; returns only if that fails, with the shell's code 126 or 127.
 pub fn child(args: ChildArgs) -> ExitCode {
+    if args.watchdog {
+        watch(std::io::stdin().lock());
+        return ExitCode::SUCCESS;
+    }
     let (message, code) = match become_command(args) {
         Failure::Signal(error) => {
             (format!("can't tie this process to its parent's life: {error}"), 126)
@@ -66,6 +77,25 @@ pub fn child(args: ChildArgs) -> ExitCode {
     // Nobody is left to tell where standard error is closed.
     writeln!(std::io::stderr(), "error: {message}").ok();
     ExitCode::from(code)
+}
+
+/// Kills the groups that are named and not taken back, once there is nothing more to read.
+fn watch(lines: impl BufRead) {
+    let mut groups = BTreeSet::new();
+    // A line that can't be read is as the end: whoever wrote it is ill.
+    for line in lines.lines().map_while(Result::ok) {
+        match line.split_at_checked(1) {
+            Some(("+", group)) => groups.insert(group.to_owned()),
+            Some(("-", group)) => groups.remove(group),
+            _ => false,
+        };
+    }
+    for group in
+        groups.iter().filter_map(|group| Pid::from_raw(group.parse::<u32>().ok()?.cast_signed()))
+    {
+        // One that is empty is no fault.
+        kill_process_group(group, Signal::KILL).ok();
+    }
 }
 
 /// Why the shim did not become the command.
@@ -83,8 +113,8 @@ fn become_command(args: ChildArgs) -> Failure {
         return Failure::Signal(error);
     }
     // A parent that ended before the line above sends no signal any more.
-    if getppid().map(Pid::as_raw_nonzero).is_none_or(|parent| parent.get() != args.parent) {
-        return Failure::Orphan(args.parent);
+    if getppid().map(Pid::as_raw_nonzero).is_none_or(|parent| Some(parent.get()) != args.parent) {
+        return Failure::Orphan(args.parent.unwrap_or_default());
     }
     let error = Command::new(&program).args(words).exec();
     Failure::Exec(program, error)

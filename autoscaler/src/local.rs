@@ -4,7 +4,8 @@
 //! own (`replica`), which tells `Local` (`target`) its news through one bounded channel. `Local` keeps the
 //! list, starts and stops replicas, and writes the endpoints file.
 //!
-//! Children must be spawned by the thread that runs the runtime (see [`crate::child`]), so the
+//! Replicas end with the autoscaler, however that ends: see [`crate::child`] and `watchdog`. Children
+//! must be spawned by the thread that runs the runtime (see [`crate::child`]), so the
 //! autoscaler needs a `current_thread` runtime on a thread that lives as long as itself.
 
 mod backoff;
@@ -12,6 +13,7 @@ mod endpoints;
 mod failure;
 mod fleet;
 mod launch;
+mod log;
 mod model;
 mod port;
 mod preflight;
@@ -19,6 +21,7 @@ mod process;
 mod replica;
 mod sidecar;
 mod target;
+mod watchdog;
 
 pub use failure::{GaveUp, StartFailure};
 pub(crate) use fleet::{Counts, Fleet, Phase, Replica};

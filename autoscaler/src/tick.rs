@@ -124,6 +124,7 @@ impl Control {
             self.explain(index, &decision, now);
         }
         self.local.refresh_endpoints();
+        self.local.trim_logs();
         self.keep_state(false);
         self.publish();
         Ok(())

@@ -130,7 +130,18 @@ fn whoever_kills_it_kills_all() {
     let mut running = connect(up.data);
     write!(running, "GET /sleep?ms=600000 HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
     eventually("it runs", || up.metric("tidegate_requests_in_flight", "") == 1.0);
-    assert_eq!(up.family.members().len(), 3);
+    // Itself, its watchdog, a model and its sidecar.
+    assert_eq!(up.family.members().len(), 4);
+    up.process.signal(Signal::KILL);
+    assert!(!up.process.wait().success());
+    up.family.wait_until_gone();
+}
+
+#[test]
+fn whoever_kills_it_kills_what_models_have_started_too() {
+    let mut up = Up::start(&document(&behind_a_shell(), ONE), &[]);
+    let shell = up.wait_for_ready(1).remove(0);
+    assert_eq!(servers(&up, &shell).len(), 1);
     up.process.signal(Signal::KILL);
     assert!(!up.process.wait().success());
     up.family.wait_until_gone();

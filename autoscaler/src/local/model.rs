@@ -67,7 +67,7 @@ impl Model {
         let Plan { api, program, python_bin, port, settings, log, .. } = &self.plan;
         let mut command = launch::model(api, program, python_bin.as_deref(), *port, &settings.shim);
         launch::log_to(&mut command, log, true)?;
-        Process::spawn(command)
+        Ok(Process::spawn(command)?.watched_by(&self.plan.watchdog))
     }
 
     /// Waits for the process's end, or, where there is none, until it is to be started again.

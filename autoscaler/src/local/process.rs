@@ -1,9 +1,11 @@
 //! A child process that leads its own process group, so that what it starts can be stopped too.
 
+use super::watchdog::{Watchdog, Watched};
 use crate::clock::Clock;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use std::io;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -15,6 +17,8 @@ const GROUP_POLL: Duration = Duration::from_millis(20);
 pub(super) struct Process {
     child: Child,
     group: Pid,
+    /// A model's group is watched for as long as it may have members.
+    watched: Option<Watched>,
     /// The leader was reaped and the group is empty: its number may belong to others by now.
     gone: bool,
 }
@@ -27,7 +31,13 @@ impl Process {
             .id()
             .and_then(|id| Pid::from_raw(id.cast_signed()))
             .ok_or_else(|| io::Error::other("the child has no process id"))?;
-        Ok(Self { child, group, gone: false })
+        Ok(Self { child, group, watched: None, gone: false })
+    }
+
+    /// Sees to it that the group does not outlive a killed autoscaler.
+    pub(super) fn watched_by(mut self, watchdog: &Arc<Watchdog>) -> Self {
+        self.watched = watchdog.watch(self.group);
+        self
     }
 
     /// The leader's process id.
@@ -73,6 +83,7 @@ impl Process {
         kill_process_group(self.group, Signal::KILL).ok();
         self.emptied().await;
         self.gone = true;
+        self.watched = None;
     }
 
     /// Waits until the leader is reaped and nobody is left in its group.

@@ -7,6 +7,7 @@ use super::failure::StartFailure;
 use super::model::{Model, Turn};
 use super::sidecar::{Bound, Sidecar};
 use super::target::LocalSettings;
+use super::watchdog::Watchdog;
 use crate::clock::Clock;
 use crate::scrape::Scraper;
 use std::io;
@@ -71,6 +72,7 @@ pub(super) struct Plan {
     pub(super) port: u16,
     pub(super) log: PathBuf,
     pub(super) settings: Arc<LocalSettings>,
+    pub(super) watchdog: Arc<Watchdog>,
     pub(super) clock: Clock,
     pub(super) scraper: Scraper,
 }

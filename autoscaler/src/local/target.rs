@@ -4,11 +4,13 @@ use super::endpoints::EndpointsWriter;
 use super::failure::{GaveUp, tail};
 use super::fleet::{Failed, Fleet, Phase, Replica};
 use super::replica::{Event, News, Order, Plan, live};
-use super::{PreflightError, port, preflight};
+use super::watchdog::Watchdog;
+use super::{PreflightError, log, port, preflight};
 use crate::clock::Clock;
 use crate::scrape::Scraper;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +47,7 @@ pub(crate) struct Local {
     endpoints: EndpointsWriter,
     events: mpsc::Receiver<Event>,
     news: mpsc::Sender<Event>,
+    watchdog: Arc<Watchdog>,
     tasks: JoinSet<()>,
     /// The API and the replica of each task.
     owners: BTreeMap<tokio::task::Id, (String, String)>,
@@ -67,6 +70,7 @@ impl Local {
         let (news, events) = mpsc::channel(NEWS);
         Ok(Self {
             endpoints: EndpointsWriter::new(settings.endpoints_file.clone()),
+            watchdog: Watchdog::new(settings.shim.clone()),
             settings: Arc::new(settings),
             clock,
             scraper,
@@ -123,6 +127,25 @@ impl Local {
     /// Tells every replica to go at once.
     pub(crate) fn kill_all(&mut self) {
         self.order_all(|_| Order::Kill);
+    }
+
+    /// Keeps the replicas' logs bounded.
+    pub(crate) fn trim_logs(&self) {
+        for replica in self.fleets.values().flat_map(|fleet| &fleet.replicas) {
+            let log = replica.log.display();
+            match log::trim(&replica.log) {
+                Ok(false) => {}
+                Ok(true) => tracing::info!(replica = replica.id, %log, "log begins anew"),
+                // It is made by the first process to start.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(%log, %error, "can't keep a log bounded"),
+            }
+        }
+    }
+
+    /// Waits for the end of what is left beside the replicas. Nobody may be left of those.
+    pub(crate) async fn end(&self) {
+        self.watchdog.end().await;
     }
 
     /// Whether no replica is left.
@@ -225,6 +248,7 @@ impl Local {
             port,
             log: log.clone(),
             settings: Arc::clone(&self.settings),
+            watchdog: Arc::clone(&self.watchdog),
             clock: self.clock,
             scraper: self.scraper.clone(),
         };

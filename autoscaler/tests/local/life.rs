@@ -229,3 +229,22 @@ async fn dropping_the_run_kills_all_it_started() {
     let gone = || all.iter().chain(&models).all(|pid| !runs(*pid)).then_some(());
     until("they end", gone, || format!("{all:?} {models:?}")).await;
 }
+
+#[tokio::test]
+async fn a_log_does_not_grow_without_end() {
+    let world = World::new(1, 1, "chatty");
+    world
+        .run(None, async |running| {
+            let replica = running.until_ready(1).await.replicas.remove(0);
+            let file = |end: &str| world.settings.log_dir.join(format!("{}.{end}", replica.id));
+            let length = |end: &str| file(end).metadata().map_or(u64::MAX, |file| file.len());
+            // Of 40 MiB it keeps what is allowed: 16 in each of two files.
+            let bounded = || {
+                let lengths = (length("log"), length("log.1"));
+                (lengths.0 <= 16 << 20 && lengths.1 <= 16 << 20).then_some(())
+            };
+            let described = || format!("{} {}", length("log"), length("log.1"));
+            until("two bounded logs", bounded, described).await;
+        })
+        .await;
+}

@@ -1,6 +1,6 @@
 """A model for tests: answers on a port, or misbehaves as told. Standard library only.
 
-usage: model.py PORT [exit|deaf|stubborn]
+usage: model.py PORT [exit|deaf|stubborn|chatty]
 """
 import os
 import signal
@@ -20,6 +20,9 @@ if manner == "stubborn":
     if os.fork() == 0:
         print("model", os.getpid(), "is a worker", flush=True)
         time.sleep(600)
+if manner == "chatty":
+    for _ in range(40):
+        print("x" * (1 << 20), flush=True)
 if manner == "deaf":
     time.sleep(600)
 
