@@ -4,3 +4,4 @@ mod access_log;
 mod connections;
 mod hops;
 mod load;
+mod tokens;

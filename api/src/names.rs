@@ -37,6 +37,14 @@ pub mod metric {
     pub const READY: &str = "tidegate_ready";
     /// 1 while the proxy drains, else 0.
     pub const DRAINING: &str = "tidegate_draining";
+    /// From a request's arrival to the first token of its stream.
+    pub const TIME_TO_FIRST_TOKEN_SECONDS: &str = "tidegate_time_to_first_token_seconds";
+    /// Mean time between two tokens of a stream.
+    pub const TIME_PER_OUTPUT_TOKEN_SECONDS: &str = "tidegate_time_per_output_token_seconds";
+    /// Tokens of answers.
+    pub const OUTPUT_TOKENS: &str = "tidegate_output_tokens_total";
+    /// Tokens of questions, where answers say them.
+    pub const PROMPT_TOKENS: &str = "tidegate_prompt_tokens_total";
     /// Connections that clients hold now.
     pub const CONNECTIONS: &str = "tidegate_connections";
     /// Connections that found no place.

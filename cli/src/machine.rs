@@ -104,6 +104,7 @@ impl Machine {
             limits: HttpLimits::default(),
             hops: HopSettings::default(),
             access_log: AccessLogSelection::Off,
+            llm: false,
         })?;
         let (data, admin, status) =
             (gateway.data_addr(), gateway.admin_addr(), autoscaler.admin_addr());

@@ -2,7 +2,9 @@
 
 use crate::access_log::{Ending, Entry};
 use crate::clock;
-use crate::metrics::ApiMetrics;
+use crate::metrics::{ApiMetrics, tokens};
+use crate::policy::token_stream::TokenStream;
+use http::HeaderMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
@@ -18,6 +20,8 @@ pub struct Account {
     /// Why a sidecar, not its model, gave that status.
     relayed: Option<Reason>,
     first_byte: Option<Duration>,
+    /// What counts the answer's tokens, if they are counted.
+    tokens: Option<Box<TokenStream>>,
     /// Its line in the access log, if it is to have one.
     entry: Option<Box<Entry>>,
     closed: bool,
@@ -35,6 +39,7 @@ impl Account {
             code: None,
             relayed: None,
             first_byte: None,
+            tokens: None,
             entry,
             closed: false,
         }
@@ -53,6 +58,23 @@ impl Account {
             cold_start.observe(waited);
         }
         self.dispatched = Some(granted_at);
+    }
+
+    /// The upstream's body begins, of an answer with this head: are there tokens to count in it?
+    pub fn body(&mut self, headers: &HeaderMap) {
+        if self.metrics.tokens.is_some() && self.code == Some(200) {
+            self.tokens = tokens::form(headers).map(|form| Box::new(TokenStream::new(form)));
+        }
+    }
+
+    /// A part of the upstream's body goes to the client.
+    pub fn pass(&mut self, data: &[u8]) {
+        if let Some(entry) = &mut self.entry {
+            entry.sent += data.len() as u64;
+        }
+        if let Some(tokens) = &mut self.tokens {
+            tokens.feed(data, clock::now());
+        }
     }
 
     /// The upstream's response head came; `relayed` if it is a sidecar's own answer.
@@ -87,6 +109,9 @@ impl Account {
         match reason {
             None => self.metrics.count_answered(status),
             Some(reason) => self.metrics.count_failed(status, reason),
+        }
+        if let (Some(metrics), Some(tokens)) = (&self.metrics.tokens, self.tokens.take()) {
+            metrics.count(&tokens.tokens(), self.arrived);
         }
         if let Some(entry) = self.entry.take() {
             let duration = now.saturating_duration_since(self.arrived);

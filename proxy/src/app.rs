@@ -14,6 +14,7 @@ use crate::gate::Gate;
 use crate::guard::HttpLimits;
 use crate::health;
 use crate::listen::{self, Worker};
+use crate::metrics::tokens::TokenMetrics;
 use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
 use crate::policy::route::{RouteTable, Rule};
 use crate::policy::slots::Usability;
@@ -72,8 +73,14 @@ impl Server {
         let admin = bind_admin(settings.admin)?;
         let registry = Registry::new();
         let classifier = Arc::new(Classifier::new(settings.classify));
-        let service =
-            service(&registry, None, &gate, &classifier, (settings.timeouts, settings.protocol))?;
+        let service = service(
+            &registry,
+            None,
+            &gate,
+            &classifier,
+            (settings.timeouts, settings.protocol),
+            settings.llm,
+        )?;
         let endpoint = Arc::new(Endpoint::new(
             "model".to_owned(),
             settings.upstream.clone(),
@@ -143,6 +150,7 @@ impl Server {
                 &gate,
                 &classifier,
                 (api.timeouts, UpstreamProtocol::Auto),
+                settings.llm,
             )?;
             rules.extend(api.rules.into_iter().map(|rule| (rule, Arc::clone(&service))));
             if let Some(autoscaler) = wake {
@@ -259,8 +267,13 @@ fn service(
     gate: &Arc<Gate>,
     classifier: &Arc<Classifier>,
     (timeouts, protocol): (Timeouts, UpstreamProtocol),
+    llm: bool,
 ) -> Result<Arc<Service>, StartError> {
-    let metrics = Arc::new(ApiMetrics::register(registry, api)?);
+    let mut metrics = ApiMetrics::register(registry, api)?;
+    if llm {
+        metrics.tokens = Some(TokenMetrics::register(registry, api)?);
+    }
+    let metrics = Arc::new(metrics);
     let read = Arc::clone(gate);
     GateCollector::register(registry, api, Box::new(move || read.snapshot()))?;
     let (gate, classifier) = (Arc::clone(gate), Arc::clone(classifier));

@@ -141,8 +141,8 @@ impl Relay {
                 if let Some(idle) = &mut self.idle {
                     idle.waiting = false;
                 }
-                if let (Some(entry), Some(data)) = (held.account.entry(), frame.data_ref()) {
-                    entry.sent += data.len() as u64;
+                if let Some(data) = frame.data_ref() {
+                    held.account.pass(data);
                 }
                 self.end_if_done();
                 Poll::Ready(Some(Ok(frame)))

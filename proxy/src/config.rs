@@ -127,6 +127,8 @@ pub struct SidecarSettings {
     pub hops: HopSettings,
     /// Which requests are logged.
     pub access_log: Selection,
+    /// Whether answers are a language model's, whose tokens are counted.
+    pub llm: bool,
     /// From SIGTERM to closing the listener.
     pub drain_delay: Duration,
     /// From there to cutting off.
@@ -162,6 +164,8 @@ pub struct GatewaySettings {
     pub hops: HopSettings,
     /// Which requests are logged.
     pub access_log: Selection,
+    /// Whether answers are a language model's, whose tokens are counted.
+    pub llm: bool,
 }
 
 /// One API as a gateway serves it.
@@ -208,6 +212,7 @@ impl From<SidecarArgs> for SidecarSettings {
             limits: args.server.limits(),
             hops: args.server.hops.settings(),
             access_log: args.server.access_log,
+            llm: args.server.llm.is_some(),
             drain_delay: args.server.drain_delay,
             drain_timeout: args.server.drain_timeout,
         }
@@ -243,6 +248,7 @@ impl GatewaySettings {
             limits: args.server.limits(),
             hops: args.server.hops.settings(),
             access_log: args.server.access_log,
+            llm: args.server.llm.is_some(),
             drain_delay: args.server.drain_delay,
             drain_timeout: args.server.drain_timeout,
         }

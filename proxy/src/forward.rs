@@ -276,6 +276,7 @@ impl Exchange<'_> {
             return self.switch(head, lease, upgradable);
         }
         let headers = head.response.headers_mut();
+        self.account.body(headers);
         match self.role {
             Role::Sidecar => {
                 headers.remove(REASON_HEADER);

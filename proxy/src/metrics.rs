@@ -1,5 +1,7 @@
 //! What is counted. Handles are resolved once for each API, never while a request runs.
 
+pub mod tokens;
+
 use crate::policy::admission::Snapshot;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -10,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 use tidegate_api::names::{label, metric};
 use tidegate_api::reason::Reason;
+use tokens::TokenMetrics;
 
 /// From a hop that is barely there to a model that thinks for minutes; two to three a decade.
 const LATENCY_BUCKETS_S: [f64; 18] = [
@@ -38,6 +41,8 @@ pub struct ApiMetrics {
     pub upstream_duration: Histogram,
     /// From a request's arrival at an API at zero to its dispatch. A sidecar knows of none.
     pub cold_start: Option<Histogram>,
+    /// Tokens of answers, if they are counted.
+    pub tokens: Option<TokenMetrics>,
 }
 
 /// Readiness and drain of the process.
@@ -122,6 +127,7 @@ impl ApiMetrics {
                 )?),
                 None => None,
             },
+            tokens: None,
         })
     }
 

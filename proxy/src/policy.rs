@@ -15,4 +15,5 @@ pub mod route;
 pub mod service_time;
 pub mod slots;
 pub mod tenants;
+pub mod token_stream;
 pub mod tokens;

@@ -72,9 +72,20 @@ pub(crate) struct ServerArgs {
     /// such as sampled:0.01, or all
     #[arg(long, env = "TIDEGATE_ACCESS_LOG", default_value = "off", value_parser = selection, value_name = "WHICH")]
     pub(crate) access_log: Selection,
+    /// Count the tokens of a language model's answers, streams and JSON: by what their `usage` says,
+    /// else by the stream's chunks. openai: as OpenAI's API has them
+    #[arg(long, env = "TIDEGATE_LLM", value_name = "API")]
+    pub(crate) llm: Option<LlmArg>,
     /// What is logged to stderr: off, error, warn, info, debug or trace
     #[arg(long, env = "TIDEGATE_LOG", default_value = "info", value_name = "LEVEL")]
     pub(crate) log: tracing::level_filters::LevelFilter,
+}
+
+/// `--llm`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LlmArg {
+    /// OpenAI's, and what is like it.
+    Openai,
 }
 
 /// `--queue-order`.
