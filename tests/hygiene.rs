@@ -1,6 +1,9 @@
 //! Bytes that should not be sent, from both sides, through a real sidecar: each case of
 //! `data/bad-input.json` must come to one of its acceptable ends.
 
+mod floods;
+mod h2;
+
 use crate::support::http::{connect, get};
 use crate::support::sidecar::proxy;
 use serde_json::Value;

@@ -1,8 +1,10 @@
 //! What the tests share: real processes, their output, requests, metrics.
 
 pub(crate) mod family;
+pub(crate) mod frames;
 pub(crate) mod http;
 pub(crate) mod load;
+pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod sidecar;
 pub(crate) mod up;

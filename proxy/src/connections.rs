@@ -1,18 +1,20 @@
-//! How many connections clients hold, all workers together, and how many they may.
+//! How many connections clients hold, all workers together, and how many they may. A stream of
+//! HTTP/2 costs about what a connection of HTTP/1 does, so there may be as many of those.
 
 use prometheus::IntCounter;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The places for clients' connections.
+/// The places for clients' connections, and for their streams.
 #[derive(Debug)]
 pub struct Connections {
     free: Arc<Semaphore>,
+    free_streams: Arc<Semaphore>,
     max: usize,
     refused: IntCounter,
 }
 
-/// A connection's place. Dropped, it is free again.
+/// A connection's or stream's place. Dropped, it is free again.
 #[derive(Debug)]
 pub struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
@@ -22,12 +24,22 @@ impl Connections {
     /// So many places. Counts who finds none.
     pub fn new(max: usize, refused: IntCounter) -> Self {
         let max = max.min(Semaphore::MAX_PERMITS);
-        Self { free: Arc::new(Semaphore::new(max)), max, refused }
+        let [free, free_streams] = [(); 2].map(|()| Arc::new(Semaphore::new(max)));
+        Self { free, free_streams, max, refused }
     }
 
     /// A place, if one is free.
     pub fn enter(&self) -> Option<Place> {
-        let place = Arc::clone(&self.free).try_acquire_owned().ok().map(Place);
+        self.place(&self.free)
+    }
+
+    /// A stream's place, if one is free.
+    pub fn enter_stream(&self) -> Option<Place> {
+        self.place(&self.free_streams)
+    }
+
+    fn place(&self, free: &Arc<Semaphore>) -> Option<Place> {
+        let place = Arc::clone(free).try_acquire_owned().ok().map(Place);
         if place.is_none() {
             self.refused.inc();
         }
@@ -54,5 +66,6 @@ mod tests {
         drop(first);
         assert_eq!(connections.open(), 1);
         assert!(connections.enter().is_some());
+        assert!(connections.enter_stream().is_some(), "streams have places of their own");
     }
 }

@@ -83,11 +83,7 @@ pub async fn serve(wire: Wire, peer: Arc<Peer>, stack: &Arc<Stack>, connector: &
     loop {
         tokio::select! {
             accepted = connection.accept() => match accepted {
-                Some(Ok((request, respond))) => {
-                    let (stack, connector) = (Arc::clone(stack), Arc::clone(connector));
-                    let peer = Arc::clone(&peer);
-                    streams.spawn(exchange(request, respond, peer, stack, connector));
-                }
+                Some(Ok(asked)) => begin(&mut streams, asked, &peer, stack, connector),
                 Some(Err(error)) => {
                     tracing::debug!(%error, "HTTP/2 connection broke off");
                     break;
@@ -134,26 +130,54 @@ fn builder(limits: &HttpLimits) -> Builder {
     builder
 }
 
+/// Judges a request's head, and begins to serve it. A head that is refused is gone at once: those
+/// of many streams are not held until each has its turn.
+fn begin(
+    streams: &mut JoinSet<()>,
+    (request, mut respond): (Request<RecvStream>, SendResponse<Bytes>),
+    peer: &Arc<Peer>,
+    stack: &Arc<Stack>,
+    connector: &Arc<Connector>,
+) {
+    let Some(place) = stack.connections.enter_stream() else {
+        // RFC 9113 section 8.7: the client may send it again.
+        return respond.send_reset(Reason::REFUSED_STREAM);
+    };
+    let (mut parts, stream) = request.into_parts();
+    match read_request(&mut parts) {
+        Ok(notes) => {
+            let waiting = Waiting::default();
+            let owes_continue = notes.expects_continue.then(|| waiting.clone());
+            let body = Http2Body::new(stream, notes.length, owes_continue);
+            let request = Request::from_parts(parts, IncomingBody::Http2(Box::new(body)));
+            let (peer, stack, connector) =
+                (Arc::clone(peer), Arc::clone(stack), Arc::clone(connector));
+            streams.spawn(async move {
+                exchange(request, waiting, respond, &peer, &stack, &connector).await;
+                drop(place);
+            });
+        }
+        Err(reason) => {
+            let (response, patience) = (stack.refuse(reason), stack.limits.write_timeout);
+            streams.spawn(async move {
+                reply(respond, response, &parts.method, patience).await;
+                drop(place);
+            });
+        }
+    }
+}
+
 /// One request and its answer. Ends early when the client resets the stream.
 async fn exchange(
-    request: Request<RecvStream>,
+    request: Request<IncomingBody>,
+    waiting: Waiting,
     mut respond: SendResponse<Bytes>,
-    peer: Arc<Peer>,
-    stack: Arc<Stack>,
-    connector: Arc<Connector>,
+    peer: &Peer,
+    stack: &Stack,
+    connector: &Connector,
 ) {
-    let (mut parts, stream) = request.into_parts();
-    let method = parts.method.clone();
-    let response = match read_request(&mut parts) {
-        Err(reason) => Some(stack.refuse(reason)),
-        Ok(notes) => {
-            let body = |waiting: &Waiting| {
-                let owes_continue = notes.expects_continue.then(|| waiting.clone());
-                Http2Body::new(stream, notes.length, owes_continue)
-            };
-            handle(parts, body, &mut respond, &peer, &stack, &connector).await
-        }
-    };
+    let method = request.method().clone();
+    let response = handle(request, waiting, &mut respond, peer, stack, connector).await;
     // Without one the client has reset the stream.
     if let Some(response) = response {
         reply(respond, response, &method, stack.limits.write_timeout).await;
@@ -161,16 +185,13 @@ async fn exchange(
 }
 
 async fn handle(
-    parts: http::request::Parts,
-    body: impl FnOnce(&Waiting) -> Http2Body,
+    request: Request<IncomingBody>,
+    waiting: Waiting,
     respond: &mut SendResponse<Bytes>,
     peer: &Peer,
     stack: &Stack,
     connector: &Connector,
 ) -> Option<Response<ProxyBody>> {
-    let waiting = Waiting::default();
-    let body = IncomingBody::Http2(Box::new(body(&waiting)));
-    let request = Request::from_parts(parts, body);
     let interim = Interim::Http2(waiting.clone());
     let mut handling = pin!(stack.handle(request, peer, connector, &interim));
     poll_fn(|cx| {

@@ -50,7 +50,8 @@ pub(crate) struct ServerArgs {
     /// How long a client's connection may be quiet between two requests
     #[arg(long, env = "TIDEGATE_KEEP_ALIVE_TIMEOUT", default_value = "300s", value_parser = positive_duration, value_name = "TIME")]
     pub(crate) keep_alive_timeout: Duration,
-    /// How many connections clients may hold, all workers together; who comes then is told so
+    /// How many connections clients may hold, all workers together, and how many HTTP/2 streams on
+    /// them; who comes then is told so
     #[arg(long, env = "TIDEGATE_MAX_CONNECTIONS", default_value = "10000", value_name = "N")]
     pub(crate) max_connections: NonZeroUsize,
     /// How much of a request's body is read before it is queued. What is wholly here can be sent
