@@ -32,13 +32,13 @@ mod metrics;
 pub mod policy;
 mod prometheus;
 mod replace;
-mod sample;
+pub mod sample;
 mod scaling;
 mod scrape;
 mod state;
 pub mod status;
 mod tick;
-mod traffic;
+pub mod traffic;
 mod wake;
 
 pub use app::{App, Handle, RunError, Settings, StartError};

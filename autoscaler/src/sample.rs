@@ -17,39 +17,39 @@ use tidegate_api::names::{label, metric};
 
 /// What a sidecar says of itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct ReplicaSample {
+pub struct ReplicaSample {
     /// Integral over time of requests running or waiting, in request-seconds.
-    pub(crate) request_seconds: f64,
+    pub request_seconds: f64,
     /// Requests that the model has finished.
-    pub(crate) completions: f64,
+    pub completions: f64,
     /// Seconds that those took at the model.
-    pub(crate) service_seconds: f64,
+    pub service_seconds: f64,
     /// Requests running at the model now.
-    pub(crate) in_flight: u32,
+    pub in_flight: u32,
     /// Requests waiting now.
-    pub(crate) queued: u32,
+    pub queued: u32,
     /// Whether it drains.
-    pub(crate) draining: bool,
+    pub draining: bool,
     /// Resident memory in bytes, where it says so.
-    pub(crate) resident_bytes: Option<u64>,
+    pub resident_bytes: Option<u64>,
 }
 
 /// What a gateway says of the requests it has handed to no replica yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct QueueSample {
+pub struct QueueSample {
     /// Integral over time of requests waiting, in request-seconds.
-    pub(crate) request_seconds: f64,
+    pub request_seconds: f64,
     /// Requests waiting now.
-    pub(crate) queued: u32,
+    pub queued: u32,
     /// Requests handed to a replica and not ended yet.
-    pub(crate) in_flight: u32,
+    pub in_flight: u32,
     /// Requests that have ended, however.
-    pub(crate) ended: f64,
+    pub ended: f64,
 }
 
 /// Why a text is no sample.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SampleError {
+pub enum SampleError {
     /// A series that is always there is missing: another program answers at this address.
     #[error("{0} is missing")]
     Missing(&'static str),
@@ -70,7 +70,7 @@ pub(crate) enum SampleError {
 }
 
 /// Reads a sidecar's metrics.
-pub(crate) fn replica(text: &str) -> Result<ReplicaSample, SampleError> {
+pub fn replica(text: &str) -> Result<ReplicaSample, SampleError> {
     let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
     for series in text.lines().filter_map(Series::parse) {
         if REPLICA.contains(&series.name) && series.label(label::API).is_none() {
@@ -91,7 +91,7 @@ pub(crate) fn replica(text: &str) -> Result<ReplicaSample, SampleError> {
 }
 
 /// Reads a gateway's metrics: the queue of each API it knows.
-pub(crate) fn gateway(text: &str) -> Result<BTreeMap<String, QueueSample>, SampleError> {
+pub fn gateway(text: &str) -> Result<BTreeMap<String, QueueSample>, SampleError> {
     let mut queues: BTreeMap<String, QueueSample> = BTreeMap::new();
     for series in text.lines().filter_map(Series::parse) {
         let Some(api) = series.label(label::API).map(Cow::into_owned) else { continue };

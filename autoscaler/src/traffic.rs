@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// What was added up at one tick.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Flow {
+pub struct Flow {
     completions: f64,
     service_seconds: f64,
     at_sidecars: f64,
@@ -20,7 +20,7 @@ pub(crate) struct Flow {
 
 impl Flow {
     /// A sidecar's sample, and the one before it.
-    pub(crate) fn sidecar(&mut self, before: Option<&ReplicaSample>, now: &ReplicaSample) {
+    pub fn sidecar(&mut self, before: Option<&ReplicaSample>, now: &ReplicaSample) {
         self.sidecar_read = true;
         let first = ReplicaSample { completions: 0.0, service_seconds: 0.0, ..*now };
         let Some(before) = before else { return self.finished(&first, now) };
@@ -39,14 +39,14 @@ impl Flow {
     }
 
     /// The gateway's sample, and the one before it.
-    pub(crate) fn gateway(&mut self, before: Option<&QueueSample>, now: &QueueSample) {
+    pub fn gateway(&mut self, before: Option<&QueueSample>, now: &QueueSample) {
         let Some(before) = before.filter(|before| now.ended >= before.ended) else { return };
         let held = |sample: &QueueSample| f64::from(sample.in_flight) + f64::from(sample.queued);
         self.at_gateway = Some((now.ended - before.ended + held(now) - held(before)).max(0.0));
     }
 
     /// What came and went since `from`; nothing where no source could say.
-    pub(crate) fn traffic(&self, from: Duration, has_gateway: bool) -> Option<Traffic> {
+    pub fn traffic(&self, from: Duration, has_gateway: bool) -> Option<Traffic> {
         let arrivals = if has_gateway {
             self.at_gateway?
         } else {
