@@ -4,4 +4,5 @@ mod access_log;
 mod connections;
 mod hops;
 mod load;
+mod metrics;
 mod tokens;
