@@ -7,13 +7,14 @@
 //! The rules, each a file: [`concurrency`], [`cortex`], [`ray`], [`slo`], [`metric`]. What they are
 //! made of, in the order in which it comes: [`window`] (what was in flight), [`demand`] (how many replicas that
 //! needs), [`bounds`] (rates), [`burst`] (a short window that may only grow), [`hold`] (wait before
-//! shrinking); and for [`slo`]: [`pace`] (what will come), [`learned`] (service time, burstiness,
+//! shrinking); and for [`slo`]: [`arrivals`] and [`pace`] (what will come), [`learned`] (service time, burstiness,
 //! cold start), [`erlang`] (how long requests would wait), [`keep`] (when a replica may go).
 //!
 //! [`snapshot`] is what of all this outlives a process.
 //!
 //! A moment is a [`std::time::Duration`] since the process began, on a clock that never goes back.
 
+pub mod arrivals;
 pub mod bounds;
 pub mod burst;
 pub mod concurrency;
@@ -26,6 +27,7 @@ pub mod hold;
 pub mod idle;
 pub mod keep;
 pub mod learned;
+mod level;
 pub mod lookback;
 pub mod metric;
 pub mod observation;

@@ -1,160 +1,225 @@
-//! When a replica that is not needed may go: a break-even rule.
+//! When a replica that is not needed may go: a break-even rule for each replica by itself.
 //!
 //! To bring one back costs its cold start, in which it serves nobody. So it is kept for as long as
 //! that: whatever then happens, no more than twice the least possible is spent (the ski-rental
 //! argument of A. Karlin et al., Algorithmica 3, 1988).
 //!
 //! Bringing back also makes requests late. The objective allows a share of them, which is a budget.
-//! While the budget can't pay for another return, replicas are kept for the cold start divided by
-//! that share: then, even if each return comes right after they went, no larger share of the time
-//! is spent returning than the objective allows.
+//! The more of it is spent, the dearer is a return, up to the cold start divided by that share: then,
+//! even if each return comes right after they went, no larger share of the time is spent returning
+//! than the objective allows.
+//!
+//! How long each number of replicas was not needed is remembered. Where these gaps are alike, the
+//! next end is known: the replica goes early and is there again when it is needed (the pre-warm windows
+//! of M. Shahrad et al., USENIX ATC 2020, for each number of replicas instead of each application).
 
+use super::level::Level;
 use super::observation::is_load;
 use super::snapshot::{Snapshot, age, moment};
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The shortest time a replica is kept: below, the windows that measure the load would flap.
-const SHORTEST: f64 = 15.0;
+pub(super) const SHORTEST: f64 = 15.0;
 /// The longest: one day, after which what was is no sign of what comes.
 const LONGEST: f64 = 86_400.0;
 /// How long the budget remembers, in seconds: an hour, like the objective's usual reports.
 const MEMORY: f64 = 3600.0;
-/// The share of the budget that may be spent on returns. The rest is for what nobody foresees.
+/// The share of the budget from which on a return is dearer than its cold start. The rest is for
+/// what nobody foresees.
 const SPENDABLE: f64 = 0.5;
-/// A new return counts for one part in so many in what a return is known to cost.
-const RETURNS: f64 = 3.0;
+/// Cold starts for which requests are late at a return: one until replicas are ready, and as long
+/// again until they have caught up.
+const LATE_FOR: f64 = 2.0;
+/// A new return counts for one part in so many in what returns are known for: enough for one slope
+/// of a few replicas to speak.
+const RETURNS: f64 = 8.0;
+/// Replicas whose gaps are remembered: bounds the memory, and what is written down of it. Those beyond
+/// go with the last one.
+const MOST_LEVELS: usize = 2048;
 
 /// What is remembered of needs, arrivals and late requests.
 #[derive(Debug, Clone)]
 pub struct Keep {
-    /// Falling needs with the moment each was last seen: an older one matters only while larger.
+    /// For each number of replicas, from 1, whether and since when it is not needed.
+    levels: Vec<Level>,
+    needed: u32,
+    /// What may have been needed, with the moment of it: an older one matters only while larger.
     falling: VecDeque<(Duration, u32)>,
     arrivals: f64,
     late: f64,
     /// The largest rate lately, in requests a second.
     busy_rate: f64,
-    /// Late requests at a return, as a share of those that come in a cold start.
-    return_share: f64,
-    growing: Option<Growing>,
+    /// The share of a cold start by which forecasts come too late for a return.
+    surprise: f64,
+    foreseen: u32,
 }
 
-/// A return that goes on: late requests are counted until its replicas are ready.
+/// What is needed, and what a return costs.
 #[derive(Debug, Clone, Copy)]
-struct Growing {
-    until: Duration,
-    arrivals: f64,
-    late: f64,
+pub struct Need {
+    /// Replicas for what comes now.
+    pub now: u32,
+    /// Replicas for what comes when one that is started now is ready.
+    pub soon: u32,
+    /// Replicas for the most that may come now.
+    pub most: u32,
+    /// Requests a second.
+    pub rate: f64,
+    /// Seconds until a replica is ready.
+    pub cold_start: f64,
+    /// The share of requests that may be late.
+    pub allowed_late: f64,
 }
 
 /// What keeps replicas.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Kept {
-    /// Replicas to have.
+    /// Replicas to keep if they are there.
     pub replicas: u32,
-    /// How long a need is remembered, in seconds.
+    /// Replicas to have because they are about to be needed again.
+    pub due: u32,
+    /// How long one is kept that is not needed, in seconds.
     pub seconds: f64,
-    /// The share of recent requests that was late.
-    pub late: f64,
 }
 
 impl Keep {
     /// The memory of an autoscaler that begins at `now` while `current` replicas run: they were
     /// needed a moment ago, for all it knows.
     pub fn begin(current: u32, now: Duration) -> Self {
-        Self {
-            falling: VecDeque::from([(now, current)]),
+        let mut keep = Self {
+            levels: Vec::new(),
+            needed: 0,
+            falling: VecDeque::new(),
             arrivals: 0.0,
             late: 0.0,
             busy_rate: 0.0,
-            return_share: 1.0,
-            growing: None,
-        }
+            surprise: 1.0,
+            foreseen: 0,
+        };
+        keep.note(current, f64::INFINITY, 0.0, now);
+        keep
     }
 
     /// Notes what came in a tick of `seconds`, and how many of those were late.
-    pub fn came(&mut self, arrivals: f64, late: f64, seconds: f64, now: Duration) {
+    pub fn came(&mut self, arrivals: f64, late: f64, seconds: f64) {
         let fade = (-seconds / MEMORY).exp();
         self.arrivals = self.arrivals * fade + arrivals;
         self.late = self.late * fade + late.min(arrivals);
         self.busy_rate *= fade;
-        if let Some(growing) = &mut self.growing {
-            growing.arrivals += arrivals;
-            growing.late += late.min(arrivals);
-            if now >= growing.until {
-                let share = growing.late / growing.arrivals.max(1.0);
-                self.return_share += (share - self.return_share) / RETURNS;
-                self.growing = None;
-            }
-        }
     }
 
-    /// Notes that replicas were started, which are ready in `cold_start` seconds.
-    pub fn grew(&mut self, cold_start: f64, now: Duration) {
-        if self.growing.is_none() {
-            let until = now.saturating_add(Duration::from_secs_f64(cold_start));
-            self.growing = Some(Growing { until, arrivals: 0.0, late: 0.0 });
-        }
+    /// The share of recent requests that was late.
+    pub fn late(&self) -> f64 {
+        if self.arrivals > 0.0 { self.late / self.arrivals } else { 0.0 }
     }
 
-    /// How many of `current` to keep where `needed` are, at a mean `rate` of requests.
-    pub fn keep(
-        &mut self,
-        needed: u32,
-        current: u32,
-        rate: f64,
-        allowed_late: f64,
-        cold_start: f64,
-        now: Duration,
-    ) -> Kept {
-        self.busy_rate = self.busy_rate.max(rate);
-        self.note(needed, now);
-        let short = cold_start.clamp(SHORTEST, LONGEST);
-        let long = (cold_start / allowed_late).clamp(short, LONGEST);
-        let lately = self.most_within(short, now);
-        let gone = f64::from(current.saturating_sub(lately)) / f64::from(current.max(1));
-        let cost = self.return_share * self.busy_rate * cold_start * gone;
-        let budget = SPENDABLE * allowed_late * self.arrivals - self.late;
-        let seconds = if cost <= budget { short } else { long };
-        let replicas = self.most_within(seconds, now).max(needed);
-        let late = if self.arrivals > 0.0 { self.late / self.arrivals } else { 0.0 };
-        Kept { replicas, seconds, late }
+    /// How many of `current` to keep.
+    pub fn keep(&mut self, need: &Need, current: u32, now: Duration) -> Kept {
+        let cold = need.cold_start.clamp(0.0, LONGEST);
+        let short = cold.max(SHORTEST);
+        self.expect(need.soon, now);
+        self.note(need.now, short, cold, now);
+        self.may_need(need.soon.max(need.most), short, now);
+        self.busy_rate = self.busy_rate.max(need.rate);
+        let gone = f64::from(current.saturating_sub(need.now)) / f64::from(current.max(1));
+        let at_return = self.surprise * self.busy_rate * LATE_FOR * cold * gone;
+        let foreseen = (self.late + at_return) / self.arrivals.max(1.0);
+        let spent = (foreseen / need.allowed_late - SPENDABLE) / (1.0 - SPENDABLE);
+        let dearer = need.allowed_late.recip().powf(spent.clamp(0.0, 1.0));
+        let price = 1.0 + self.surprise * (dearer - 1.0);
+        let seconds = (cold * price).clamp(short, LONGEST);
+        let known = self.levels.len() as u32;
+        // Who rests until a known moment lets all rest that are needed later.
+        let rests = |level: &u32| self.level(*level).rests(cold, now);
+        let above = need.now.saturating_add(1);
+        let top = (above..=known).find(rests).map_or(known, |level| level - 1).min(current);
+        let is_kept = |level: &u32| self.level(*level).keeps(seconds, now);
+        let kept = (above..=top).rev().find(is_kept).unwrap_or(need.now);
+        let is_due = |level: &u32| self.level(*level).is_due(cold, now);
+        let due = (above..=known).rev().find(is_due).unwrap_or(need.now);
+        let possible = self.falling.front().map_or(0, |&(_, most)| most);
+        // What is beyond the last level stays with it.
+        let kept = if kept == MOST_LEVELS as u32 { current } else { kept };
+        Kept { replicas: kept.max(due).max(possible), due, seconds }
     }
 
     pub(super) fn save(&self, to: &mut Snapshot, now: Duration) {
-        let row = |&(at, needed)| [age(at, now), f64::from(needed)];
-        to.put("slo.needed", self.falling.iter().map(row));
-        to.put("slo.budget", [[self.arrivals, self.late, self.busy_rate, self.return_share]]);
+        to.put("slo.levels", self.levels.iter().map(|level| level.row(now)));
+        to.put("slo.needed", [[f64::from(self.needed)]]);
+        let row = |&(at, replicas)| [age(at, now), f64::from(replicas)];
+        to.put("slo.possible", self.falling.iter().map(row));
+        to.put("slo.budget", [[self.arrivals, self.late, self.busy_rate, self.surprise]]);
     }
 
     pub(super) fn load(&mut self, from: &Snapshot, taken: Duration) {
-        let row = |[age, needed]: [f64; 2]| Some((moment(age, taken)?, needed as u32));
-        if from.has("slo.needed") {
-            self.falling.clear();
-            from.rows("slo.needed").filter_map(row).for_each(|(at, needed)| self.note(needed, at));
+        if let Some([needed]) = from.row("slo.needed") {
+            let levels = from.rows("slo.levels").take(MOST_LEVELS);
+            self.levels = levels.map(|row| Level::of_row(row, taken)).collect();
+            self.needed = (needed as u32).min(self.levels.len() as u32);
+        }
+        let row = |[age, replicas]: [f64; 2]| Some((moment(age, taken)?, replicas as u32));
+        if from.has("slo.possible") {
+            self.falling = from.rows("slo.possible").filter_map(row).collect();
         }
         let budget = from.row("slo.budget").filter(|budget| budget.iter().all(|n| is_load(*n)));
-        if let Some([arrivals, late, busy_rate, return_share]) = budget {
+        if let Some([arrivals, late, busy_rate, surprise]) = budget {
             (self.arrivals, self.late, self.busy_rate) = (arrivals, late, busy_rate);
-            self.return_share = return_share;
+            self.surprise = surprise.min(1.0);
         }
     }
 
-    fn note(&mut self, needed: u32, now: Duration) {
-        while self.falling.back().is_some_and(|&(_, last)| last <= needed) {
+    /// Levels that are needed again have had a gap; those that no longer are begin one.
+    fn note(&mut self, needed: u32, short: f64, cold: f64, now: Duration) {
+        let needed = needed.min(MOST_LEVELS as u32);
+        self.reach(needed);
+        for level in self.needed..needed {
+            let level = &mut self.levels[level as usize];
+            // What comes and goes within a moment is no return.
+            if level.age(now) > short {
+                let is_foreseen = self.foreseen >= needed;
+                let late = if is_foreseen { level.foreseen_late(cold, now) } else { 1.0 };
+                self.surprise += (late - self.surprise) / RETURNS;
+            }
+            level.needed(short, now);
+        }
+        for level in needed..self.needed {
+            self.levels[level as usize].not_needed(now);
+        }
+        self.needed = needed;
+    }
+
+    /// Levels that a forecast reaches are foreseen since now.
+    fn expect(&mut self, foreseen: u32, now: Duration) {
+        let foreseen = foreseen.min(MOST_LEVELS as u32);
+        self.reach(foreseen);
+        for level in self.foreseen..foreseen {
+            self.levels[level as usize].foreseen(now);
+        }
+        self.foreseen = foreseen;
+    }
+
+    fn reach(&mut self, count: u32) {
+        if self.levels.len() < count as usize {
+            self.levels.resize(count as usize, Level::default());
+        }
+    }
+
+    /// What may have been needed counts for another `short` seconds.
+    fn may_need(&mut self, replicas: u32, short: f64, now: Duration) {
+        while self.falling.back().is_some_and(|&(_, last)| last <= replicas) {
             self.falling.pop_back();
         }
-        self.falling.push_back((now, needed));
-        let longest = Duration::from_secs_f64(LONGEST);
-        while self.falling.front().is_some_and(|&(at, _)| now.saturating_sub(at) > longest) {
+        self.falling.push_back((now, replicas));
+        let is_old = |at: Duration| now.saturating_sub(at).as_secs_f64() > short;
+        while self.falling.front().is_some_and(|&(at, _)| is_old(at)) {
             self.falling.pop_front();
         }
     }
 
-    /// The most that was needed in the last `seconds`.
-    fn most_within(&self, seconds: f64, now: Duration) -> u32 {
-        let recent = |at: Duration| now.saturating_sub(at).as_secs_f64() <= seconds;
-        self.falling.iter().find(|(at, _)| recent(*at)).map_or(0, |&(_, needed)| needed)
+    /// The level of a number of replicas, from 1.
+    fn level(&self, number: u32) -> Level {
+        self.levels.get(number as usize - 1).copied().unwrap_or_default()
     }
 }
 
@@ -166,39 +231,92 @@ mod tests {
         Duration::from_secs_f64(seconds)
     }
 
+    fn need(replicas: u32, cold_start: f64) -> Need {
+        Need {
+            now: replicas,
+            soon: replicas,
+            most: replicas,
+            rate: 0.5,
+            cold_start,
+            allowed_late: 0.01,
+        }
+    }
+
     /// Seconds until fewer than ten are kept, once three are needed; `late` of 10,000 were late.
     fn kept_for(late: f64, cold_start: f64) -> f64 {
         let mut keep = Keep::begin(10, at(0.0));
-        keep.came(10_000.0, late, 1.0, at(0.0));
-        keep.keep(10, 10, 0.5, 0.01, cold_start, at(0.0));
+        keep.came(10_000.0, late, 1.0);
+        keep.keep(&need(10, cold_start), 10, at(0.0));
         let mut now = 0.0;
         loop {
             now += 1.0;
-            if keep.keep(3, 10, 0.5, 0.01, cold_start, at(now)).replicas < 10 {
-                return now;
+            if keep.keep(&need(3, cold_start), 10, at(now)).replicas < 10 {
+                return now - 1.0;
             }
         }
     }
 
     #[test]
     fn a_replica_is_kept_for_its_cold_start_while_the_budget_can_pay_for_a_return() {
+        // From when it was last seen needed, at the second before.
         assert_eq!(kept_for(0.0, 30.0), 31.0);
         assert_eq!(kept_for(0.0, 1.0), SHORTEST + 1.0);
     }
 
     #[test]
-    fn and_for_that_divided_by_the_allowed_share_while_it_can_not() {
+    fn and_for_longer_the_more_of_the_budget_is_spent() {
+        let half_way = kept_for(55.0, 30.0);
+        assert!((100.0..1000.0).contains(&half_way), "{half_way}");
         assert_eq!(kept_for(100.0, 30.0), 3001.0);
+        assert_eq!(kept_for(10_000.0, 30.0), 3001.0);
+    }
+
+    /// What is kept in each second of gaps of so many seconds, between which ten are needed for 100.
+    fn through(keep: &mut Keep, gaps: &[u32], from: &mut f64) -> Vec<Vec<u32>> {
+        let mut play = |replicas: u32, seconds: u32| -> Vec<u32> {
+            let second = |_| {
+                *from += 1.0;
+                keep.came(100.0, 100.0, 1.0);
+                keep.keep(&need(replicas, 20.0), 10, at(*from)).replicas
+            };
+            (0..seconds).map(second).collect()
+        };
+        let gap = |gap: &u32| {
+            play(10, 100);
+            play(0, *gap)
+        };
+        gaps.iter().map(gap).collect()
     }
 
     #[test]
-    fn returns_that_made_nobody_late_become_cheap() {
+    fn gaps_that_are_alike_are_slept_through_and_their_end_is_known() {
+        let mut keep = Keep::begin(0, at(0.0));
+        let seen = through(&mut keep, &[150, 152, 149, 150], &mut 0.0);
+        assert!(seen[..3].iter().flatten().all(|kept| *kept == 10), "nothing is known yet");
+        let last = &seen[3];
+        assert!(last[..15].iter().all(|kept| *kept == 10), "{last:?}");
+        assert!(last[20..110].iter().all(|kept| *kept == 0), "{last:?}");
+        assert!(last[125..].iter().all(|kept| *kept == 10), "ready when it is needed: {last:?}");
+    }
+
+    #[test]
+    fn gaps_that_are_not_alike_say_nothing() {
+        let mut keep = Keep::begin(0, at(0.0));
+        let seen = through(&mut keep, &[150, 300, 90, 150, 250], &mut 0.0);
+        assert!(seen.iter().flatten().all(|kept| *kept == 10));
+    }
+
+    #[test]
+    fn returns_that_a_forecast_saw_coming_are_not_dear() {
         let mut keep = Keep::begin(1, at(0.0));
-        for round in 1..20_u32 {
-            let now = at(f64::from(round) * 100.0);
-            keep.grew(10.0, now);
-            keep.came(100.0, 0.0, 20.0, now + at(20.0));
+        keep.came(1000.0, 1000.0, 1.0);
+        for second in 1..200_u32 {
+            let now = second / 4;
+            let ahead = Need { soon: now + 10, ..need(now, 30.0) };
+            keep.keep(&ahead, 100, at(f64::from(second)));
         }
-        assert!(keep.return_share < 0.01, "{}", keep.return_share);
+        assert!(keep.surprise < 0.1, "{}", keep.surprise);
+        let kept = keep.keep(&need(10, 30.0), 60, at(200.0));
+        assert!(kept.seconds < 300.0, "{kept:?}");
     }
 }

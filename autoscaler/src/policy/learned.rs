@@ -11,8 +11,13 @@ use std::time::Duration;
 const FIRST_SERVICE: f64 = 1.0;
 /// The shortest and the longest service time, in seconds.
 const SERVICE_BOUNDS: (f64, f64) = (1e-4, 3600.0);
-/// Requests that speak for the service time: older ones fade.
+/// Requests that speak for the service time, at the least: older ones fade.
 const SERVICE_MEMORY: f64 = 1000.0;
+/// Requests that make a mean: with that many it is off by a tenth or two.
+const ENOUGH: f64 = 50.0;
+/// Seconds that speak for it, at the least: when load falls, the long requests finish last, and must
+/// not be taken for all.
+const SERVICE_TIME: f64 = 120.0;
 /// Squared coefficient of variation before it is seen: that of the exponential distribution.
 const FIRST_VARIATION: f64 = 1.0;
 /// Its bound: beyond, a mean says nothing anyway.
@@ -66,9 +71,9 @@ impl Learned {
         (self.service_seconds / self.completions).clamp(shortest, longest)
     }
 
-    /// Whether a service time was seen.
+    /// Whether enough requests have ended for their mean to be more than a guess.
     pub fn knows_service(&self) -> bool {
-        self.completions >= 1.0
+        self.completions >= ENOUGH
     }
 
     /// Squared coefficient of variation of the service time.
@@ -78,6 +83,11 @@ impl Learned {
         let mean = self.service();
         let seen = self.deviation / (mean * mean);
         ((seen + PRIOR * FIRST_VARIATION) / (self.completions + PRIOR)).clamp(0.0, MOST_VARIATION)
+    }
+
+    /// One standard deviation of the mean service time, as a share of it, at most 1.
+    pub fn service_doubt(&self) -> f64 {
+        (self.service_variation() / self.completions.max(1.0)).sqrt().min(1.0)
     }
 
     /// Variance over mean of the number of arrivals in a tick, at least 1.
@@ -90,14 +100,22 @@ impl Learned {
         self.cold_start
     }
 
+    /// Seconds until the next replica is ready: one that starts now, if none is starting.
+    pub fn until_ready(&self, now: Duration) -> f64 {
+        let gone =
+            self.starts.front().map_or(0.0, |began| now.saturating_sub(*began).as_secs_f64());
+        (self.cold_start - gone).max(0.0)
+    }
+
     /// Learns from what a tick says of finished requests.
-    pub fn finished(&mut self, traffic: &Traffic) {
+    pub fn finished(&mut self, traffic: &Traffic, now: Duration) {
         let Traffic { completions, service_seconds, .. } = *traffic;
         let sound = is_load(completions) && is_load(service_seconds);
         if !sound || completions < 1.0 || service_seconds <= 0.0 {
             return;
         }
-        let fade = (-completions / SERVICE_MEMORY).exp();
+        let seconds = now.saturating_sub(traffic.from).as_secs_f64();
+        let fade = (-(completions / SERVICE_MEMORY).min(seconds / SERVICE_TIME)).exp();
         self.completions = self.completions * fade + completions;
         self.service_seconds = self.service_seconds * fade + service_seconds;
         let off = service_seconds - completions * self.service();

@@ -1,141 +1,180 @@
 //! How fast requests come, now and when a replica that is started now would be ready.
 //!
-//! The rate is averaged over windows of three lengths. A short window sees a step at once but is
-//! noisy, a long one is calm but late. So a short window counts with its lower confidence bound: it
-//! says that more comes only where chance does not explain it. For shrinking the upper bound of the
-//! longest window counts. Between the two bounds nothing moves, which keeps steady load steady.
+//! A short window sees a change at once but is noisy, a long one is calm but late. So windows of
+//! doubling lengths are asked, shortest first, for as long as chance explains how they differ: the
+//! longest whose mean agrees with all shorter ones speaks (Lepski's principle, in the form of the
+//! intersection of confidence intervals by A. Goldenshluger and A. Nemirovski, Mathematical Methods
+//! of Statistics 6, 1997). Steady load is so averaged over minutes, and a step over the seconds
+//! since it came. For shrinking the upper end of that window's interval counts. Between the two
+//! nothing moves.
 //!
 //! A rise that has lasted is carried forward with a damped trend, as in the method of E. Gardner and
 //! E. McKenzie (Management Science 31, 1985). It only ever adds.
 
-use super::snapshot::{Snapshot, age, moment};
-use super::window::{Average, Window};
+use super::arrivals::{Arrivals, Span};
+use super::snapshot::Snapshot;
 use std::time::Duration;
 
-/// The windows, shortest first. Two seconds hold two ticks, so a step is seen within them; a minute
-/// is short beside how long replicas are kept, and long enough to be calm at a few requests a
-/// second.
-const LENGTHS: [Duration; 3] =
-    [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60)];
+/// The windows in seconds, shortest first. The shortest is a tick, so a step is seen with the first
+/// whole tick after it. The longest averages a few requests a second over thousands of requests.
+const LENGTHS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// Standard deviations that chance is given: a false alarm of a window once in 700 looks.
-const CONFIDENCE: f64 = 3.0;
+/// A window of which less is known does not speak.
+const KNOWN: f64 = 0.75;
 
-/// The window that tells a rise from noise: four times the longest, so half the noise.
-const TREND: Duration = Duration::from_secs(240);
+/// Standard deviations that chance is given: with a look each second at ten windows, of which the
+/// short ones are independent, a false alarm comes less than once an hour, and then only by what it
+/// is beyond them.
+pub(super) const CONFIDENCE: f64 = 4.0;
 
-/// How long a rise must have lasted before it is carried forward: longer than the longest window, so
-/// that a step, which is over once that is full, is not taken for a ramp.
-const RISE: Duration = Duration::from_secs(75);
+/// Windows whose four quarters are asked for a trend, in seconds.
+const TRENDS: [f64; 5] = [32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// Ticks over which the trend is averaged: the middle window's length, whose noise it has.
-const TREND_MEMORY: f64 = 15.0;
+/// Standard deviations by which each quarter must exceed the one before: by chance all three do so
+/// once in about 100,000 looks.
+const TREND_CONFIDENCE: f64 = 1.5;
+
+/// The least of three noisy differences is below what they are of; so many times it is no more than
+/// their mean.
+const RECOVERY: f64 = 1.5;
 
 /// The trend's damping: it adds up to what it would in so many seconds, however far one looks. Five
 /// minutes, longer than most replicas take to start.
 const DAMPING: f64 = 300.0;
 
+/// So many seconds without a request are quiet.
+const QUIET: f64 = 15.0;
+
+/// The window of means and of what is known: a minute, in which people think of rates.
+const MINUTE: f64 = 60.0;
+
 /// Rates of arrival.
 #[derive(Debug, Clone)]
 pub struct Pace {
-    window: Window,
-    rising_since: Option<Duration>,
-    /// Growth of the rate in a second, while it has risen for long enough.
-    trend: f64,
+    arrivals: Arrivals,
 }
 
 /// What is expected, in requests a second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Expected {
-    /// What certainly comes now.
+    /// What comes now.
     pub now: f64,
     /// What comes when a replica that is started now is ready; no less than `now`.
     pub soon: f64,
-    /// The most that may come, as far as the last minute says; no less than `now`.
+    /// The most that may come, as far as the same window says; no less than `now`.
     pub most: f64,
-    /// The longest window's mean.
+    /// The last minute's mean.
     pub mean: f64,
-    /// The share of the longest window that is known.
+    /// Whether nothing came for some seconds: a long window may still remember a load that is over.
+    pub is_quiet: bool,
+    /// The share of the last minute that is known.
     pub filled: f64,
 }
 
+/// A window's mean, and between which rates chance leaves it.
+#[derive(Debug, Clone, Copy)]
+struct Estimate {
+    rate: f64,
+    low: f64,
+    high: f64,
+    /// Seconds.
+    length: f64,
+}
+
+impl Estimate {
+    /// Of a Poisson process: a clump of arrivals is real demand, however common clumps are. The
+    /// bounds are those of the score interval, which also hold for few arrivals or none.
+    fn of(span: Span, length: f64) -> Self {
+        let middle = span.count + CONFIDENCE * CONFIDENCE / 2.0;
+        let around = CONFIDENCE * (span.count + CONFIDENCE * CONFIDENCE / 4.0).sqrt();
+        let rate = |count: f64| count / span.seen;
+        let (low, high) = (rate(middle - around), rate(middle + around));
+        Self { rate: rate(span.count), low, high, length }
+    }
+}
+
 impl Pace {
-    /// The longest window of the level.
-    pub(super) const WINDOW: Duration = LENGTHS[2];
+    /// How long it must look to know the load: the minute of which half must be known.
+    pub(super) const WINDOW: Duration = Duration::from_secs(60);
 
     /// Nothing seen yet.
     pub fn new() -> Self {
-        Self { window: Window::new(TREND), rising_since: None, trend: 0.0 }
+        Self { arrivals: Arrivals::new(LENGTHS[LENGTHS.len() - 1] + 1.0) }
     }
 
     /// Records `rate` requests a second from `from` to `now`.
     pub fn record(&mut self, from: Duration, now: Duration, rate: f64) {
-        self.window.record(from, now, rate);
+        self.arrivals.record(from, now, rate);
     }
 
     /// What to expect, now and `ahead` seconds from now. Nothing where nothing is known.
     ///
     /// `peakedness` is the variance of a count of arrivals over its mean.
-    pub fn expect(&mut self, ahead: f64, peakedness: f64, now: Duration) -> Option<Expected> {
-        let [short, middle, long] = LENGTHS.map(|length| self.window.over(length, now));
-        let (mean, filled) = long.map(|long| (long.value, long.filled))?;
-        let noise = |average: Option<Average>, length: Duration, spread: f64| {
-            average.map_or(f64::INFINITY, |average| {
-                let known = length.as_secs_f64() * average.filled;
-                (spread * average.value.max(1.0 / known) / known).sqrt()
-            })
-        };
-        let low = |average: Option<Average>, length| {
-            // Poisson's spread: a clump of arrivals is real demand, however common clumps are.
-            average.map_or(0.0, |average| {
-                average.value - CONFIDENCE * noise(Some(average), length, 1.0)
-            })
-        };
-        let level = mean.max(low(short, LENGTHS[0])).max(low(middle, LENGTHS[1]));
-        let rise = self.rise(middle, long, CONFIDENCE * noise(long, LENGTHS[2], 1.0), now);
-        let soon = level + rise * DAMPING * (1.0 - (-ahead.max(0.0) / DAMPING).exp());
-        let doubt = CONFIDENCE * noise(long, LENGTHS[2], peakedness);
-        let most = if mean > 0.0 { level.max(mean + doubt) } else { level };
-        Some(Expected { now: level, soon, most, mean, filled })
+    pub fn expect(&self, ahead: f64, peakedness: f64, now: Duration) -> Option<Expected> {
+        let minute = self.arrivals.between(MINUTE, 0.0, now);
+        let mean = minute.rate()?;
+        let level = self.level(minute, now);
+        let trend = self.trend(level.rate, now);
+        // A window's mean is what came half its length ago.
+        let since = if trend > 0.0 { level.length / 2.0 } else { 0.0 };
+        let grown = |ahead: f64| trend * DAMPING * (1.0 - (-ahead.max(0.0) / DAMPING).exp());
+        let rate = level.rate + grown(since);
+        let soon = level.rate + grown(since + ahead);
+        let most = rate
+            + if level.rate > 0.0 {
+                (level.high - level.rate).max(0.0) * peakedness.sqrt()
+            } else {
+                0.0
+            };
+        let lately = self.arrivals.between(QUIET, 0.0, now);
+        let is_quiet = lately.seen >= KNOWN * QUIET && lately.count <= 0.0;
+        Some(Expected { now: rate, soon, most, mean, is_quiet, filled: minute.seen / MINUTE })
     }
 
     pub(super) fn save(&self, to: &mut Snapshot, now: Duration) {
-        self.window.save("slo.window", to, now);
-        to.put("slo.rise", self.rising_since.map(|since| [age(since, now), self.trend]));
+        self.arrivals.save("slo.arrivals", to, now);
     }
 
     pub(super) fn load(&mut self, from: &Snapshot, taken: Duration) {
-        self.window.load("slo.window", from, taken);
-        if let Some([age, trend]) = from.row("slo.rise") {
-            (self.rising_since, self.trend) = (moment(age, taken), trend);
-        }
+        self.arrivals.load("slo.arrivals", from, taken);
     }
 
-    /// The growth of the rate in a second, if it has risen for long enough; else 0.
-    fn rise(
-        &mut self,
-        middle: Option<Average>,
-        long: Option<Average>,
-        noise: f64,
-        now: Duration,
-    ) -> f64 {
-        let before = self.window.over(TREND, now).filter(|before| before.filled >= 0.5);
-        let (Some(middle), Some(long), Some(before)) = (middle, long, before) else { return 0.0 };
-        if long.value - before.value <= noise {
-            self.rising_since = None;
-            self.trend = 0.0;
-            return 0.0;
+    /// The mean of the longest window that agrees with all shorter ones, within what those allow.
+    fn level(&self, minute: Span, now: Duration) -> Estimate {
+        let mut best = None;
+        let (mut low, mut high) = (0.0_f64, f64::INFINITY);
+        for length in LENGTHS {
+            let span = self.arrivals.between(length, 0.0, now);
+            if span.seen < KNOWN * length {
+                continue;
+            }
+            let next = Estimate::of(span, length);
+            let (least, most) = (low.max(next.low), high.min(next.high));
+            if least > most {
+                break;
+            }
+            (low, high, best) = (least, most, Some(next));
         }
-        let since = *self.rising_since.get_or_insert(now);
-        if now.saturating_sub(since) < RISE {
-            return 0.0;
-        }
-        // The windows' centres are half their difference apart.
-        let apart = |one: Duration, other: Duration| (other - one).as_secs_f64() / 2.0;
-        let lately = (middle.value - long.value) / apart(LENGTHS[1], LENGTHS[2]);
-        let so_far = (long.value - before.value) / apart(LENGTHS[2], TREND);
-        self.trend += (lately.min(so_far) - self.trend) / TREND_MEMORY;
-        self.trend.max(0.0)
+        let best = best.unwrap_or_else(|| Estimate::of(minute, MINUTE));
+        Estimate { rate: best.rate.clamp(low, high), ..best }
+    }
+
+    /// Growth of the rate in a second: the most that a window shows from each of its quarters to the
+    /// next. A step shows between two quarters only, so it is none.
+    fn trend(&self, rate: f64, now: Duration) -> f64 {
+        let growth = |length: f64| {
+            let quarter = length / 4.0;
+            let mean = |number: f64| {
+                let span = self.arrivals.between((number + 1.0) * quarter, number * quarter, now);
+                span.rate().filter(|_| span.seen >= KNOWN * quarter)
+            };
+            let [a, b, c, d] = [mean(0.0)?, mean(1.0)?, mean(2.0)?, mean(3.0)?];
+            let least = (a - b).min(b - c).min(c - d);
+            // What chance makes of a difference of two means.
+            let noise = TREND_CONFIDENCE * (2.0 * rate / quarter).sqrt();
+            (least > noise).then(|| (RECOVERY * least).min((a - d) / 3.0) / quarter)
+        };
+        TRENDS.into_iter().filter_map(growth).fold(0.0, f64::max)
     }
 }
 
@@ -156,31 +195,30 @@ mod tests {
     /// What is expected after `seconds` of a rate that is a function of the second.
     fn after(seconds: u32, rate: impl Fn(u32) -> f64) -> Expected {
         let mut pace = Pace::new();
-        let mut last = Expected::default();
-        for second in 0..seconds {
-            pace.record(at(second), at(second + 1), rate(second));
-            last = pace.expect(30.0, 1.0, at(second + 1)).unwrap();
-        }
-        last
+        (0..seconds).for_each(|second| pace.record(at(second), at(second + 1), rate(second)));
+        pace.expect(30.0, 1.0, at(seconds)).unwrap()
     }
 
     #[test]
-    fn a_step_is_seen_within_two_seconds() {
-        let seen = after(122, |second| if second < 120 { 10.0 } else { 1000.0 });
-        assert!(seen.now > 930.0, "{seen:?}");
+    fn a_step_is_seen_with_the_first_second_after_it() {
+        for seconds in 121..200 {
+            let seen = after(seconds, |second| if second < 120 { 10.0 } else { 1000.0 });
+            assert!((870.0..=1000.0).contains(&seen.now), "{seconds}: {seen:?}");
+        }
     }
 
     #[test]
     fn noise_is_no_step() {
         // Ten a second, and for two seconds as many as chance brings once in an hour.
         let seen = after(120, |second| if second < 118 { 10.0 } else { 16.0 });
-        assert!(seen.now < 10.5 && seen.most < 12.5, "{seen:?}");
+        assert!(seen.now < 10.5 && seen.most < 13.0, "{seen:?}");
     }
 
     #[test]
     fn a_ramp_is_carried_forward_and_a_step_is_not() {
         let ramp = after(400, |second| 10.0 * f64::from(second));
-        assert!(ramp.soon > ramp.now + 200.0, "{ramp:?}");
+        assert!((4200.0..4300.0).contains(&ramp.soon), "{ramp:?}");
+        assert!((3950.0..4050.0).contains(&ramp.now), "{ramp:?}");
         for seconds in 120..500 {
             let step = after(seconds, |second| if second < 110 { 10.0 } else { 1000.0 });
             assert!(step.soon <= 1001.0, "{seconds}: {step:?}");
@@ -188,10 +226,20 @@ mod tests {
     }
 
     #[test]
-    fn a_fall_is_believed_once_the_longest_window_says_so() {
-        let seen = after(130, |second| if second < 120 { 100.0 } else { 0.0 });
-        assert!(seen.most > 80.0);
-        let seen = after(180, |second| if second < 120 { 100.0 } else { 0.0 });
-        assert_eq!(seen.most, 0.0);
+    fn a_fall_is_seen_as_soon_as_chance_does_not_explain_it() {
+        let seen = after(122, |second| if second < 120 { 100.0 } else { 0.0 });
+        assert_eq!((seen.now, seen.soon), (0.0, 0.0), "{seen:?}");
+        let seen = after(122, |second| if second < 120 { 4.0 } else { 0.0 });
+        assert!(seen.now > 3.0, "two quiet seconds at four a second are chance: {seen:?}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_taken_for_none() {
+        let mut pace = Pace::new();
+        assert_eq!(pace.expect(30.0, 1.0, at(9)), None);
+        pace.record(at(0), at(100), 50.0);
+        pace.record(at(130), at(150), 50.0);
+        let seen = pace.expect(30.0, 1.0, at(150)).unwrap();
+        assert!((seen.now - 50.0).abs() < 1e-6 && seen.filled < 0.6, "{seen:?}");
     }
 }

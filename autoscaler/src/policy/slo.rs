@@ -5,10 +5,10 @@
 
 use super::decision::{Numbers, Stage, Step};
 use super::erlang::Offered;
-use super::keep::Keep;
+use super::keep::{Keep, Need};
 use super::learned::Learned;
 use super::observation::{Observation, Traffic, is_load};
-use super::pace::{Expected, Pace};
+use super::pace::{CONFIDENCE, Expected, Pace};
 use super::reason::DecisionReason;
 use super::rule::{Rule, Wish};
 use super::snapshot::Snapshot;
@@ -65,16 +65,21 @@ pub struct Slo {
     pace: Pace,
     learned: Learned,
     keep: Keep,
+    /// Whether a first replica has caught up with what came before it: nobody could help those.
+    is_warm: bool,
 }
 
 /// Demand in replicas, step by step.
+#[derive(Default)]
 struct Demand {
     /// For what comes now.
     now: u32,
     /// For what comes when a replica that is started now is ready.
     soon: u32,
-    /// For the most that may come.
+    /// For the most that may come now.
     most: u32,
+    /// For what comes now where it comes in bursts.
+    bursts: u32,
 }
 
 impl Slo {
@@ -87,6 +92,7 @@ impl Slo {
             pace: Pace::new(),
             learned: Learned::new(settings.cold_start),
             keep: Keep::begin(current, now),
+            is_warm: current > 0,
             settings,
         }
     }
@@ -96,7 +102,7 @@ impl Slo {
         self.learned.started(seen, now);
         let traffic = seen.traffic.filter(|traffic| is_load(traffic.arrivals));
         if let Some(traffic) = traffic {
-            self.learned.finished(&traffic);
+            self.learned.finished(&traffic, now);
         }
         let Some((from, arrivals)) = self.arrivals(seen, traffic, now) else { return };
         let seconds = now.saturating_sub(from).as_secs_f64();
@@ -105,11 +111,12 @@ impl Slo {
         }
         let peakedness = self.learned.peakedness();
         if let Some(before) = self.pace.expect(0.0, peakedness, now) {
-            self.learned.arrived(arrivals, before.mean * seconds);
+            self.learned.arrived(arrivals, before.now * seconds);
         }
         self.pace.record(from, now, arrivals / seconds);
-        let late = if self.is_late(seen) { arrivals } else { 0.0 };
-        self.keep.came(arrivals, late, seconds, now);
+        self.is_warm |= seen.ready > 0 && seen.held == 0;
+        let late = if self.is_warm && self.is_late(seen) { arrivals } else { 0.0 };
+        self.keep.came(arrivals, late, seconds);
     }
 
     /// Arrivals of a tick: counted, or as many as keep so many in flight (Little's law).
@@ -157,20 +164,34 @@ impl Slo {
     }
 
     fn demand(&self, expected: &Expected) -> Demand {
+        // What is over is no demand, though long windows remember it. The break-even rule follows.
+        if expected.is_quiet {
+            return Demand::default();
+        }
         let now = self.replicas(expected.now);
         let soon = self.replicas(expected.soon).max(now);
-        Demand { now, soon, most: self.replicas(expected.most).max(now) }
+        // The doubts of rate and service time are independent: their squares add up.
+        let rate = expected.most / expected.now.max(f64::MIN_POSITIVE) - 1.0;
+        let doubt = rate.hypot(CONFIDENCE * self.learned.service_doubt());
+        let most = self.replicas(expected.now * (1.0 + doubt)).max(now);
+        // What bursts add to the doubt that Poisson's arrivals leave, too.
+        let excess = 1.0 - self.learned.peakedness().sqrt().recip();
+        let bursts = expected.now + (expected.most - expected.now) * excess;
+        let bursts = self.replicas(bursts).clamp(now, most);
+        Demand { now, soon, most, bursts }
     }
 
     /// What the queue needs beyond the demand.
     ///
     /// Nothing, if those that are ready or starting clear it before new ones could help: then only
     /// none goes while requests are late. Else as many as clear it in the time they need to come.
-    fn backlog(&self, demand: u32, seen: &Observation, rate: f64) -> u32 {
-        let waiting = f64::from(seen.held);
+    fn backlog(&self, demand: u32, seen: &Observation, rate: f64, now: Duration) -> u32 {
         let service = self.learned.service();
         let horizon = self.learned.cold_start().max(self.settings.wait).max(service);
         let per_replica = f64::from(self.settings.per_replica.max(1));
+        let ready = f64::from(seen.ready) * per_replica / service;
+        let grows = (rate - ready).max(0.0) * self.learned.until_ready(now);
+        let waiting = if seen.held > 0 { f64::from(seen.held) + grows } else { 0.0 };
         let coming = f64::from(seen.ready.saturating_add(seen.starting).max(demand));
         let spare = coming * per_replica - rate * service;
         if waiting <= 0.0 {
@@ -199,26 +220,40 @@ impl Slo {
         }
     }
 
-    /// The break-even rule, and growth noted for it.
+    /// What is worth remembering of a demand: little, while the service time is a guess.
+    fn certain(&self, demand: u32) -> u32 {
+        if self.learned.knows_service() { demand } else { demand.min(1) }
+    }
+
+    /// The break-even rule.
     fn kept(
         &mut self,
-        demand: u32,
-        needed: u32,
+        wanted: u32,
         reason: DecisionReason,
+        demand: &Demand,
         expected: &Expected,
         (seen, now): (&Observation, Duration),
         numbers: &mut SloNumbers,
     ) -> (u32, DecisionReason) {
-        let cold_start = self.learned.cold_start();
-        let late = self.settings.late;
-        let kept = self.keep.keep(needed, seen.current, expected.mean, late, cold_start, now);
-        (numbers.kept_seconds, numbers.late_seen) = (kept.seconds, kept.late);
-        // What is kept is never a reason to grow.
-        let wanted = demand.max(kept.replicas.min(seen.current));
-        if wanted > seen.current {
-            self.keep.grew(cold_start, now);
+        let need = Need {
+            now: self.certain(demand.bursts),
+            soon: self.certain(demand.soon),
+            most: demand.most,
+            rate: expected.now,
+            cold_start: self.learned.cold_start(),
+            allowed_late: self.settings.late,
+        };
+        let kept = self.keep.keep(&need, seen.current, now);
+        (numbers.kept_seconds, numbers.late_seen) = (kept.seconds, self.keep.late());
+        // What is kept is never a reason to grow; what is due is.
+        let held = wanted.max(kept.replicas.min(seen.current));
+        if kept.due > held && kept.due > seen.current {
+            (kept.due, DecisionReason::Forecast)
+        } else if held > wanted {
+            (held, DecisionReason::BreakEven)
+        } else {
+            (wanted, reason)
         }
-        if wanted > demand { (wanted, DecisionReason::BreakEven) } else { (wanted, reason) }
     }
 }
 
@@ -233,7 +268,7 @@ impl Rule for Slo {
             return Wish { replicas, reason, numbers: Numbers::Slo(numbers), steps: Vec::new() };
         };
         let demand = self.demand(&expected);
-        let with_backlog = self.backlog(demand.soon, seen, expected.now);
+        let with_backlog = self.backlog(demand.soon, seen, expected.now, now);
         let reason = if with_backlog > demand.soon {
             DecisionReason::Backlog
         } else if demand.soon > demand.now {
@@ -247,9 +282,9 @@ impl Rule for Slo {
             Step::new(Stage::Backlog, demand.soon, with_backlog),
         ];
         // What clears a backlog is gone with it; what serves the arrivals may be needed again.
-        let needed = demand.soon.max(demand.most);
         let at = (seen, now);
-        let (wanted, reason) = self.kept(with_backlog, needed, reason, &expected, at, &mut numbers);
+        let (wanted, reason) =
+            self.kept(with_backlog, reason, &demand, &expected, at, &mut numbers);
         steps.push(Step::new(Stage::Hold, with_backlog, wanted));
         let (replicas, reason) = if wanted >= seen.current {
             (wanted, reason)
@@ -271,18 +306,26 @@ impl Rule for Slo {
         self.learn(seen, now);
         let expected = self.pace.expect(0.0, self.learned.peakedness(), now);
         let per_replica = self.settings.per_replica.max(1);
-        let at_once = seen.held.div_ceil(per_replica);
-        let horizon = self.learned.cold_start().max(self.learned.service());
         let service = self.learned.service();
-        let cleared = f64::from(seen.held) * service / (horizon * f64::from(per_replica));
-        // Of a backlog that grew through a cold start, only what clears it in another one.
-        let held = at_once.min((cleared - ROUNDING).ceil().max(1.0) as u32).max(1);
+        let cold_start = self.learned.cold_start();
+        let horizon = cold_start.max(service);
+        let rate = expected.map_or(0.0, |expected| expected.now);
+        let at_once = f64::from(seen.held).max(rate * service);
+        let waiting = f64::from(seen.held) + rate * self.learned.until_ready(now);
+        // Of a backlog that grows through a cold start, only what clears it in another one.
+        let cleared = at_once.min(waiting * service / horizon + rate * service);
+        let held = (cleared / f64::from(per_replica) - ROUNDING).ceil().max(1.0) as u32;
         let demand = expected.map_or(0, |expected| self.replicas(expected.now));
         let replicas = demand.max(held).max(seen.current);
-        self.keep.keep(demand.max(1), seen.current, 0.0, self.settings.late, 0.0, now);
-        if replicas > seen.current {
-            self.keep.grew(self.learned.cold_start(), now);
-        }
+        let need = Need {
+            now: self.certain(demand).max(1),
+            soon: 0,
+            most: replicas,
+            rate: 0.0,
+            cold_start: self.learned.cold_start(),
+            allowed_late: self.settings.late,
+        };
+        self.keep.keep(&need, seen.current, now);
         let steps = vec![
             Step::new(Stage::Demand, demand, demand),
             Step::new(Stage::Backlog, demand, replicas),

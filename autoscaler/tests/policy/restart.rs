@@ -190,14 +190,15 @@ proptest! {
                 ],
                 0..40,
             ),
-            15,
+            16,
         ),
         ago in 0.0..1e7_f64,
     ) {
         let names = [
             "concurrency.window", "concurrency.burst", "concurrency.hold", "cortex.window",
             "cortex.records", "cortex.began", "ray.window", "ray.pending", "metric.hold",
-            "slo.window", "slo.rise", "slo.learned", "slo.needed", "slo.budget", "idle.last_busy",
+            "slo.arrivals", "slo.learned", "slo.levels", "slo.needed", "slo.possible", "slo.budget",
+            "idle.last_busy",
         ];
         let series: BTreeMap<String, Vec<f64>> =
             names.iter().map(|name| (*name).to_owned()).zip(numbers).collect();

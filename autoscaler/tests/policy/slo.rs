@@ -78,15 +78,15 @@ fn a_step_to_a_hundred_times_the_load_is_answered_within_two_seconds() {
 
 #[test]
 fn replicas_are_kept_for_what_a_return_costs() {
-    for cold_start in [15_u32, 100] {
+    for cold_start in [15_u32, 50] {
         let mut world = World::new(1, f64::from(cold_start));
         world.ticks(8000, 100.0);
         let most = world.seen.current;
         let kept = world.ticks(cold_start, 85.0);
         assert_eq!(kept.replicas, most);
         assert_eq!(kept.reason, Why::BreakEven, "{}", kept.sentence());
-        // The minute that measures the load, and the cold start.
-        assert!(world.ticks(65, 85.0).replicas < most, "{cold_start}");
+        // The cold start, after the windows that show so small a fall.
+        assert!(world.ticks(90, 85.0).replicas < most, "{cold_start}");
     }
 }
 
