@@ -132,6 +132,14 @@ fn a_request_to_an_api_at_zero_wakes_it_waits_and_says_how_long() {
 }
 
 #[test]
+fn a_hangup_ends_no_gateway() {
+    let gateway = Gateway::start("60s", &["--log", "debug"]);
+    gateway.process.signal(Signal::HUP);
+    eventually("the hangup was noticed", || gateway.process.errors().contains("SIGHUP ends"));
+    assert_eq!(get(gateway.admin, "/healthz").status, 200);
+}
+
+#[test]
 fn an_api_that_does_not_come_up_is_refused_with_its_reason() {
     let gateway = Gateway::start("50ms", &[]);
     let answer = get(gateway.data, "/plain/x");

@@ -49,11 +49,16 @@ fn run(start: impl FnOnce() -> anyhow::Result<Server>) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
+        // By itself it would end the process. A sidecar reads its settings again (`reload`).
+        let mut hangup = signal(SignalKind::hangup()).context("can't wait for SIGHUP")?;
         let server = start()?;
         announce(&server);
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                Some(()) = hangup.recv() => tracing::debug!("SIGHUP ends nothing here"),
+            }
         }
         tracing::info!("draining; a second signal ends at once");
         tokio::select! {
