@@ -1,72 +1,15 @@
 //! The gateway before sidecars: routes, late binding, retries elsewhere, cold start, endpoints.
 
 use crate::support::eventually;
-use crate::support::http::{Http, connect, get, metric, read_answer};
+use crate::support::gateway::{Gateway, entry};
+use crate::support::http::{Http, connect, get, read_answer};
 use crate::support::load::Load;
-use crate::support::process::Process;
-use crate::support::sidecar::{Sidecar, plain_model, proxy};
+use crate::support::sidecar::{Sidecar, plain_model};
 use rustix::process::Signal;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
-use tempfile::TempDir;
-use tidegate_api::endpoints::{EndpointEntry, EndpointState, EndpointsFile};
+use std::net::TcpListener;
+use tidegate_api::endpoints::EndpointState;
 use tokio::task::JoinSet;
-
-/// A gateway that serves one API, `plain`, with the endpoints that the test writes.
-struct Gateway {
-    process: Process,
-    data: SocketAddr,
-    admin: SocketAddr,
-    endpoints_file: PathBuf,
-    _folder: TempDir,
-}
-
-const DOCUMENT: &str = "
-apiVersion: tidegate.dev/v1alpha1
-kind: InferenceApi
-metadata: {name: plain}
-spec:
-  container: {command: [unused]}
-  concurrency: {queueCapacity: 100, queueTimeout: 60s}
-  timeouts: {coldStart: COLD_START}
-  routes: [{path: /plain, stripPrefix: true}]
-";
-
-impl Gateway {
-    fn start(cold_start: &str, flags: &[&str]) -> Self {
-        let folder = TempDir::new().unwrap();
-        let document = folder.path().join("api.yaml");
-        std::fs::write(&document, DOCUMENT.replace("COLD_START", cold_start)).unwrap();
-        let endpoints_file = folder.path().join("endpoints.json");
-        let paths = [document.to_str().unwrap(), endpoints_file.to_str().unwrap()];
-        let own = ["--config", paths[0], "--endpoints", paths[1], "--workers", "2"];
-        let (process, data, admin) = proxy("gateway", &[&own, flags].concat());
-        Self { process, data, admin, endpoints_file, _folder: folder }
-    }
-
-    fn write_endpoints(&self, entries: Vec<EndpointEntry>) {
-        let file = EndpointsFile { apis: [("plain".to_owned(), entries)].into() };
-        let new = self.endpoints_file.with_extension("new");
-        std::fs::write(&new, serde_json::to_vec(&file).unwrap()).unwrap();
-        std::fs::rename(new, &self.endpoints_file).unwrap();
-    }
-
-    fn metric(&self, name: &str, labels: &str) -> f64 {
-        metric(self.admin, name, labels)
-    }
-
-    fn wait_for_limit(&self, limit: f64) {
-        eventually("the limit is what the endpoints take", || {
-            self.metric("tidegate_concurrency_limit", "") == limit
-        });
-    }
-}
-
-fn entry(id: &str, sidecar: &Sidecar, concurrency: u32) -> EndpointEntry {
-    let (address, admin, state) = (sidecar.data, Some(sidecar.admin), EndpointState::Active);
-    EndpointEntry { id: id.to_owned(), address, admin, concurrency, state }
-}
 
 #[test]
 fn routes_by_path_strips_the_prefix_and_names_what_it_does_not_know() {

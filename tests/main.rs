@@ -12,3 +12,4 @@ mod sidecar;
 mod support;
 mod tidy;
 mod up;
+mod wire;

@@ -2,13 +2,16 @@
 
 pub(crate) mod family;
 pub(crate) mod frames;
+pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod python;
 pub(crate) mod sidecar;
 pub(crate) mod up;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -48,6 +51,12 @@ pub(crate) fn binary(name: &str) -> PathBuf {
 #[expect(clippy::disallowed_methods, reason = "tests measure real processes by the real clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// Says what was measured, or why there is nothing to test; seen also when the test passes.
+pub(crate) fn say(text: &str) {
+    // Not by `println!`, which is shown for failures only. If nobody can be told, so be it.
+    drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 /// Asks again and again until the answer is yes; fails, saying what was awaited, after

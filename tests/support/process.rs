@@ -2,7 +2,7 @@
 
 use super::{PATIENCE, now};
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -37,9 +37,17 @@ enum Stream {
 impl Process {
     /// Starts a command; its stdout and stderr become lines.
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::begin(command.stdin(Stdio::null()))
+    }
+
+    /// The same for one that is told things on its standard input.
+    pub(crate) fn start_with_input(command: &mut Command) -> Self {
+        Self::begin(command.stdin(Stdio::piped()))
+    }
+
+    fn begin(command: &mut Command) -> Self {
         let name = format!("{command:?}");
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -96,6 +104,11 @@ impl Process {
     /// What it said on standard error so far.
     pub(crate) fn errors(&self) -> String {
         texts(&self.lines.seen.lock().unwrap(), |line| line.stream == Stream::Err)
+    }
+
+    /// Tells it a line.
+    pub(crate) fn tell(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().expect("started with input"), "{line}").unwrap();
     }
 
     /// Its process id.

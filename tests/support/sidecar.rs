@@ -23,6 +23,11 @@ impl Sidecar {
     /// Starts both, with more flags for the sidecar, and waits until it is ready.
     pub(crate) fn start(flags: &[&str]) -> Self {
         let (model, model_addr) = plain_model(0);
+        Self::before(model, model_addr, flags)
+    }
+
+    /// One before this model.
+    pub(crate) fn before(model: Process, model_addr: SocketAddr, flags: &[&str]) -> Self {
         let upstream = model_addr.to_string();
         let (process, data, admin) =
             proxy("sidecar", &[&["--upstream", &upstream], flags].concat());
@@ -49,9 +54,15 @@ impl Sidecar {
 pub(crate) fn plain_model(port: u16) -> (Process, SocketAddr) {
     let script = root().join("tests/models/plain.py");
     let model = Process::start(Command::new("python3").arg(script).arg(port.to_string()));
+    let address = listening(&model);
+    (model, address)
+}
+
+/// Where a model says that it listens.
+pub(crate) fn listening(model: &Process) -> SocketAddr {
     let line = model.wait_for_line("LISTENING");
     let port: u16 = line.rsplit(' ').next().unwrap().parse().unwrap();
-    (model, SocketAddr::from(([127, 0, 0, 1], port)))
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 /// A sidecar or gateway on free ports.

@@ -1,0 +1,84 @@
+//! A gateway process that serves one API, with the endpoints that the test writes.
+
+use super::eventually;
+use super::http::metric;
+use super::process::Process;
+use super::sidecar::{Sidecar, proxy};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tempfile::TempDir;
+use tidegate_api::endpoints::{EndpointEntry, EndpointState, EndpointsFile};
+
+/// A gateway that serves the API `plain`.
+pub(crate) struct Gateway {
+    /// Its process.
+    pub(crate) process: Process,
+    /// Where requests go.
+    pub(crate) data: SocketAddr,
+    /// The admin port.
+    pub(crate) admin: SocketAddr,
+    /// Where it reads its endpoints.
+    pub(crate) endpoints_file: PathBuf,
+    _folder: TempDir,
+}
+
+const DOCUMENT: &str = "
+apiVersion: tidegate.dev/v1alpha1
+kind: InferenceApi
+metadata: {name: plain}
+spec:
+  container: {command: [unused]}
+  concurrency: {queueCapacity: 100, queueTimeout: 60s}
+  timeouts: {coldStart: COLD_START}
+  routes: ROUTES
+";
+
+impl Gateway {
+    /// One that strips `/plain` off the path, with more flags.
+    pub(crate) fn start(cold_start: &str, flags: &[&str]) -> Self {
+        let routes = "[{path: /plain, stripPrefix: true}]";
+        Self::run(&DOCUMENT.replace("COLD_START", cold_start).replace("ROUTES", routes), flags)
+    }
+
+    /// One that takes every path as it is.
+    pub(crate) fn start_at_root(flags: &[&str]) -> Self {
+        Self::run(&DOCUMENT.replace("COLD_START", "60s").replace("ROUTES", "[{path: /}]"), flags)
+    }
+
+    fn run(text: &str, flags: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let document = folder.path().join("api.yaml");
+        std::fs::write(&document, text).unwrap();
+        let endpoints_file = folder.path().join("endpoints.json");
+        let paths = [document.to_str().unwrap(), endpoints_file.to_str().unwrap()];
+        let own = ["--config", paths[0], "--endpoints", paths[1], "--workers", "2"];
+        let (process, data, admin) = proxy("gateway", &[&own, flags].concat());
+        Self { process, data, admin, endpoints_file, _folder: folder }
+    }
+
+    /// Replaces the endpoints.
+    pub(crate) fn write_endpoints(&self, entries: Vec<EndpointEntry>) {
+        let file = EndpointsFile { apis: [("plain".to_owned(), entries)].into() };
+        let new = self.endpoints_file.with_extension("new");
+        std::fs::write(&new, serde_json::to_vec(&file).unwrap()).unwrap();
+        std::fs::rename(new, &self.endpoints_file).unwrap();
+    }
+
+    /// One of its metrics.
+    pub(crate) fn metric(&self, name: &str, labels: &str) -> f64 {
+        metric(self.admin, name, labels)
+    }
+
+    /// Waits until its endpoints take so many requests at once.
+    pub(crate) fn wait_for_limit(&self, limit: f64) {
+        eventually("the limit is what the endpoints take", || {
+            self.metric("tidegate_concurrency_limit", "") == limit
+        });
+    }
+}
+
+/// A sidecar as an endpoint.
+pub(crate) fn entry(id: &str, sidecar: &Sidecar, concurrency: u32) -> EndpointEntry {
+    let (address, admin, state) = (sidecar.data, Some(sidecar.admin), EndpointState::Active);
+    EndpointEntry { id: id.to_owned(), address, admin, concurrency, state }
+}
