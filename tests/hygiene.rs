@@ -5,12 +5,11 @@ mod floods;
 mod h2;
 
 use crate::support::http::{connect, get};
+use crate::support::recorder::{Step, Upstream, play};
 use crate::support::sidecar::proxy;
 use serde_json::Value;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::io::Read;
+use std::net::TcpStream;
 
 const CASES: &str = include_str!("data/bad-input.json");
 /// What a case may take. Slow cases pause longer than the sidecar's timeouts here, which cut them.
@@ -28,96 +27,6 @@ const FLAGS: &[&str] = &[
     "--concurrency",
     "64",
 ];
-
-const SWITCH: &[u8] =
-    b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
-
-/// One step of a case.
-enum Step {
-    Send(Vec<u8>),
-    Pause,
-    End,
-}
-
-/// An upstream that keeps every byte it is sent, and answers each head with the same bytes.
-struct Upstream {
-    address: SocketAddr,
-    seen: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Upstream {
-    fn start(answer: Vec<Step>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (all, answer) = (Arc::clone(&seen), Arc::new(answer));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let (all, answer) = (Arc::clone(&all), Arc::clone(&answer));
-                std::thread::spawn(move || serve(stream, &all, &answer));
-            }
-        });
-        Self { address, seen }
-    }
-
-    /// All that came, as text with one character a byte.
-    fn seen(&self) -> String {
-        self.seen.lock().unwrap().iter().map(|byte| char::from(*byte)).collect()
-    }
-}
-
-fn serve(mut stream: TcpStream, all: &Mutex<Vec<u8>>, answer: &[Step]) {
-    let mut buffer = vec![0; 65536];
-    let mut unanswered = Vec::new();
-    while let Ok(count @ 1..) = stream.read(&mut buffer) {
-        all.lock().unwrap().extend_from_slice(&buffer[..count]);
-        unanswered.extend_from_slice(&buffer[..count]);
-        while let Some(end) = request_end(&unanswered) {
-            let head: Vec<u8> = unanswered.drain(..end).collect();
-            if String::from_utf8_lossy(&head).contains("upgrade: websocket") {
-                // From here on bytes are only kept.
-                drop(stream.write_all(SWITCH));
-                continue;
-            }
-            if !play(&mut stream, answer) {
-                return;
-            }
-        }
-    }
-}
-
-/// Where the first request ends, by its head's end and the length that it announces.
-fn request_end(bytes: &[u8]) -> Option<usize> {
-    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
-    let length = text.split_once("content-length: ").and_then(|(_, rest)| rest.lines().next());
-    let end = head + length.map_or(0, |length| length.parse::<usize>().unwrap());
-    (bytes.len() >= end).then_some(end)
-}
-
-/// Plays steps; false when the connection is to end.
-fn play(stream: &mut TcpStream, steps: &[Step]) -> bool {
-    for step in steps {
-        match step {
-            Step::Send(bytes) => {
-                if stream.write_all(bytes).is_err() {
-                    return false;
-                }
-            }
-            // The other side is to end it. It may not be left waiting for ever either.
-            Step::Pause => {
-                stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-                let mut rest = [0; 1];
-                drop(stream.peek(&mut rest));
-                return true;
-            }
-            Step::End => {
-                drop(stream.shutdown(std::net::Shutdown::Write));
-            }
-        }
-    }
-    true
-}
 
 /// A case's bytes, with its marks carried out.
 fn steps(raw: &str) -> Vec<Step> {

@@ -8,6 +8,7 @@ pub(crate) mod load;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod python;
+pub(crate) mod recorder;
 pub(crate) mod sidecar;
 pub(crate) mod up;
 

@@ -3,5 +3,6 @@
 
 mod events;
 mod grpc;
+mod misbehaving;
 mod mixed;
 mod websocket;

@@ -131,7 +131,7 @@ impl Exchange<'_> {
         let endpoint = &self.permit.endpoint;
         let start_by = self.permit.granted_at + self.timeouts.start;
         let mut leased = self.lease(request, start_by).await;
-        loop {
+        for once_more in [true, false] {
             let mut lease = match leased {
                 Ok(lease) => lease,
                 Err(error) => {
@@ -160,10 +160,10 @@ impl Exchange<'_> {
                     });
                 }
                 // Nothing was done with it: once more, on a new connection, if all of it is here.
-                ExchangeError::Unsent if whole && lease.reused => {}
+                ExchangeError::Unsent if whole && once_more => {}
                 ExchangeError::Unsent => return Attempt::Unsent(Reason::UpstreamReset),
                 // A kept connection that the upstream had closed: likewise.
-                error if again && lease.was_stale(error) => {}
+                error if again && once_more && lease.was_stale(error) => {}
                 _ => return Attempt::Failed(Reason::UpstreamReset),
             }
             leased = match lease.carrier {
@@ -173,6 +173,7 @@ impl Exchange<'_> {
                 }
             };
         }
+        Attempt::Failed(Reason::UpstreamReset)
     }
 
     /// A connection of the protocol that the request goes over.

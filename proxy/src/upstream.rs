@@ -13,7 +13,8 @@ use crate::wire::Wire;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, ErrorKind::UnexpectedEof};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ const START_RETRY: Duration = Duration::from_millis(25);
 /// Bytes of one answer, and of all on a connection, that may be on their way unread.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 2 << 20;
+/// Stands for a number of streams that the upstream has not yet told.
+const UNKNOWN_MAX_STREAMS: usize = MAX_STREAMS + 1;
 /// Bytes of one request's body that may wait to be written.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
@@ -170,10 +173,22 @@ impl Connector {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(u32::try_from(self.max_head_bytes).unwrap_or(u32::MAX))
             .max_send_buffer_size(SEND_BUFFER_BYTES)
-            .initial_max_send_streams(MAX_STREAMS)
+            .initial_max_send_streams(UNKNOWN_MAX_STREAMS)
             .handshake(socket)
             .await?;
-        let (sender, connection) = handshake;
+        let (sender, mut connection) = handshake;
+        // Before the upstream has said how many streams it takes at once, none may be begun: one
+        // too many would wait on this connection for the others to end.
+        let told = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            _ if sender.current_max_send_streams() != UNKNOWN_MAX_STREAMS => Poll::Ready(Ok(())),
+            Poll::Ready(Ok(())) => Poll::Ready(Err(io::Error::from(UnexpectedEof).into())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(ConnectError::Http2(error))),
+            Poll::Pending => Poll::Pending,
+        });
+        match tokio::time::timeout(CONNECT_TIMEOUT, told).await {
+            Ok(told) => told?,
+            Err(_) => return Err(ConnectError::Timeout(CONNECT_TIMEOUT)),
+        }
         self.tasks.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "HTTP/2 connection to the upstream ended");

@@ -1,7 +1,7 @@
 //! Floods over HTTP/2: what one client sends may not cost much more than it sent, and the slots
 //! that it took come back.
 
-use super::{FLAGS, Step, Upstream, plain_answer};
+use super::{FLAGS, plain_answer};
 use crate::support::eventually;
 use crate::support::frames::{
     self, CONTINUATION, DATA, END_STREAM, Frame, GOAWAY, HEADERS, PING, RST_STREAM, Raw, SETTINGS,
@@ -10,6 +10,7 @@ use crate::support::frames::{
 use crate::support::http::{connect, get, metric};
 use crate::support::memory::rss_bytes;
 use crate::support::process::Process;
+use crate::support::recorder::{Step, Upstream};
 use crate::support::sidecar::proxy;
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;

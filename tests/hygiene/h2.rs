@@ -1,11 +1,12 @@
 //! The same over HTTP/2: each case of the data comes to one of its acceptable ends, and nothing of
 //! it reaches the upstream that should not.
 
-use super::{FLAGS, Step, Upstream, cases, plain_answer};
+use super::{FLAGS, cases, plain_answer};
 use crate::support::eventually;
 use crate::support::frames::{ACK, CANCEL, Frame, GOAWAY, PING, REFUSED_STREAM, RST_STREAM, Raw};
 use crate::support::http::{connect, get, metric};
 use crate::support::memory::rss_bytes;
+use crate::support::recorder::{Step, Upstream};
 use crate::support::sidecar::proxy;
 use serde_json::Value;
 use std::collections::BTreeMap;

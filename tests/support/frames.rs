@@ -1,7 +1,8 @@
 //! HTTP/2 by hand: frames as bytes, so that a test can send what no library would.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 
 /// What a client begins with (RFC 9113 section 3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -22,6 +23,7 @@ pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
 /// Error codes (section 7).
+pub(crate) const NO_ERROR: u32 = 0;
 pub(crate) const REFUSED_STREAM: u32 = 7;
 pub(crate) const CANCEL: u32 = 8;
 
@@ -58,6 +60,16 @@ impl Frame {
     /// One setting.
     pub(crate) fn setting(id: u16, value: u32) -> Self {
         Self::new(SETTINGS, 0, 0, [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
+    }
+
+    /// The end of a connection, above this stream.
+    pub(crate) fn go_away(last: u32, code: u32) -> Self {
+        Self::new(GOAWAY, 0, 0, [last.to_be_bytes(), code.to_be_bytes()].concat())
+    }
+
+    /// A part of a body.
+    pub(crate) fn data(stream: u32, bytes: impl Into<Vec<u8>>, last: bool) -> Self {
+        Self::new(DATA, if last { END_STREAM } else { 0 }, stream, bytes)
     }
 
     /// The frame as it is sent.
@@ -172,6 +184,53 @@ impl Raw {
         raw.0.set_nodelay(true).unwrap();
         raw.send(&[PREFACE, &Frame::setting(1, 0).bytes()].concat());
         raw
+    }
+
+    /// Lets each connection to a new listener be served by a thread of its own, past the client's
+    /// preface; told which it is, from 0.
+    pub(crate) fn serve(
+        settings: &[Frame],
+        serve: impl Fn(Self, usize) + Send + Sync + 'static,
+    ) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let settings: Vec<u8> = settings.iter().flat_map(Frame::bytes).collect();
+        let serve = Arc::new(serve);
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
+                let (serve, settings) = (Arc::clone(&serve), settings.clone());
+                std::thread::spawn(move || {
+                    let mut raw = Self(stream);
+                    let mut preface = [0; PREFACE.len()];
+                    if raw.0.read_exact(&mut preface).is_ok() && raw.send(&settings) {
+                        serve(raw, number);
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    /// The next request's stream, for who serves. What the connection itself asks is answered.
+    pub(crate) fn next_request(&mut self) -> Option<u32> {
+        loop {
+            let frame = self.next()?;
+            let answer = match frame.kind {
+                HEADERS => return Some(frame.stream),
+                SETTINGS | PING if frame.flags & ACK == 0 => {
+                    let payload = if frame.kind == PING { frame.payload } else { Vec::new() };
+                    Frame::new(frame.kind, ACK, 0, payload)
+                }
+                _ => continue,
+            };
+            self.frame(&answer);
+        }
+    }
+
+    /// Answers a request.
+    pub(crate) fn answer(&mut self, stream: u32, body: &str) {
+        self.frame(&Frame::headers(stream, vec![0x88], false));
+        self.frame(&Frame::data(stream, body, true));
     }
 
     /// Sends bytes. It is no fault of the test if the other side takes no more.
