@@ -5,4 +5,6 @@ mod events;
 mod grpc;
 mod misbehaving;
 mod mixed;
+mod patience;
+mod upload;
 mod websocket;

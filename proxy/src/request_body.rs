@@ -141,6 +141,8 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Whole(_) => SizeHint::with_exact(self.held_bytes()),
+            // A body that is framed by its length has no place for them.
+            Self::Streaming(upload) if upload.trailers.is_some() => SizeHint::default(),
             Self::Streaming(upload) => match upload.rest.size_hint().exact() {
                 Some(rest) => SizeHint::with_exact(self.held_bytes() + rest),
                 None => SizeHint::default(),

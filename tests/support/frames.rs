@@ -254,7 +254,7 @@ impl Raw {
     }
 
     /// The next frame that is wanted. Fails at the connection's end.
-    pub(crate) fn wait_for(&mut self, wanted: impl Fn(&Frame) -> bool) -> Frame {
+    pub(crate) fn wait_for(&mut self, mut wanted: impl FnMut(&Frame) -> bool) -> Frame {
         loop {
             let frame = self.next().expect("a frame before the connection's end");
             if wanted(&frame) {
@@ -265,12 +265,20 @@ impl Raw {
 
     /// Waits until all that was sent is read: a ping that is answered.
     pub(crate) fn is_alive(&mut self) -> bool {
+        self.is_alive_without(|_| false)
+    }
+
+    /// The same, and no frame that may not come has come before it.
+    pub(crate) fn is_alive_without(&mut self, forbidden: impl Fn(&Frame) -> bool) -> bool {
         if !self.frame(&Frame::new(PING, 0, 0, *b"tidegate")) {
             return false;
         }
         while let Some(frame) = self.next() {
             if frame.kind == PING && frame.flags & ACK != 0 && frame.payload == *b"tidegate" {
                 return true;
+            }
+            if forbidden(&frame) {
+                return false;
             }
         }
         false

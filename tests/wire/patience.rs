@@ -1,0 +1,158 @@
+//! How long what is waited for: a model that starts late, a kept connection that is stale, a client
+//! that reads nothing.
+
+use crate::support::eventually;
+use crate::support::frames::{
+    DATA, Frame, HEADERS, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, request,
+};
+use crate::support::http::{connect, metric, read_answer};
+use crate::support::sidecar::{plain_model, proxy};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A port that nobody listens on, for now.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_request_waits_for_a_model_that_starts() {
+    let port = free_port();
+    let upstream = format!("127.0.0.1:{port}");
+    let (_process, data, admin) =
+        proxy("sidecar", &["--upstream", &upstream, "--concurrency", "3"]);
+    let mut http1 = connect(data);
+    write!(http1, "POST /echo HTTP/1.1\r\nhost: me\r\nconnection: close\r\n").unwrap();
+    write!(http1, "content-length: 4\r\n\r\nbody").unwrap();
+    let mut http2 = Raw::connect(data);
+    http2.get(1, "/");
+    http2.frame(&Frame::headers(3, request("POST", "/echo", &[]), false));
+    http2.frame(&Frame::data(3, "body", true));
+    eventually("all three wait for it", || metric(admin, "tidegate_requests_in_flight", "") == 3.0);
+    let (_model, _) = plain_model(port);
+    let answer = read_answer(&mut http1);
+    assert_eq!((answer.status, answer.text().as_str()), (200, "body"));
+    for _ in [1, 3] {
+        assert_eq!(http2.wait_for(|frame| frame.kind == HEADERS).status(), Some(200));
+    }
+}
+
+/// Serves each connection's first request; at a later one it ends the connection.
+fn forgetful(requests: &Arc<AtomicUsize>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests = Arc::clone(requests);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let requests = Arc::clone(&requests);
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                for first in [true, false] {
+                    if !matches!(stream.read(&mut buffer), Ok(1..)) {
+                        return;
+                    }
+                    requests.fetch_add(1, Ordering::SeqCst);
+                    if first {
+                        drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_stale_connection_costs_a_request_nothing_unless_it_may_have_been_done() {
+    for (method, status, seen) in [("GET", 200, 3), ("PUT", 200, 3), ("POST", 502, 2)] {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let upstream = forgetful(&requests).to_string();
+        let (_process, data, admin) =
+            proxy("sidecar", &["--upstream", &upstream, "--readiness", "none"]);
+        let ask = |method| {
+            let mut stream = connect(data);
+            write!(stream, "{method} / HTTP/1.1\r\nhost: me\r\nconnection: close\r\n\r\n").unwrap();
+            read_answer(&mut stream)
+        };
+        assert_eq!(ask("GET").status, 200);
+        eventually("its connection is kept", || {
+            metric(admin, "tidegate_requests_in_flight", "") == 0.0
+        });
+        assert_eq!(ask(method).status, status, "{method}");
+        assert_eq!(requests.load(Ordering::SeqCst), seen, "{method}");
+    }
+}
+
+/// Sends an answer without end, as fast as it is taken; counts the connections that have ended.
+fn endless(ended: &Arc<AtomicUsize>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let ended = Arc::clone(ended);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let ended = Arc::clone(&ended);
+            std::thread::spawn(move || {
+                let part = [b'x'; 65536];
+                if matches!(stream.read(&mut [0; 4096]), Ok(1..)) {
+                    drop(stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n"));
+                    while stream.write_all(&part).is_ok() {}
+                    ended.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_client_that_reads_nothing_loses_its_slot() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let upstream = endless(&ended).to_string();
+    let flags = ["--upstream", &upstream, "--readiness", "none", "--write-timeout", "300ms"];
+    // No hurry but that one.
+    let more = [
+        "--upstream-protocol",
+        "http1",
+        "--concurrency",
+        "4",
+        "--keep-alive-timeout",
+        "1h",
+        "--idle-timeout",
+        "1h",
+    ];
+    let (_process, data, admin) = proxy("sidecar", &[&flags[..], &more].concat());
+    let idle = |before: usize| {
+        eventually("the slots are free, and the upstream is", || {
+            metric(admin, "tidegate_requests_in_flight", "") == 0.0
+                && ended.load(Ordering::SeqCst) == before
+        });
+    };
+    let mut http1: TcpStream = connect(data);
+    http1.write_all(b"GET / HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
+    idle(1);
+    let mut all = Vec::new();
+    assert!(http1.read_to_end(&mut all).is_err(), "the answer must not look whole");
+
+    // Over HTTP/2: no window, the first window and no more, and a window without end of which
+    // nothing is read.
+    for (window, seen) in [(0, 2), (65_535, 3), (0x7fff_ffff, 4)] {
+        let mut http2 = Raw::connect(data);
+        http2.frame(&Frame::new(SETTINGS, 0, 0, [&[0, 4][..], &u32::to_be_bytes(window)].concat()));
+        http2.frame(&Frame::number(WINDOW_UPDATE, 0, 0x7fff_ffff - 65_535));
+        http2.get(1, "/");
+        idle(seen);
+        // What is on its way is read; then the stream is reset, not ended.
+        let mut sent = 0;
+        let end = http2.wait_for(|frame| {
+            sent += if frame.kind == DATA { frame.payload.len() } else { 0 };
+            frame.ends_stream()
+        });
+        assert_eq!(end.kind, RST_STREAM, "{window}: {end:?}");
+        if window <= 65_535 {
+            assert_eq!(sent, window as usize);
+        }
+        assert!(http2.is_alive(), "{window}: the connection is no worse for it");
+    }
+}
