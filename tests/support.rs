@@ -3,6 +3,7 @@
 pub(crate) mod family;
 pub(crate) mod frames;
 pub(crate) mod gateway;
+pub(crate) mod h2;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod memory;

@@ -3,6 +3,7 @@
 
 mod events;
 mod grpc;
+mod large;
 mod misbehaving;
 mod mixed;
 mod patience;
