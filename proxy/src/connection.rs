@@ -3,7 +3,6 @@
 use crate::body::{ProxyBody, Tunnel};
 use crate::clock;
 use crate::drain::DrainWatch;
-use crate::error::Refusal;
 use crate::framing::Framing;
 use crate::guard::HttpLimits;
 use crate::h2_connection;
@@ -33,10 +32,10 @@ use tokio::net::TcpStream;
 
 /// How long a client whose request was refused unread may go on sending, so that it can read why
 /// before its sending resets the connection.
-const LINGER: Duration = Duration::from_secs(2);
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// How HTTP/2 begins, which is not refused in HTTP/1.
-const HTTP2: [u8; 3] = *b"PRI";
+pub(crate) const HTTP2: [u8; 3] = *b"PRI";
 
 /// A connection that is quiet for this long gives its buffer back; one in use keeps it.
 const QUIET: Duration = Duration::from_secs(1);
@@ -164,19 +163,6 @@ pub async fn serve(stream: TcpStream, peer: Peer, stack: Arc<Stack>, connector: 
     }
 }
 
-/// Tells a client for whom there is no place that there is none.
-pub async fn turn_away(stream: TcpStream, stack: Arc<Stack>) {
-    let mut start = [0; HTTP2.len()];
-    // Some clients take what answers before it is asked for a fault.
-    match tokio::time::timeout(LINGER, stream.peek(&mut start)).await {
-        Ok(Ok(1..)) if start != HTTP2 => {}
-        _ => return,
-    }
-    let refusal = Refusal { reason: Reason::TooManyConnections, retry_after_s: Some(1) };
-    let inbound = Inbound::new(Wire::new(Socket::Tcp(stream)));
-    refuse(&inbound, &mut Outgoing::default(), stack.refuse(refusal)).await;
-}
-
 /// The next request's head, or what there is instead.
 async fn next_head(
     inbound: &Inbound,
@@ -274,7 +260,7 @@ async fn reply(
 }
 
 /// Refuses a head that can't be read, and closes.
-async fn refuse(inbound: &Inbound, out: &mut Outgoing, response: Response<ProxyBody>) {
+pub(crate) async fn refuse(inbound: &Inbound, out: &mut Outgoing, response: Response<ProxyBody>) {
     let mut timer = LazyTimer::default();
     let stall = Stall { timer: &mut timer, patience: LINGER, since: None };
     let asked = Asked { method: Method::GET, version: Version::HTTP_11, keep_alive: false };

@@ -68,6 +68,7 @@ mod run;
 pub mod socket;
 pub mod stack;
 pub mod tunnel;
+pub mod turn_away;
 pub mod upstream;
 pub mod wake;
 pub mod wire;

@@ -6,6 +6,7 @@
 use crate::connection;
 use crate::error::StartError;
 use crate::stack::Stack;
+use crate::turn_away::turn_away;
 use crate::upstream::Connector;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -104,7 +105,7 @@ async fn serve(
                 drop(place);
             });
         } else if turned_away.len() < MAX_TURNED_AWAY {
-            turned_away.spawn(connection::turn_away(stream, stack));
+            turned_away.spawn(turn_away(stream, stack));
         }
     };
     loop {

@@ -9,6 +9,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// What a wrong document ends with (`EX_DATAERR` of sysexits.h).
 const EXIT_BAD_DOCUMENT: u8 = 65;
@@ -86,6 +89,9 @@ fn start(server: &ServerArgs) {
 }
 
 fn start_log(level: LevelFilter) {
+    // What the protocol's crate says of each frame is for those who ask for everything.
+    let frames = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::INFO) };
+    let targets = Targets::new().with_default(level).with_target("h2", frames);
     // In tests and in `up` a log is there already: keep it.
     drop(
         tracing_subscriber::fmt()
@@ -93,6 +99,8 @@ fn start_log(level: LevelFilter) {
             .with_writer(std::io::stderr)
             .with_ansi(false)
             .with_target(false)
+            .finish()
+            .with(targets)
             .try_init(),
     );
 }

@@ -39,15 +39,18 @@ fn who_finds_no_place_is_told_so_and_a_place_that_is_left_is_taken() {
 }
 
 #[test]
-fn who_finds_no_place_and_speaks_http2_is_not_answered_in_http1() {
+fn who_finds_no_place_and_speaks_http2_is_sent_elsewhere() {
     let sidecar = Sidecar::start(&["--max-connections", "1"]);
     let _held = held(&sidecar);
     let mut stream = connect(sidecar.data);
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
     let mut answer = Vec::new();
-    // A reset or an end.
-    drop(stream.read_to_end(&mut answer));
-    assert_eq!(String::from_utf8_lossy(&answer), "");
+    stream.read_to_end(&mut answer).unwrap();
+    // SETTINGS, then GOAWAY: the last stream is 0 and so is the error, then the reason's name.
+    let (settings, goaway) = answer.split_at(9);
+    assert_eq!(settings, b"\0\0\0\x04\0\0\0\0\0");
+    assert_eq!(goaway[..9], *b"\0\0\x1c\x07\0\0\0\0\0");
+    assert_eq!(goaway[9..], *b"\0\0\0\0\0\0\0\0too-many-connections");
     assert_eq!(sidecar.metric("tidegate_connections_refused_total", ""), 1.0);
 }
 

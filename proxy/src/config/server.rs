@@ -77,7 +77,7 @@ pub(crate) struct ServerArgs {
     /// else by the stream's chunks. openai: as OpenAI's API has them
     #[arg(long, env = "TIDEGATE_LLM", value_name = "API")]
     pub(crate) llm: Option<LlmArg>,
-    /// What is logged to stderr: off, error, warn, info, debug or trace
+    /// What is logged to stderr: off, error, warn, info, debug, or trace with each HTTP/2 frame
     #[arg(long, env = "TIDEGATE_LOG", default_value = "info", value_name = "LEVEL")]
     pub(crate) log: tracing::level_filters::LevelFilter,
 }
