@@ -8,6 +8,7 @@ mod admission;
 mod edge;
 mod gateway;
 mod hygiene;
+mod routing;
 mod sidecar;
 mod support;
 mod tidy;

@@ -14,6 +14,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+mod access;
 mod autoscaling;
 mod conflict;
 mod route;
@@ -50,6 +51,8 @@ pub(crate) fn check(
     let timeouts = check.timeouts(spec.timeouts);
     let readiness = check.readiness(spec.readiness);
     let (routes, route_marks) = route::check(spec.routes, &mut check);
+    let openai = route::openai(spec.openai, &mut check);
+    let access = access::check(spec.access, &mut check);
     let autoscaling = check.autoscaling(spec.autoscaling, concurrency.limit);
     let name_path = KeyPath::keys("metadata.name");
     let name_mark = (!check.mistakes.touch(&name_path)).then(|| node.locate(&name_path));
@@ -62,6 +65,8 @@ pub(crate) fn check(
         timeouts,
         readiness,
         routes,
+        openai,
+        access,
         autoscaling,
     };
     Checked { api, name: name_mark, routes: route_marks }

@@ -31,6 +31,12 @@ pub const START_TIMEOUT: Duration = COLD_START_TIMEOUT;
 
 /// `routes[].path`: every path.
 pub const ROUTE_PATH: &str = "/";
+/// `openai.scanLimit`: a long prompt may stand before the model's name.
+pub const SCAN_LIMIT: u64 = 1024 * 1024;
+/// `access.rateLimit.by`: the name of the API key, or what `--tenant-header` says.
+pub const RATE_LIMIT_BY: &str = "tenant";
+/// `access.rateLimit.burst`: what a second allows may come at once.
+pub const RATE_LIMIT_BURST: Duration = Duration::from_secs(1);
 /// `container.workingDir`: the folder of the document.
 pub const WORKING_DIR: &str = ".";
 

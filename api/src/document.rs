@@ -1,5 +1,11 @@
 //! The checked `InferenceApi`: every value in range, every default filled in, every path absolute.
 
+mod access;
+mod route;
+
+pub use access::{Access, RateLimit, RateLimitBy};
+pub use route::{Clash, OpenAi, Route, RouteKey, WhenNotFound};
+
 use crate::schedule::Schedule;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -23,6 +29,10 @@ pub struct InferenceApi {
     pub readiness: Readiness,
     /// `spec.routes`: which requests are this API's. Empty in the document means every path.
     pub routes: Vec<Route>,
+    /// `spec.openai`: which models of OpenAI's API it serves, if it is one.
+    pub openai: Option<OpenAi>,
+    /// `spec.access`: who may use it, and how much.
+    pub access: Access,
     /// `spec.autoscaling`.
     pub autoscaling: Autoscaling,
 }
@@ -108,17 +118,6 @@ pub enum Probe {
         /// Program and arguments. Not empty.
         command: Vec<String>,
     },
-}
-
-/// Which requests belong to an API. All that is given must match.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// The host, in lower case and without a port; `*.example.com` takes every name below it.
-    pub host: Option<String>,
-    /// A path prefix that begins with `/`; it matches whole segments.
-    pub path: String,
-    /// Whether the prefix is taken off before the request is forwarded.
-    pub strip_prefix: bool,
 }
 
 /// How many replicas there should be.

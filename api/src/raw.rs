@@ -11,9 +11,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod access;
 mod autoscaling;
+mod route;
 
+pub(crate) use access::*;
 pub(crate) use autoscaling::*;
+pub(crate) use route::*;
 
 /// One model behind Tidegate: how it is started, queued, limited, routed and scaled.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +71,13 @@ pub(crate) struct RawSpec {
     /// Which requests are this API's. None means every path of every host.
     #[serde(default)]
     pub(crate) routes: Vec<RawRoute>,
+    /// For what speaks OpenAI's API: requests are told apart by the `model` in their body. APIs with
+    /// this key may have the same routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) openai: Option<RawOpenAi>,
+    /// Who may use the API, and how much.
+    #[serde(default)]
+    pub(crate) access: RawAccess,
     /// How many replicas there should be.
     #[serde(default)]
     pub(crate) autoscaling: RawAutoscaling,
@@ -190,19 +201,6 @@ pub(crate) struct RawExec {
     pub(crate) command: Option<Vec<String>>,
 }
 
-/// Requests that are this API's: all that is given must match.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(crate) struct RawRoute {
-    /// A host without its port; `*.example.com` takes every name below it. Without it, any host.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) host: Option<String>,
-    /// A path prefix of whole segments: `/v1` takes `/v1` and `/v1/x`, not `/v10`.
-    pub(crate) path: String,
-    /// Whether the prefix is taken off before the model sees the request.
-    pub(crate) strip_prefix: bool,
-}
-
 fn working_dir() -> String {
     defaults::WORKING_DIR.to_owned()
 }
@@ -243,11 +241,5 @@ impl Default for RawReadiness {
             failure_threshold: defaults::PROBE_FAILURE_THRESHOLD,
             start_timeout: DurationText(defaults::START_TIMEOUT),
         }
-    }
-}
-
-impl Default for RawRoute {
-    fn default() -> Self {
-        Self { host: None, path: defaults::ROUTE_PATH.to_owned(), strip_prefix: false }
     }
 }

@@ -25,6 +25,14 @@ pub enum Reason {
     TooManyConnections,
     /// No route matches.
     NoRoute,
+    /// The body names no model, on a route that tells requests apart by it.
+    NoModel,
+    /// The body names a model that nobody has.
+    UnknownModel,
+    /// The request has no API key, or one that nobody knows.
+    Unauthorized,
+    /// The request's API key is not one of this API's.
+    Forbidden,
     /// The method is one that a proxy does not serve.
     MethodNotAllowed,
     /// The API was at zero and did not come up in time.
@@ -43,7 +51,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::BadRequest,
         Self::HeaderTooLarge,
         Self::TargetTooLong,
@@ -55,6 +63,10 @@ impl Reason {
         Self::Draining,
         Self::TooManyConnections,
         Self::NoRoute,
+        Self::NoModel,
+        Self::UnknownModel,
+        Self::Unauthorized,
+        Self::Forbidden,
         Self::MethodNotAllowed,
         Self::ColdStartTimeout,
         Self::UpstreamConnect,
@@ -78,6 +90,10 @@ impl Reason {
             Self::Draining => "draining",
             Self::TooManyConnections => "too-many-connections",
             Self::NoRoute => "no-route",
+            Self::NoModel => "no-model",
+            Self::UnknownModel => "unknown-model",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::ColdStartTimeout => "cold-start-timeout",
             Self::UpstreamConnect => "upstream-connect",
@@ -91,8 +107,10 @@ impl Reason {
     /// The HTTP status that goes with the reason.
     pub const fn status(self) -> u16 {
         match self {
-            Self::BadRequest => 400,
-            Self::NoRoute => 404,
+            Self::BadRequest | Self::NoModel => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::NoRoute | Self::UnknownModel => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,

@@ -7,8 +7,8 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_api::document::{
-    Autoscaling, Concurrency, ConcurrencyPolicy, Container, CortexPolicy, Policy, Probe, RayPolicy,
-    Readiness, Route, SloPolicy, Timeouts,
+    Access, Autoscaling, Concurrency, ConcurrencyPolicy, Container, CortexPolicy, Policy, Probe,
+    RayPolicy, Readiness, Route, SloPolicy, Timeouts,
 };
 use tidegate_api::{InferenceApi, json_schema, parse};
 
@@ -52,7 +52,15 @@ fn the_shortest_document_has_the_documented_defaults() {
             failure_threshold: NonZeroU32::new(3).unwrap(),
             start_timeout: seconds(120),
         },
-        routes: vec![Route { host: None, path: "/".to_owned(), strip_prefix: false }],
+        routes: vec![Route {
+            host: None,
+            path: "/".to_owned(),
+            exact: false,
+            headers: BTreeMap::new(),
+            strip_prefix: false,
+        }],
+        openai: None,
+        access: Access::default(),
         autoscaling: Autoscaling {
             min_replicas: 0,
             max_replicas: 10,
@@ -199,6 +207,8 @@ spec:
     let route = |host: &str, path: &str, strip_prefix| Route {
         host: Some(host.to_owned()),
         path: path.to_owned(),
+        exact: false,
+        headers: BTreeMap::new(),
         strip_prefix,
     };
     let routes = [route("models.example.com", "/v1", true), route("*.example.org", "/", false)];

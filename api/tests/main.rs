@@ -4,6 +4,7 @@ mod autoscaling;
 mod defaults;
 mod hostile;
 mod mistakes;
+mod routes;
 
 /// The shortest document: everything else has a default.
 const MINIMAL: &str = "\

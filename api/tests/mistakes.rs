@@ -169,13 +169,13 @@ const SINGLE: &[(&str, &str, &str, &str)] = &[
         "routes: {path: /}",
         "spec.routes",
         "is a mapping of keys and values",
-        "a list, each of its elements a mapping with keys of `host`, `path`, `stripPrefix`",
+        "a list, each of its elements a mapping with keys of `exactPath`, `grpc`, `headers`, `host`, `path`, `stripPrefix`",
     ),
     (
         "routes: [/]",
         "spec.routes[0]",
         "is \"/\"",
-        "a mapping with keys of `host`, `path`, `stripPrefix`",
+        "a mapping with keys of `exactPath`, `grpc`, `headers`, `host`, `path`, `stripPrefix`",
     ),
     (
         "routes: [{path: a}]",
@@ -188,7 +188,7 @@ const SINGLE: &[(&str, &str, &str, &str)] = &[
         "routes: [{path: /a}, {path: /a/}]",
         "spec.routes[1]",
         "is the route /a of every host, as that of \"example\" in line 5",
-        "a route of its own: another host or path",
+        "a route of its own: another host, path or header",
     ),
     (
         "readiness: {httpGet: {path: healthz}}",
@@ -272,7 +272,8 @@ const SINGLE: &[(&str, &str, &str, &str)] = &[
         "image: x",
         "spec.image",
         "is not a known key",
-        "one of `autoscaling`, `concurrency`, `container`, `port`, `readiness`, `routes`, `timeouts`",
+        "one of `access`, `autoscaling`, `concurrency`, `container`, `openai`, `port`, `readiness`, \
+         `routes`, `timeouts`",
     ),
 ];
 

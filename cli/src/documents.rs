@@ -2,10 +2,10 @@
 
 use crate::exit::{BadDocument, BadUsage};
 use anyhow::Result;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use tidegate_api::document::InferenceApi;
+use tidegate_api::document::{Clash, InferenceApi, RouteKey};
 
 /// A document is a few kilobytes; what is larger than this is something else.
 const BYTES_MAX: u64 = 1024 * 1024;
@@ -71,22 +71,35 @@ fn text(path: &Path) -> Result<Result<String, String>> {
 
 /// Names and routes that two files both claim; within a file the parser has found them.
 fn conflicts(apis: &[(String, InferenceApi)]) -> Vec<String> {
-    let mut claims: BTreeMap<String, (&str, &str)> = BTreeMap::new();
+    let mut names: HashMap<&str, &String> = HashMap::new();
+    let mut routes: HashMap<RouteKey<'_>, Vec<&(String, InferenceApi)>> = HashMap::new();
     let mut mistakes = Vec::new();
-    for (file, api) in apis {
-        let routes = api
-            .routes
-            .iter()
-            .map(|route| format!("route {}{}", route.host.as_deref().unwrap_or("*"), route.path));
-        for claim in std::iter::once(format!("name {}", api.name)).chain(routes) {
-            let (other, name) = *claims.entry(claim.clone()).or_insert((file, &api.name));
-            if (other, name) != (file.as_str(), api.name.as_str()) {
+    for this in apis {
+        let (file, api) = this;
+        let first = *names.entry(api.name.as_str()).or_insert(file);
+        if first != file {
+            let what = format!("the name {} of an API is also that of one in {first}", api.name);
+            mistakes.push(format!("{file}: {what}; must be different"));
+        }
+        for route in &api.routes {
+            let claims = routes.entry(route.key()).or_default();
+            let clash = claims.iter().find_map(|(other, its)| {
+                let clash = Clash::between(api, its).filter(|_| other != file)?;
+                Some((clash, other, its))
+            });
+            if let Some((clash, other, its)) = clash {
+                let what = match clash {
+                    Clash::Route => String::new(),
+                    Clash::Model(model) => format!(" for the model {model}"),
+                    Clash::Unnamed => " for what names no model".to_owned(),
+                };
                 mistakes.push(format!(
-                    "{file}: the {claim} of api {} is also that of api {name} in {other}; must be \
-                     different",
-                    api.name
+                    "{file}: spec.routes: {route} of api {}{what} is also that of api {} in \
+                     {other}; must be different",
+                    api.name, its.name
                 ));
             }
+            claims.push(this);
         }
     }
     mistakes
@@ -123,7 +136,8 @@ mod tests {
     fn files_that_claim_the_same_are_refused() {
         let error = read_all(&[document("a", "/"), document("b", "/")]).unwrap_err();
         assert!(error.is::<BadDocument>());
-        assert!(error.to_string().contains("route */ of api b is also that of api a"), "{error}");
+        let what = "spec.routes: the route / of every host of api b is also that of api a in ";
+        assert!(error.to_string().contains(what), "{error}");
         let error = read_all(&[document("a", "/a"), document("a", "/b")]).unwrap_err();
         assert!(error.to_string().contains("name a"), "{error}");
     }

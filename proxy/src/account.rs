@@ -45,6 +45,11 @@ impl Account {
         }
     }
 
+    /// It has turned out whose request it is.
+    pub fn belongs_to(&mut self, metrics: &Arc<ApiMetrics>) {
+        self.metrics = Arc::clone(metrics);
+    }
+
     /// What the access log will say, if it will.
     pub fn entry(&mut self) -> Option<&mut Entry> {
         self.entry.as_deref_mut()

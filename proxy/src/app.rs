@@ -16,12 +16,14 @@ use crate::health;
 use crate::listen::{self, Worker};
 use crate::metrics::tokens::TokenMetrics;
 use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
-use crate::policy::route::{RouteTable, Rule};
+use crate::policy::models::Target;
+use crate::policy::route::Rule;
 use crate::policy::slots::Usability;
 use crate::reload::Reload;
 use crate::rewrite::UpstreamProtocol;
 use crate::stack::{Service, Stack};
 use crate::wake;
+use arc_swap::ArcSwap;
 use prometheus::Registry;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
@@ -95,12 +97,13 @@ impl Server {
         let connections = places(&settings.limits, &process);
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
         let drain = Drain::new(settings.drain_delay, settings.drain_timeout);
-        let everything = Rule { host: None, path: EVERYTHING.to_owned(), strip_prefix: false };
+        let everything = Rule { path: EVERYTHING.to_owned(), ..Rule::default() };
+        let routes = Target::table(vec![(vec![everything], None, Arc::clone(&service))]);
         let stack = Stack {
             role: Role::Sidecar,
             reported: Some(reported),
             unrouted: Arc::clone(&service.metrics),
-            routes: RouteTable::new(vec![(everything, service)]),
+            routes: Arc::new(ArcSwap::from_pointee(routes)),
             limits: settings.limits,
             access_log,
             connections: Arc::clone(&connections),
@@ -139,7 +142,7 @@ impl Server {
         let admin = bind_admin(settings.admin)?;
         let registry = Registry::new();
         let classifier = Arc::new(Classifier::new(settings.classify));
-        let mut rules = Vec::new();
+        let mut routed = Vec::new();
         let mut gates = HashMap::new();
         let mut tasks: Vec<Task> = Vec::new();
         for api in settings.apis {
@@ -152,7 +155,7 @@ impl Server {
                 (api.timeouts, UpstreamProtocol::Auto),
                 settings.llm,
             )?;
-            rules.extend(api.rules.into_iter().map(|rule| (rule, Arc::clone(&service))));
+            routed.push((api.rules, api.models, service));
             if let Some(autoscaler) = wake {
                 tasks.push(Box::pin(wake::push(autoscaler, api.name.clone(), Arc::clone(&gate))));
             }
@@ -171,7 +174,7 @@ impl Server {
             // Its balancing is its own affair; what sidecars report passes through.
             reported: None,
             unrouted: Arc::new(ApiMetrics::register(&registry, Some(""))?),
-            routes: RouteTable::new(rules),
+            routes: Arc::new(ArcSwap::from_pointee(Target::table(routed))),
             limits: settings.limits,
             access_log,
             connections: Arc::clone(&connections),

@@ -18,6 +18,7 @@ use crate::health::Schedule;
 use crate::hop::HopSettings;
 use crate::policy::admission::Rules;
 use crate::policy::limit::Limit;
+use crate::policy::models::ModelNames;
 use crate::policy::overload::QueueOrder;
 use crate::policy::queue::QueueLimits;
 use crate::policy::route::Rule;
@@ -28,7 +29,7 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
-use tidegate_api::document::InferenceApi;
+use tidegate_api::document::{InferenceApi, OpenAi, Route, WhenNotFound};
 use value::{cost, duration, limit, size};
 
 /// Flags of `sidecar`.
@@ -175,6 +176,8 @@ pub struct GatewayApi {
     pub name: String,
     /// Which requests are its own.
     pub rules: Vec<Rule>,
+    /// Which models it has, where requests are told apart by them.
+    pub models: Option<ModelNames>,
     /// How many may wait.
     pub queue: QueueLimits,
     /// For how long, while there are replicas.
@@ -262,14 +265,22 @@ impl GatewayApi {
     /// replicas together might.
     pub fn from_document(api: &InferenceApi) -> Self {
         let replicas = api.autoscaling.max_replicas.max(1);
-        let rule = |route: &tidegate_api::document::Route| Rule {
+        let rule = |route: &Route| Rule {
             host: route.host.clone(),
             path: route.path.clone(),
+            exact: route.exact,
+            headers: route.headers.clone().into_iter().collect(),
             strip_prefix: route.strip_prefix,
+        };
+        let models = |openai: &OpenAi| ModelNames {
+            names: openai.models.clone(),
+            takes_unknown: openai.when_not_found == WhenNotFound::Serve,
+            scan_limit: usize::try_from(openai.scan_limit).unwrap_or(usize::MAX),
         };
         Self {
             name: api.name.clone(),
             rules: api.routes.iter().map(rule).collect(),
+            models: api.openai.as_ref().map(models),
             queue: QueueLimits {
                 capacity: api.concurrency.queue_capacity.saturating_mul(replicas),
                 bytes: api.concurrency.queue_bytes.saturating_mul(u64::from(replicas)),

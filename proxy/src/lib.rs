@@ -9,7 +9,8 @@
 //! 3. [`identity`]: the request's id and trace. [`guard`]: refuses what must not be let in.
 //! 4. [`policy::route`]: finds the API. In a sidecar there is one. [`classify`]: whose request it
 //!    is, how urgent, how dear, and until when its client waits.
-//! 5. [`read_ahead`]: takes a bounded part of the [`request_body`].
+//! 5. [`read_ahead`]: takes a bounded part of the [`request_body`]; [`model_route`] finds the API by the
+//!    model that it names.
 //! 6. [`gate`] over [`policy::admission`]: a slot at once, a place in line, or a refusal.
 //! 7. [`forwarded`]: tells the next hop of this one. [`forward`]: over a connection of [`upstream`] ([`outbound`]), kept in a [`pool`], to the
 //!    slot's [`endpoint`]; an upgraded connection goes on in [`tunnel`].
@@ -54,6 +55,7 @@ pub mod interim;
 pub mod lazy_timer;
 pub mod listen;
 pub mod metrics;
+pub mod model_route;
 pub mod orca;
 pub mod outbound;
 pub mod policy;

@@ -9,6 +9,8 @@ pub mod heap;
 pub mod integral;
 pub mod limit;
 pub mod line;
+pub mod model_field;
+pub mod models;
 pub mod overload;
 pub mod queue;
 pub mod route;

@@ -24,6 +24,26 @@ struct Ahead {
     ended: bool,
 }
 
+// === impl Ahead ===
+
+impl Ahead {
+    fn bytes(&self) -> usize {
+        self.chunks.iter().map(Bytes::len).sum()
+    }
+
+    /// The body of which this has come, and the rest perhaps still comes.
+    fn body(self, rest: IncomingBody, limit: u64, stall: Duration) -> Result<RequestBody, Refusal> {
+        if self.bytes() as u64 > limit {
+            return Err(Reason::BodyTooLarge.into());
+        }
+        let Self { chunks, trailers, ended } = self;
+        if ended && trailers.is_none() {
+            return Ok(RequestBody::Whole(Some(join(chunks))));
+        }
+        Ok(RequestBody::streaming(chunks, trailers, rest, limit, stall))
+    }
+}
+
 /// The body as it is after a bounded part of it was read.
 ///
 /// A body of known and small length is awaited whole: until it is here the request takes neither a
@@ -49,18 +69,44 @@ pub async fn read_ahead(
         Some(length) if length <= limits.read_ahead_bytes as u64 => read_whole(body, stall).await,
         Some(_) => Ok(RequestBody::streaming(VecDeque::new(), None, body, limit, stall)),
         None => {
-            let Ahead { chunks, trailers, ended } =
-                read_ready(&mut body, limits.read_ahead_bytes).await?;
+            let ahead = read_ready(&mut body, Ahead::default(), limits.read_ahead_bytes).await?;
             body.pause();
-            if chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>() > limit {
-                return Err(Reason::BodyTooLarge.into());
-            }
-            if ended && trailers.is_none() {
-                return Ok(RequestBody::Whole(Some(join(chunks))));
-            }
-            Ok(RequestBody::streaming(chunks, trailers, body, limit, stall))
+            ahead.body(body, limit, stall)
         }
     }
+}
+
+/// The body after so much of it was read as `enough` asks for: it sees each part as it comes. `most`
+/// bytes are read at the most, and a stall's time altogether; a client that holds its body back is
+/// asked for it.
+///
+/// # Errors
+/// As [`read_ahead`]; `request-timeout` too if what was wanted did not come in time.
+pub async fn read_until(
+    mut body: IncomingBody,
+    limits: &HttpLimits,
+    most: usize,
+    mut enough: impl FnMut(&[u8]) -> bool,
+) -> Result<RequestBody, Refusal> {
+    let (limit, stall) = (limits.max_body_bytes, limits.body_timeout);
+    let length = body.size_hint().exact();
+    if body.is_end_stream() || length.is_some_and(|all| all <= limits.read_ahead_bytes as u64) {
+        let whole =
+            if body.is_end_stream() { RequestBody::Empty } else { read_whole(body, stall).await? };
+        let looked_at = whole.ahead().get(..most).unwrap_or_else(|| whole.ahead());
+        enough(looked_at);
+        return Ok(whole);
+    }
+    let wanted = read_wanted(&mut body, most, &mut enough);
+    let Ok(wanted) = tokio::time::timeout(stall, wanted).await else {
+        return Err(Reason::RequestTimeout.into());
+    };
+    let mut ahead = wanted?;
+    if !ahead.ended && length.is_none() {
+        ahead = read_ready(&mut body, ahead, limits.read_ahead_bytes).await?;
+    }
+    body.pause();
+    ahead.body(body, limit, stall)
 }
 
 /// What a client's fault in its body is answered with.
@@ -91,9 +137,12 @@ async fn read_all(mut body: IncomingBody) -> Result<RequestBody, Refusal> {
 }
 
 /// What has come of the body, up to a bound.
-async fn read_ready(body: &mut IncomingBody, bound: usize) -> Result<Ahead, Refusal> {
-    let mut ahead = Ahead::default();
-    let mut read = 0;
+async fn read_ready(
+    body: &mut IncomingBody,
+    mut ahead: Ahead,
+    bound: usize,
+) -> Result<Ahead, Refusal> {
+    let mut read = ahead.bytes();
     poll_fn(|cx| {
         while read < bound {
             match Pin::new(&mut *body).poll_frame(cx) {
@@ -113,6 +162,37 @@ async fn read_ready(body: &mut IncomingBody, bound: usize) -> Result<Ahead, Refu
     })
     .await
     .map(|ended| Ahead { ended, ..ahead })
+}
+
+/// Part after part until it is enough, or the end.
+async fn read_wanted(
+    body: &mut IncomingBody,
+    most: usize,
+    enough: &mut impl FnMut(&[u8]) -> bool,
+) -> Result<Ahead, Refusal> {
+    let mut ahead = Ahead::default();
+    let mut left = most;
+    while left > 0 && !body.is_end_stream() {
+        let data = match body.frame().await {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => data,
+                Err(frame) => {
+                    ahead.trailers = frame.into_trailers().ok();
+                    continue;
+                }
+            },
+            Some(Err(error)) => return Err(refusal(&error)),
+            None => break,
+        };
+        let is_enough = enough(data.get(..left).unwrap_or(&data));
+        left = left.saturating_sub(data.len());
+        ahead.chunks.push_back(data);
+        if is_enough {
+            break;
+        }
+    }
+    ahead.ended = body.is_end_stream();
+    Ok(ahead)
 }
 
 fn join(mut chunks: VecDeque<Bytes>) -> Bytes {

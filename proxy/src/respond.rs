@@ -2,10 +2,15 @@
 
 use crate::body::ProxyBody;
 use crate::error::Refusal;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use serde_json::Value;
 use tidegate_api::names::header;
 use tidegate_api::reason::Reason;
+
+mod openai;
+
+pub use openai::{model, models};
 
 /// `x-tidegate-reason`.
 pub const REASON_HEADER: HeaderName = HeaderName::from_static(header::REASON);
@@ -13,11 +18,40 @@ pub const REASON_HEADER: HeaderName = HeaderName::from_static(header::REASON);
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
+/// How a request's refusal is worded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Manner {
+    /// As [`refusal`] does.
+    Plain,
+    /// As [`grpc_refusal`] does.
+    Grpc,
+    /// As OpenAI's API does. With the model that the request names, once that is known.
+    OpenAi(Option<String>),
+}
+
+// === impl Manner ===
+
+impl Manner {
+    /// The refusal in this manner.
+    pub fn refusal(&self, refused: Refusal) -> Response<ProxyBody> {
+        match self {
+            Self::Plain => refusal(refused),
+            Self::Grpc => grpc_refusal(refused),
+            Self::OpenAi(model) => refusal_with(refused, &openai::error(refused, model.as_deref())),
+        }
+    }
+}
+
 /// The response that tells a client why its request was not answered by the model.
 pub fn refusal(refusal: Refusal) -> Response<ProxyBody> {
+    let reason = refusal.reason;
+    let error = serde_json::json!({ "reason": reason.code(), "message": message(reason) });
+    refusal_with(refusal, &error)
+}
+
+fn refusal_with(refusal: Refusal, error: &Value) -> Response<ProxyBody> {
     let Refusal { reason, retry_after_s } = refusal;
-    let body =
-        serde_json::json!({ "error": { "reason": reason.code(), "message": message(reason) } });
+    let body = serde_json::json!({ "error": error });
     let mut response = Response::new(ProxyBody::text(body.to_string() + "\n"));
     // Every reason's status is a constant between 400 and 599.
     *response.status_mut() =
@@ -32,6 +66,10 @@ pub fn refusal(refusal: Refusal) -> Response<ProxyBody> {
         // RFC 9110 section 15.5.6 wants the list of what is allowed.
         let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         headers.insert(ALLOW, allowed);
+    }
+    if reason == Reason::Unauthorized {
+        // RFC 9110 section 15.5.2 wants what would be let in.
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if closes_connection(reason) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -63,11 +101,15 @@ pub fn is_grpc_refusal(response: &Response<()>) -> bool {
 /// The nearest of gRPC's status codes. UNAVAILABLE is the one that clients may retry.
 fn grpc_status(reason: Reason) -> u16 {
     const CANCELLED: u16 = 1;
+    const INVALID_ARGUMENT: u16 = 3;
     const DEADLINE_EXCEEDED: u16 = 4;
+    const NOT_FOUND: u16 = 5;
+    const PERMISSION_DENIED: u16 = 7;
     const RESOURCE_EXHAUSTED: u16 = 8;
     const UNIMPLEMENTED: u16 = 12;
     const INTERNAL: u16 = 13;
     const UNAVAILABLE: u16 = 14;
+    const UNAUTHENTICATED: u16 = 16;
     match reason {
         Reason::ClientGone => CANCELLED,
         Reason::UpstreamTimeout | Reason::RequestTimeout => DEADLINE_EXCEEDED,
@@ -76,6 +118,10 @@ fn grpc_status(reason: Reason) -> u16 {
         | Reason::BodyTooLarge
         | Reason::RateLimited => RESOURCE_EXHAUSTED,
         Reason::NoRoute | Reason::MethodNotAllowed => UNIMPLEMENTED,
+        Reason::UnknownModel => NOT_FOUND,
+        Reason::NoModel => INVALID_ARGUMENT,
+        Reason::Unauthorized => UNAUTHENTICATED,
+        Reason::Forbidden => PERMISSION_DENIED,
         Reason::BadRequest | Reason::Internal => INTERNAL,
         Reason::QueueFull
         | Reason::QueueTimeout
@@ -114,6 +160,10 @@ fn message(reason: Reason) -> &'static str {
         Reason::TooManyConnections => "too many connections are open; come back later",
         Reason::MethodNotAllowed => "CONNECT and TRACE are not served",
         Reason::NoRoute => "no API is served at this host and path",
+        Reason::NoModel => "no model is named near the start of the request's JSON body",
+        Reason::UnknownModel => "no API here has the model that the request names",
+        Reason::Unauthorized => "an API key that is known here is needed",
+        Reason::Forbidden => "this API key is not one of this API's",
         Reason::ColdStartTimeout => "no replica came up in time; come back later",
         Reason::UpstreamConnect => "no connection to the model could be made",
         Reason::UpstreamReset => "the model ended the connection before its answer was complete",

@@ -1,4 +1,6 @@
 //! The request path: guard → route → read ahead → classify → admit → forward → account.
+//!
+//! Where a route leads to models, a part of the body is read first, and the API follows from it.
 
 use crate::access_log::{AccessLog, Entry};
 use crate::account::Account;
@@ -18,15 +20,22 @@ use crate::identity::{Identity, REQUEST_ID};
 use crate::incoming::IncomingBody;
 use crate::interim::Interim;
 use crate::metrics::ApiMetrics;
+use crate::model_route;
 use crate::orca;
+use crate::policy::model_field::Model;
+use crate::policy::models::{Models, Target, asks_for};
 use crate::policy::route::RouteTable;
 use crate::read_ahead::read_ahead;
-use crate::respond;
+use crate::request_body::RequestBody;
+use crate::respond::{self, Manner};
 use crate::rewrite::{Told, UpstreamProtocol, rewrite};
 use crate::upstream::Connector;
+use arc_swap::ArcSwap;
 use http::header::{CONNECTION, HOST, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
+use percent_encoding::percent_decode_str;
 use std::sync::Arc;
 use tidegate_api::reason::Reason;
 
@@ -44,12 +53,15 @@ pub struct Service {
     pub protocol: UpstreamProtocol,
 }
 
+/// Which requests are whose.
+pub type Routes = RouteTable<Target<Arc<Service>>>;
+
 /// All that a request meets on its way.
 pub struct Stack {
     /// Where the process stands.
     pub role: Role,
-    /// Host and path to API.
-    pub routes: RouteTable<Arc<Service>>,
+    /// Host and path to API. A request keeps what it was led to, whatever comes after.
+    pub routes: Arc<ArcSwap<Routes>>,
     /// The gate whose load is told to balancers: a sidecar's only one.
     pub reported: Option<Arc<Gate>>,
     /// Counts requests that reach no API.
@@ -64,6 +76,40 @@ pub struct Stack {
     pub hops: HopSettings,
     /// Whether the process is ending.
     pub drain: DrainWatch,
+}
+
+/// What stands around one request.
+struct Around<'a> {
+    peer: &'a Peer,
+    connector: &'a Connector,
+    interim: &'a Interim,
+    identity: &'a Identity,
+}
+
+/// Where a request was led to.
+struct Led {
+    target: Target<Arc<Service>>,
+    /// How many bytes of the path its route's prefix takes.
+    prefix: usize,
+    /// How many bytes of it to take off.
+    strip: usize,
+}
+
+/// A request on its way: whose it is, and its body as far as it was read.
+struct Bound {
+    service: Arc<Service>,
+    parts: Parts,
+    body: RequestBody,
+    upgradable: bool,
+    strip: usize,
+}
+
+/// What became of a request before it was anybody's turn.
+enum Found {
+    /// It is an API's.
+    Bound(Box<Bound>),
+    /// It was about the models themselves.
+    Answered(Response<ProxyBody>),
 }
 
 // === impl Stack ===
@@ -81,12 +127,13 @@ impl Stack {
         let identity = Identity::establish(request.headers_mut(), self.hops.sampling);
         let load = orca::asked(request.headers_mut(), peer.trusted);
         let entry = self.access_log.as_ref().and_then(|log| log.begin(&request, &identity));
-        let served = self.serve(request, entry, peer, connector, interim, &identity).await;
-        let mut response = match served {
+        let mut manner = if grpc { Manner::Grpc } else { Manner::Plain };
+        let around = Around { peer, connector, interim, identity: &identity };
+        let mut response = match self.serve(request, entry, &around, &mut manner).await {
             Ok(response) => response,
             Err((account, refusal)) => {
                 account.close(Some(refusal.reason), clock::now());
-                if grpc { respond::grpc_refusal(refusal) } else { respond::refusal(refusal) }
+                manner.refusal(refusal)
             }
         };
         if self.drain.is_draining() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -111,29 +158,22 @@ impl Stack {
         &self,
         request: Request<IncomingBody>,
         entry: Option<Box<Entry>>,
-        peer: &Peer,
-        connector: &Connector,
-        interim: &Interim,
-        identity: &Identity,
+        around: &Around<'_>,
+        manner: &mut Manner,
     ) -> Result<Response<ProxyBody>, (Account, Refusal)> {
         let arrived = clock::now();
-        // Guard: what may not be here goes no further.
-        if let Err(refusal) = guard::check(&request, &self.limits) {
-            return Err((Account::open(Arc::clone(&self.unrouted), arrived, entry), refusal));
-        }
-        // Route: which API's request it is.
-        let Some((service, strip)) = self.route(&request) else {
-            let account = Account::open(Arc::clone(&self.unrouted), arrived, entry);
-            return Err((account, Reason::NoRoute.into()));
-        };
-        let mut account = Account::open(Arc::clone(&service.metrics), arrived, entry);
-        let upgradable = request.extensions().get::<UpgradeTo>().is_some();
-        let (parts, body) = request.into_parts();
-        // Read ahead: a small body is here before its request takes anybody's place.
-        let body = match read_ahead(body, &self.limits).await {
-            Ok(body) => body,
+        let mut account = Account::open(Arc::clone(&self.unrouted), arrived, entry);
+        let bound = match self.find(request, &mut account, manner).await {
+            Ok(Found::Bound(bound)) => bound,
+            Ok(Found::Answered(response)) => {
+                let now = clock::now();
+                account.head(response.status().as_u16(), None, now);
+                account.close(None, now);
+                return Ok(response);
+            }
             Err(refusal) => return Err((account, refusal)),
         };
+        let Bound { service, parts, body, upgradable, strip } = *bound;
         // Classify: how urgent, of which tenant, how dear, until when.
         let claim = service.classifier.claim(
             &parts.headers,
@@ -147,6 +187,7 @@ impl Stack {
         }
         let total = service.timeouts.total.map(|total| arrived + total);
         let client = classify::deadline(&parts.headers, arrived);
+        let Around { peer, connector, interim, identity } = *around;
         let told = Told { peer, forwarded: self.hops.forwarded, identity };
         let outbound = match rewrite(parts, strip, body, service.protocol, &told) {
             Ok(outbound) => outbound,
@@ -173,6 +214,59 @@ impl Stack {
         exchange.run(outbound, upgradable).await
     }
 
+    /// Finds the API that a request is for, and reads of its body what must be here before it takes
+    /// anybody's place.
+    async fn find(
+        &self,
+        request: Request<IncomingBody>,
+        account: &mut Account,
+        manner: &mut Manner,
+    ) -> Result<Found, Refusal> {
+        // Guard: what may not be here goes no further.
+        guard::check(&request, &self.limits)?;
+        // Route: which API's request it is.
+        let Led { target, prefix, strip } = self.route(&request).ok_or(Reason::NoRoute)?;
+        let upgradable = request.extensions().get::<UpgradeTo>().is_some();
+        let (parts, body) = request.into_parts();
+        // Read ahead: a small body is here before its request takes anybody's place.
+        let (service, body) = match target {
+            Target::Api(service) => {
+                account.belongs_to(&service.metrics);
+                let body = read_ahead(body, &self.limits).await?;
+                (service, body)
+            }
+            Target::Models(models) => {
+                if *manner == Manner::Plain {
+                    *manner = Manner::OpenAi(None);
+                }
+                if let Some(answer) = about_models(&models, &parts, prefix, manner) {
+                    return answer.map(Found::Answered);
+                }
+                let found = self.by_model(&models, &parts.headers, body, manner).await?;
+                account.belongs_to(&found.0.metrics);
+                found
+            }
+        };
+        Ok(Found::Bound(Box::new(Bound { service, parts, body, upgradable, strip })))
+    }
+
+    /// The API that has the model which the body names.
+    async fn by_model(
+        &self,
+        models: &Models<Arc<Service>>,
+        headers: &HeaderMap,
+        body: IncomingBody,
+        manner: &mut Manner,
+    ) -> Result<(Arc<Service>, RequestBody), Refusal> {
+        let reading = model_route::named(headers, body, &self.limits, models.scan_limit());
+        let (model, body) = reading.await?;
+        let found = model_route::api(models, &model).cloned();
+        if let (Manner::OpenAi(named), Model::Named(name)) = (manner, model) {
+            *named = Some(name);
+        }
+        found.map(|service| (service, body))
+    }
+
     /// Answers what has no head that can be read, and books it.
     pub fn refuse(&self, refusal: impl Into<Refusal>) -> Response<ProxyBody> {
         let (now, refusal) = (clock::now(), refusal.into());
@@ -182,14 +276,46 @@ impl Stack {
         identify(respond::refusal(refusal), identity)
     }
 
-    fn route<B>(&self, request: &Request<B>) -> Option<(&Arc<Service>, usize)> {
-        let uri = request.uri();
+    fn route<B>(&self, request: &Request<B>) -> Option<Led> {
+        let (uri, headers) = (request.uri(), request.headers());
         let host = match uri.host() {
             Some(host) => host,
-            None => request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
+            None => headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
         };
-        self.routes.find(host, uri.path()).map(|found| (found.target, found.strip))
+        let has = |name: &str, value: &str| {
+            headers.get_all(name).iter().any(|said| said.as_bytes() == value.as_bytes())
+        };
+        let routes = self.routes.load();
+        let found = routes.find(host, uri.path(), has)?;
+        Some(Led { target: found.target.clone(), prefix: found.prefix, strip: found.strip })
     }
+}
+
+/// The answer to a request about the models of a route themselves, if it is one.
+fn about_models(
+    models: &Models<Arc<Service>>,
+    parts: &Parts,
+    prefix: usize,
+    manner: &mut Manner,
+) -> Option<Result<Response<ProxyBody>, Refusal>> {
+    if parts.method != Method::GET {
+        return None;
+    }
+    let rest = parts.uri.path().get(prefix..)?;
+    let Some(name) = asks_for(rest)? else {
+        let listed = models.listed().map(|(name, service)| (name, &*service.metrics.api));
+        return Some(Ok(respond::models(listed)));
+    };
+    let name = percent_decode_str(name).decode_utf8_lossy();
+    Some(match models.named(&name) {
+        Some(service) => Ok(respond::model(&name, &service.metrics.api)),
+        None => {
+            if let Manner::OpenAi(named) = manner {
+                *named = Some(name.into_owned());
+            }
+            Err(Reason::UnknownModel.into())
+        }
+    })
 }
 
 /// Tells the client what its request was known by, unless the upstream has a name of its own.

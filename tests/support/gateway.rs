@@ -4,6 +4,7 @@ use super::eventually;
 use super::http::metric;
 use super::process::Process;
 use super::sidecar::{Sidecar, proxy};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -45,12 +46,13 @@ impl Gateway {
         Self::run(&DOCUMENT.replace("COLD_START", "60s").replace("ROUTES", "[{path: /}]"), flags)
     }
 
-    fn run(text: &str, flags: &[&str]) -> Self {
+    /// One that serves these documents.
+    pub(crate) fn run(text: &str, flags: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
-        let document = folder.path().join("api.yaml");
-        std::fs::write(&document, text).unwrap();
+        let documents = folder.path().join("api.yaml");
+        std::fs::write(&documents, text).unwrap();
         let endpoints_file = folder.path().join("endpoints.json");
-        let paths = [document.to_str().unwrap(), endpoints_file.to_str().unwrap()];
+        let paths = [documents.to_str().unwrap(), endpoints_file.to_str().unwrap()];
         let own = ["--config", paths[0], "--endpoints", paths[1], "--workers", "2"];
         let (process, data, admin) = proxy("gateway", &[&own, flags].concat());
         Self { process, data, admin, endpoints_file, _folder: folder }
@@ -58,7 +60,12 @@ impl Gateway {
 
     /// Replaces the endpoints.
     pub(crate) fn write_endpoints(&self, entries: Vec<EndpointEntry>) {
-        let file = EndpointsFile { apis: [("plain".to_owned(), entries)].into() };
+        self.write_endpoints_of([("plain".to_owned(), entries)].into());
+    }
+
+    /// Replaces the endpoints of all APIs.
+    pub(crate) fn write_endpoints_of(&self, apis: BTreeMap<String, Vec<EndpointEntry>>) {
+        let file = EndpointsFile { apis };
         let new = self.endpoints_file.with_extension("new");
         std::fs::write(&new, serde_json::to_vec(&file).unwrap()).unwrap();
         std::fs::rename(new, &self.endpoints_file).unwrap();
@@ -81,4 +88,10 @@ impl Gateway {
 pub(crate) fn entry(id: &str, sidecar: &Sidecar, concurrency: u32) -> EndpointEntry {
     let (address, admin, state) = (sidecar.data, Some(sidecar.admin), EndpointState::Active);
     EndpointEntry { id: id.to_owned(), address, admin, concurrency, state }
+}
+
+/// A model without a sidecar as an endpoint.
+pub(crate) fn bare(id: &str, address: SocketAddr, concurrency: u32) -> EndpointEntry {
+    let state = EndpointState::Active;
+    EndpointEntry { id: id.to_owned(), address, admin: None, concurrency, state }
 }

@@ -50,6 +50,7 @@ pub(super) const PROXY: Crate = Crate {
         ("request_body", 7),
         ("outbound", 8),
         ("read_ahead", 8),
+        ("model_route", 9),
         ("pool", 9),
         ("rewrite", 9),
         ("endpoint", 10),

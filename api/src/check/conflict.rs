@@ -1,15 +1,18 @@
-//! What several documents of a file may not share: a name, a route.
+//! What several documents may not share: a name, a route, a model on one route.
 
 use super::Checked;
-use crate::document::Route;
+use crate::document::{Clash, InferenceApi, Route};
 use crate::key_path::KeyPath;
 use crate::report::Mistakes;
 use std::collections::HashMap;
 
+/// The API that has a route, and where it says so.
+type Claim<'a> = (&'a InferenceApi, usize);
+
 /// Reports names and routes that are given more than once.
 pub(crate) fn conflicts(all: &[Checked], mistakes: &mut Mistakes) {
     let mut names = HashMap::new();
-    let mut routes = HashMap::new();
+    let mut routes: HashMap<_, Vec<Claim<'_>>> = HashMap::new();
     for checked in all {
         let api = &checked.api;
         if let Some(mark) = checked.name {
@@ -22,20 +25,33 @@ pub(crate) fn conflicts(all: &[Checked], mistakes: &mut Mistakes) {
         }
         for (route, place) in api.routes.iter().zip(&checked.routes) {
             let Some((mark, path)) = place else { continue };
-            let key = (route.host.as_deref(), route.path.as_str());
-            if let Some((name, line)) = routes.get(&key) {
-                let what = format!("is {}, as that of \"{name}\" in line {line}", shown(route));
-                mistakes.add(*mark, path, what, "a route of its own: another host or path");
-            } else {
-                routes.insert(key, (api.name.as_str(), mark.line));
+            let claims = routes.entry(route.key()).or_default();
+            match claims.iter().find_map(|claim| contradiction(route, api, claim)) {
+                Some((what, must)) => mistakes.add(*mark, path, what, must),
+                None => claims.push((api, mark.line)),
             }
         }
     }
 }
 
-fn shown(route: &Route) -> String {
-    match &route.host {
-        Some(host) => format!("the route {host}{}", route.path),
-        None => format!("the route {} of every host", route.path),
-    }
+/// Why an API can't have a route that another has already: what is wrong, and what must be.
+fn contradiction(
+    route: &Route,
+    api: &InferenceApi,
+    (other, line): &Claim<'_>,
+) -> Option<(String, &'static str)> {
+    let place = format!("that of \"{}\" in line {line}", other.name);
+    Some(match Clash::between(api, other)? {
+        Clash::Route => {
+            (format!("is {route}, as {place}"), "a route of its own: another host, path or header")
+        }
+        Clash::Model(model) => (
+            format!("leads to the model \"{model}\", as {place}"),
+            "a route of its own, or one of an API with other models",
+        ),
+        Clash::Unnamed => (
+            format!("takes what names no model, as {place}"),
+            "a route of its own, or one of the two with `whenNotFound: refuse`",
+        ),
+    })
 }

@@ -13,6 +13,16 @@ pub(super) const PREFIX: &str = "a path that begins with `/`, without query, fra
 pub(super) const TARGET: &str = "a path that begins with `/`, without fragment or spaces";
 /// What [`is_service`] asks for.
 pub(super) const SERVICE: &str = "a gRPC service's name, such as `grpc.health.v1.Health`";
+/// What a gRPC method's name must be.
+pub(super) const METHOD: &str = "a gRPC method's name, such as `Check`";
+/// What [`is_model`] asks for.
+pub(super) const MODEL: &str =
+    "a model's name: 1 to 256 bytes without spaces or control characters";
+/// What [`is_header`] asks for.
+pub(super) const HEADER: &str = "a header's name: letters, digits, `-` and `_`";
+/// What [`is_header_value`] asks for.
+pub(super) const HEADER_VALUE: &str = "a header's value: visible ASCII characters, perhaps with \
+                                       spaces between them";
 /// What [`is_variable`] asks for.
 pub(super) const VARIABLE: &str = "an environment variable's name, not empty and without `=`";
 /// What [`is_http_url`] asks for.
@@ -48,6 +58,24 @@ pub(super) fn is_prefix(text: &str) -> bool {
     is_target(text)
         && !text.contains('?')
         && (text == "/" || segments.is_some_and(|path| path.split('/').all(is_segment)))
+}
+
+/// A model's name: what fits a line of a list and a path.
+pub(super) fn is_model(text: &str) -> bool {
+    let is_plain = |letter: char| !letter.is_whitespace() && !letter.is_control();
+    (1..=256).contains(&text.len()) && text.chars().all(is_plain)
+}
+
+/// A header's name; of what HTTP allows in one, what is used.
+pub(super) fn is_header(text: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    !text.is_empty() && text.bytes().all(is_inner)
+}
+
+/// A header's value as it stands in a head: without spaces around.
+pub(super) fn is_header_value(text: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    !text.is_empty() && text == text.trim() && text.bytes().all(is_inner)
 }
 
 /// The target of a request in origin form: a path, perhaps with a query.
@@ -128,6 +156,9 @@ mod tests {
             ),
             (is_target, &["/", "/healthz", "/h?x=1"], &["", "h", "/a b", "/a#b", "/a\r\nb"]),
             (is_service, &["", "a.B"], &["a/b", "a b"]),
+            (is_model, &["a", "org/Model-7b:q4", "ä"], &["", "a b", "a\n", &"a".repeat(257)]),
+            (is_header, &["x-team", "X_1"], &["", "x team", "x:y", "ä"]),
+            (is_header_value, &["red", "a b"], &["", " a", "a ", "a\n", "ä"]),
             (is_variable, &["A", "a.b"], &["", "A=B", "A\0"]),
         ];
         for (row, (rule, good, bad)) in table.iter().enumerate() {

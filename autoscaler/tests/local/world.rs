@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 use tidegate_api::document::{
-    Autoscaling, Concurrency, ConcurrencyPolicy, Container, InferenceApi, Policy, Probe, Readiness,
-    Timeouts,
+    Access, Autoscaling, Concurrency, ConcurrencyPolicy, Container, InferenceApi, Policy, Probe,
+    Readiness, Timeouts,
 };
 use tidegate_api::endpoints::EndpointsFile;
 use tidegate_autoscaler::status::{ApiStatus, ReplicaState};
@@ -229,6 +229,8 @@ fn api(folder: &Path, min: u32, max: u32, manner: &str) -> InferenceApi {
             start_timeout: DEADLINE,
         },
         routes: Vec::new(),
+        openai: None,
+        access: Access::default(),
         autoscaling: Autoscaling {
             min_replicas: min,
             max_replicas: max,
