@@ -2,6 +2,7 @@
 //! and to others, interim answers, trailers, large bodies, upstreams that misbehave.
 
 mod events;
+mod fields;
 mod grpc;
 mod large;
 mod misbehaving;

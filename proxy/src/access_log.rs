@@ -5,7 +5,8 @@
 
 use crate::clock;
 use crate::identity::{Identity, Sampling, draw};
-use http::{HeaderValue, Method, Request, Uri};
+use crate::message::Request;
+use http::{Method, Uri};
 use prometheus::IntCounter;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -231,7 +232,7 @@ impl Entry {
             duration_seconds: seconds(ending.duration),
             bytes_in: self.received.bytes(),
             bytes_out: self.sent,
-            request_id: text(&self.identity.request_id),
+            request_id: std::str::from_utf8(self.identity.request_id.as_ref()).unwrap_or(""),
             trace_id: self.identity.trace_id(),
             endpoint: self.endpoint.as_deref(),
             attempts: self.attempts,
@@ -270,10 +271,6 @@ fn write_lines(waiting: &Receiver<Vec<u8>>, mut out: impl Write) {
 
 fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or(text)
-}
-
-fn text(value: &HeaderValue) -> &str {
-    value.to_str().unwrap_or("")
 }
 
 fn seconds(duration: Duration) -> f64 {

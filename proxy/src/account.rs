@@ -2,9 +2,9 @@
 
 use crate::access_log::{Ending, Entry};
 use crate::clock;
+use crate::fields::Fields;
 use crate::metrics::{ApiMetrics, tokens};
 use crate::policy::token_stream::TokenStream;
-use http::HeaderMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
@@ -66,7 +66,7 @@ impl Account {
     }
 
     /// The upstream's body begins, of an answer with this head: are there tokens to count in it?
-    pub fn body(&mut self, headers: &HeaderMap) {
+    pub fn body(&mut self, headers: &Fields) {
         if self.metrics.tokens.is_some() && self.code == Some(200) {
             self.tokens = tokens::form(headers).map(|form| Box::new(TokenStream::new(form)));
         }

@@ -1,9 +1,10 @@
 //! What a request's head says of it: how urgent it is, whose, how dear, and until when its client
 //! waits. Nothing is allocated for a request.
 
+use crate::fields::Fields;
 use crate::policy::claim::{Claim, Priority, TenantKey};
 use crate::policy::tokens;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::HeaderName;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
@@ -74,7 +75,7 @@ impl Classifier {
 
     /// What a request claims. `ahead` is what is here of its body, `length` the body's length as
     /// far as it is known.
-    pub fn claim(&self, headers: &HeaderMap, ahead: &[u8], held_bytes: u64, length: u64) -> Claim {
+    pub fn claim(&self, headers: &Fields, ahead: &[u8], held_bytes: u64, length: u64) -> Claim {
         let tenant = self.tenant(headers);
         let weight = match self.weights.is_empty() {
             true => 1,
@@ -83,7 +84,7 @@ impl Classifier {
         let cost = match &self.cost {
             Cost::One => 1,
             Cost::Header(name) => {
-                let said = headers.get(name).and_then(|value| digits(value.as_bytes()));
+                let said = headers.get(name).and_then(digits);
                 said.map_or(1, |cost| u32::try_from(cost).unwrap_or(u32::MAX))
             }
             Cost::OpenAiTokens => tokens::estimate(ahead, length),
@@ -93,28 +94,28 @@ impl Classifier {
 
     /// The tenant as a log may name it: as said, or, where its header may hold a secret, by a number
     /// that means nothing outside this process.
-    pub fn tenant_name(&self, headers: &HeaderMap) -> Option<String> {
-        let named = headers.get(self.tenant_header.as_ref()?)?.as_bytes();
+    pub fn tenant_name(&self, headers: &Fields) -> Option<String> {
+        let named = headers.get(self.tenant_header.as_ref()?)?;
         Some(match self.tenant_secret {
             true => format!("{:016x}", self.hasher.hash_one(named)),
             false => String::from_utf8_lossy(named).into_owned(),
         })
     }
 
-    fn priority(&self, headers: &HeaderMap) -> Priority {
+    fn priority(&self, headers: &Fields) -> Priority {
         if !self.trust_priority {
             return Priority::Standard;
         }
-        match headers.get(PRIORITY).map(HeaderValue::as_bytes) {
+        match headers.get(PRIORITY) {
             Some(b"critical") => Priority::Critical,
             Some(b"sheddable") => Priority::Sheddable,
             _ => Priority::Standard,
         }
     }
 
-    fn tenant(&self, headers: &HeaderMap) -> TenantKey {
+    fn tenant(&self, headers: &Fields) -> TenantKey {
         let named = self.tenant_header.as_ref().and_then(|name| headers.get(name));
-        match named.map(HeaderValue::as_bytes) {
+        match named {
             None | Some(b"") => TenantKey::ANONYMOUS,
             Some(name) => key(&self.hasher, name),
         }
@@ -129,11 +130,10 @@ fn is_secret(name: &HeaderName) -> bool {
 
 /// Until when the client waits, if it says so: the earliest of `x-request-timeout-ms` and
 /// `grpc-timeout`. What is malformed, or beyond the end of time, says nothing.
-pub fn deadline(headers: &HeaderMap, arrived: Instant) -> Option<Instant> {
-    let own = headers.get_all(REQUEST_TIMEOUT_MS).iter();
-    let own = own.filter_map(|value| digits(value.as_bytes()).map(Duration::from_millis));
-    let grpc = headers.get_all(GRPC_TIMEOUT).iter();
-    let grpc = grpc.filter_map(|value| grpc_timeout(value.as_bytes()));
+pub fn deadline(headers: &Fields, arrived: Instant) -> Option<Instant> {
+    let own = headers.get_all(REQUEST_TIMEOUT_MS);
+    let own = own.filter_map(|value| digits(value).map(Duration::from_millis));
+    let grpc = headers.get_all(GRPC_TIMEOUT).filter_map(grpc_timeout);
     arrived.checked_add(own.chain(grpc).min()?)
 }
 
@@ -174,9 +174,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
-        let value = |text: &str| HeaderValue::from_str(text).unwrap();
-        lines.iter().map(|(name, text)| (HeaderName::from_static(name), value(text))).collect()
+    fn headers(lines: &[(&'static str, &str)]) -> Fields {
+        lines.iter().copied().collect()
     }
 
     #[test]
@@ -253,9 +252,9 @@ mod tests {
             let seen = header.claim(&headers(&[("x-cost", said)]), b"", 0, 0).cost;
             assert_eq!(seen, expected, "{said}");
         }
-        assert_eq!(header.claim(&HeaderMap::new(), b"", 0, 0).cost, 1);
+        assert_eq!(header.claim(&Fields::default(), b"", 0, 0).cost, 1);
         let body = br#"{"prompt":"abcd","max_tokens":5}"#;
-        let tokens = by(Cost::OpenAiTokens).claim(&HeaderMap::new(), body, 0, body.len() as u64);
+        let tokens = by(Cost::OpenAiTokens).claim(&Fields::default(), body, 0, body.len() as u64);
         assert_eq!(tokens.cost, 6);
     }
 
@@ -291,7 +290,7 @@ mod tests {
         }
         let both = headers(&[("x-request-timeout-ms", "250"), ("grpc-timeout", "1S")]);
         assert_eq!(deadline(&both, now), Some(now + ms(250)));
-        assert_eq!(deadline(&HeaderMap::new(), now), None);
+        assert_eq!(deadline(&Fields::default(), now), None);
         // The end of time is no deadline.
         let far = headers(&[("x-request-timeout-ms", "18446744073709551615")]);
         assert!(deadline(&far, now).is_none_or(|at| at > now));
@@ -300,10 +299,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_value_is_read_without_harm(said in prop::collection::vec(32..127u8, 0..30)) {
-            let value = HeaderValue::from_bytes(&said).unwrap();
-            let mut headers = HeaderMap::new();
-            headers.insert(GRPC_TIMEOUT, value.clone());
-            headers.insert(REQUEST_TIMEOUT_MS, value);
+            let mut headers = Fields::default();
+            headers.insert(GRPC_TIMEOUT, &said);
+            headers.insert(REQUEST_TIMEOUT_MS, &said);
             let now = Instant::now();
             prop_assert!(deadline(&headers, now).is_none_or(|at| at >= now));
         }

@@ -13,6 +13,7 @@ use crate::inbound::Inbound;
 use crate::incoming::IncomingBody;
 use crate::interim::Interim;
 use crate::lazy_timer::LazyTimer;
+use crate::message::Response;
 use crate::socket::Socket;
 use crate::stack::Stack;
 use crate::tunnel;
@@ -20,7 +21,7 @@ use crate::upstream::Connector;
 use crate::wire::{Outgoing, Wire};
 use bytes::Bytes;
 use http::header::{CONNECTION, DATE};
-use http::{Method, Response, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use http_body::{Body, Frame};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -230,7 +231,7 @@ async fn reply(
     let Asked { ref method, version, keep_alive } = *asked;
     let (mut parts, body) = response.into_parts();
     let mut after = if keep_alive { After::KeepAlive } else { After::Close };
-    if parts.headers.remove(CONNECTION).is_some() {
+    if parts.headers.remove(CONNECTION) {
         after = After::Close;
     }
     let bodiless = *method == Method::HEAD
@@ -245,7 +246,7 @@ async fn reply(
         }
     };
     // RFC 9110 section 6.6.1: who forwards an answer without a date adds one.
-    let date = (!parts.headers.contains_key(DATE)).then(clock::http_date);
+    let date = (!parts.headers.contains(DATE)).then(clock::http_date);
     let connection = match (after, version) {
         (After::Close, _) => Some("close"),
         (After::KeepAlive, Version::HTTP_10) => Some("keep-alive"),

@@ -8,6 +8,7 @@ use crate::gate::{Ask, Gate, Permit};
 use crate::h2_head::write_request;
 use crate::head::ResponseHead;
 use crate::interim::Interim;
+use crate::message::Response;
 use crate::outbound::{ExchangeError, Head, Outbound};
 use crate::policy::slots::Usability;
 use crate::read_ahead;
@@ -15,8 +16,7 @@ use crate::request_body::{RequestBody, UploadError};
 use crate::respond::{REASON_HEADER, is_grpc_refusal, refusal};
 use crate::rewrite::http1_head;
 use crate::upstream::{Carrier, ConnectError, Connector, Lease};
-use http::header::HeaderValue;
-use http::{HeaderName, Method, Response, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -258,7 +258,7 @@ impl Exchange<'_> {
             return None;
         }
         let reason = head.response.headers().get(REASON_HEADER)?;
-        let reason = Reason::from_code(reason.to_str().ok()?)?;
+        let reason = Reason::from_code(std::str::from_utf8(reason).ok()?)?;
         let status = head.response.status().as_u16();
         let is_refusal = status == reason.status() || is_grpc_refusal(&head.response);
         is_refusal.then_some(reason)
@@ -286,10 +286,10 @@ impl Exchange<'_> {
                 if self.permit.was_cold {
                     let waited = self.permit.granted_at.saturating_duration_since(self.ask.arrived);
                     let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-                    headers.insert(COLD_START_HEADER, HeaderValue::from(waited_ms));
+                    headers.insert(COLD_START_HEADER, itoa::Buffer::new().format(waited_ms));
                 }
                 if attempts > 1 {
-                    headers.insert(ATTEMPTS_HEADER, HeaderValue::from(attempts));
+                    headers.insert(ATTEMPTS_HEADER, itoa::Buffer::new().format(attempts));
                 }
             }
         }

@@ -2,17 +2,18 @@
 //!
 //! What a trusted hop says is kept and added to. What anybody else says is replaced.
 
-use crate::head::encode::encode_field;
+use crate::fields::Fields;
 use crate::hop::{ForwardedHeaders, OwnLines, Peer, node};
+use crate::message::RequestParts;
 use bytes::{Bytes, BytesMut};
-use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
-use http::{Version, request};
+use http::Version;
+use http::header::{FORWARDED, HOST, HeaderName, VIA};
 use std::net::{IpAddr, SocketAddr};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const HTTP: HeaderValue = HeaderValue::from_static("http");
+const HTTP: &str = "http";
 
 /// A longer `X-Forwarded-For` is not said once more in `Forwarded`.
 const MAX_TRANSLATED_BYTES: usize = 1024;
@@ -22,7 +23,7 @@ const PREFIX: &[u8] = b"x-forwarded-";
 const ALIKE: [&[u8]; 2] = [b"x-real-ip", b"x-request-id"];
 
 /// Tells the next hop of this one, in the request's head.
-pub fn write(request: &mut request::Parts, peer: &Peer, which: ForwardedHeaders) {
+pub fn write(request: &mut RequestParts, peer: &Peer, which: ForwardedHeaders) {
     remove_untrue(&mut request.headers, peer.trusted);
     if which == ForwardedHeaders::Off {
         return;
@@ -30,45 +31,39 @@ pub fn write(request: &mut request::Parts, peer: &Peer, which: ForwardedHeaders)
     let host = host(request);
     let headers = &mut request.headers;
     if which == ForwardedHeaders::All {
-        headers.insert(FORWARDED, forwarded(headers, peer, host.as_ref()));
+        headers.insert(FORWARDED, forwarded(headers, peer, host.as_deref()));
         headers.append(VIA, via(request.version));
     }
-    let mut chain = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).peekable();
-    let chain = match chain.peek() {
-        None => peer.address.clone(),
-        Some(_) => list(chain.chain([peer.address.as_bytes()])),
-    };
+    let chain = list(headers.get_all(FORWARDED_FOR).chain([peer.address.as_bytes()]));
     headers.insert(FORWARDED_FOR, chain);
-    headers.entry(FORWARDED_PROTO).or_insert(HTTP);
+    headers.insert_if_absent(FORWARDED_PROTO, HTTP);
     if let Some(host) = host {
-        headers.entry(FORWARDED_HOST).or_insert(host);
+        headers.insert_if_absent(FORWARDED_HOST, host);
     }
 }
 
 /// The same as lines of a head, if the request says nothing of hops before: then the map needs no
 /// change, and what was written for the request before serves again. Else `None`, and the map has
 /// all of it.
-pub fn lines(request: &mut request::Parts, peer: &Peer, which: ForwardedHeaders) -> Option<Bytes> {
+pub fn lines(request: &mut RequestParts, peer: &Peer, which: ForwardedHeaders) -> Option<Bytes> {
     let tells = remove_untrue(&mut request.headers, peer.trusted);
     let host = request.headers.get(HOST);
     let (Some(host), false, None) = (host, tells, request.uri.authority()) else {
         write(request, peer, which);
         return None;
     };
-    let is_same = |kept: &&OwnLines| kept.version == request.version && kept.host == host;
+    let is_same = |kept: &&OwnLines| kept.version == request.version && *kept.host == *host;
     if let Some(kept) = peer.own_lines.get().filter(is_same) {
         return Some(kept.lines.clone());
     }
-    let mut own = request::Request::new(()).into_parts().0;
+    let host: Box<[u8]> = host.into();
+    let mut own = RequestParts::from(http::Request::new(()).into_parts().0);
     own.version = request.version;
-    own.headers.insert(HOST, host.clone());
-    let host = host.clone();
+    own.headers.insert(HOST, &host);
     write(&mut own, peer, which);
     own.headers.remove(HOST);
     let mut lines = BytesMut::new();
-    for (name, value) in &own.headers {
-        encode_field(name.as_str().as_bytes(), value.as_bytes(), &mut lines);
-    }
+    own.headers.encode(&mut lines);
     let lines = lines.freeze();
     // A connection mostly asks one host: the first is remembered.
     let kept = OwnLines { version: request.version, host, lines: lines.clone() };
@@ -79,39 +74,31 @@ pub fn lines(request: &mut request::Parts, peer: &Peer, which: ForwardedHeaders)
 /// Removes what strangers say of other hops; and what anybody says under a name with an underscore,
 /// which many applications take for the one with a dash. Says whether anything is left that tells
 /// of hops.
-fn remove_untrue(headers: &mut HeaderMap, trusted: bool) -> bool {
+fn remove_untrue(headers: &mut Fields, trusted: bool) -> bool {
     let mut tells = false;
-    let mut untrue: Vec<HeaderName> = Vec::new();
-    for name in headers.keys() {
-        let text = name.as_str().as_bytes();
-        match text.first() {
-            Some(b'x') if tells_of_hops(text) => {
-                if text.contains(&b'_') || !trusted && is_hops(text) {
-                    untrue.push(name.clone());
-                } else {
-                    tells |= is_hops(text);
-                }
-            }
-            Some(b'f') if *name == FORWARDED => {
-                if trusted {
-                    tells = true;
-                } else {
-                    untrue.push(name.clone());
-                }
-            }
-            Some(b'v') if *name == VIA => tells = true,
-            _ => {}
+    headers.retain(|name| match name.first() {
+        Some(b'x' | b'X') if tells_of_hops(name) => {
+            let is_true = !name.contains(&b'_') && (trusted || !is_hops(name));
+            tells |= is_true && is_hops(name);
+            is_true
         }
-    }
-    for name in untrue {
-        headers.remove(name);
-    }
+        Some(b'f' | b'F') if name.eq_ignore_ascii_case(b"forwarded") => {
+            tells |= trusted;
+            trusted
+        }
+        Some(b'v' | b'V') if name.eq_ignore_ascii_case(b"via") => {
+            tells = true;
+            true
+        }
+        _ => true,
+    });
     tells
 }
 
 fn tells_of_hops(name: &[u8]) -> bool {
     let is_same = |known: &[u8], name: &[u8]| {
-        let dashed = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte });
+        let dashed =
+            name.iter().map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() });
         known.len() == name.len() && dashed.eq(known.iter().copied())
     };
     ALIKE.iter().any(|known| is_same(known, name))
@@ -121,50 +108,51 @@ fn tells_of_hops(name: &[u8]) -> bool {
 /// Whether a name, written with dashes, is of those that only hops may set. Anybody may name its
 /// request.
 fn is_hops(name: &[u8]) -> bool {
-    name != b"x-request-id"
+    !name.eq_ignore_ascii_case(b"x-request-id")
 }
 
 /// The host that the request was sent to.
-fn host(request: &request::Parts) -> Option<HeaderValue> {
+fn host(request: &RequestParts) -> Option<Vec<u8>> {
     match request.uri.authority() {
         // RFC 9112 section 3.2.2: the target's counts, whatever Host says.
         Some(authority) => {
             let host = authority.as_str().rsplit('@').next().unwrap_or("");
-            HeaderValue::from_str(host).ok()
+            Some(host.as_bytes().to_vec())
         }
-        None => request.headers.get(HOST).cloned(),
+        None => request.headers.get(HOST).map(<[u8]>::to_vec),
     }
 }
 
 /// RFC 9110 section 7.6.3: the protocol's version as it came in, and who took it.
-fn via(version: Version) -> HeaderValue {
-    HeaderValue::from_static(match version {
+fn via(version: Version) -> &'static str {
+    match version {
         Version::HTTP_10 => "1.0 tidegate",
         Version::HTTP_2 => "2 tidegate",
         _ => "1.1 tidegate",
-    })
+    }
 }
 
 /// `Forwarded`: what the hops before said of themselves, and this connection.
-fn forwarded(headers: &HeaderMap, peer: &Peer, host: Option<&HeaderValue>) -> HeaderValue {
-    let own = element(&peer.node, host.map(HeaderValue::as_bytes), b"http");
-    let said = headers.get_all(FORWARDED).iter().map(HeaderValue::as_bytes);
-    let translated = if headers.contains_key(FORWARDED) { None } else { translated(headers) };
+fn forwarded(headers: &Fields, peer: &Peer, host: Option<&[u8]>) -> Vec<u8> {
+    let own = element(&peer.node, host, HTTP.as_bytes());
+    let said = headers.get_all(FORWARDED);
+    let translated = if headers.contains(FORWARDED) { None } else { translated(headers) };
     list(said.chain(translated.as_deref()).chain([own.as_slice()]))
 }
 
 /// What `X-Forwarded-*` say, as `Forwarded` would. Host and protocol are those that the first hop
 /// saw.
-fn translated(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let chain = || headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+fn translated(headers: &Fields) -> Option<Vec<u8>> {
+    let chain = || headers.get_all(FORWARDED_FOR);
     if chain().map(<[u8]>::len).sum::<usize>() > MAX_TRANSLATED_BYTES {
         return None;
     }
     let hops = chain().flat_map(|value| value.split(|byte| *byte == b','));
     let mut hops = hops.map(<[u8]>::trim_ascii).filter(|hop| !hop.is_empty()).map(hop_node);
-    let of = |name| headers.get(name).map(HeaderValue::as_bytes);
-    let proto = of(FORWARDED_PROTO).filter(|proto| !proto.is_empty() && proto.iter().all(is_token));
-    let mut said = element(&hops.next()?, of(FORWARDED_HOST), proto.unwrap_or(b"http"));
+    let proto = headers.get(FORWARDED_PROTO);
+    let proto = proto.filter(|proto| !proto.is_empty() && proto.iter().all(is_token));
+    let host = headers.get(FORWARDED_HOST);
+    let mut said = element(&hops.next()?, host, proto.unwrap_or(HTTP.as_bytes()));
     for hop in hops {
         said.extend_from_slice(b", for=");
         said.extend_from_slice(hop.as_bytes());
@@ -199,7 +187,7 @@ fn element(node: &str, host: Option<&[u8]>, proto: &[u8]) -> Vec<u8> {
 }
 
 /// A value of several parts.
-fn list<'a>(parts: impl Iterator<Item = &'a [u8]>) -> HeaderValue {
+fn list<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut text = Vec::with_capacity(128);
     for part in parts.filter(|part| !part.is_empty()) {
         if !text.is_empty() {
@@ -207,8 +195,7 @@ fn list<'a>(parts: impl Iterator<Item = &'a [u8]>) -> HeaderValue {
         }
         text.extend_from_slice(part);
     }
-    // Made of values and of what an address or a host may have.
-    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
+    text
 }
 
 /// RFC 9110 section 5.6.2.
@@ -235,10 +222,12 @@ mod tests {
             let (name, value) = line.split_once(": ").unwrap();
             request = request.header(name, value);
         }
-        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let mut parts = RequestParts::from(parts);
         write(&mut parts, &peer, which);
-        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
-        let lines = parts.headers.iter().map(|(name, value)| format!("{name}: {}", text(value)));
+        let text = |text: &[u8]| String::from_utf8(text.to_vec()).unwrap();
+        let lines =
+            parts.headers.iter().map(|(name, value)| format!("{}: {}", text(name), text(value)));
         let mut lines: Vec<_> = lines.filter(|line| !line.starts_with("host: ")).collect();
         lines.sort();
         lines

@@ -2,8 +2,9 @@
 //! what is well-formed and still not allowed.
 
 use crate::error::Refusal;
+use crate::message::Request;
+use http::Method;
 use http::uri::PathAndQuery;
-use http::{Method, Request};
 use http_body::Body;
 use std::time::Duration;
 use tidegate_api::reason::Reason;
@@ -76,12 +77,12 @@ mod tests {
     fn request(head: &str, body: &'static str) -> Request<Full<&'static [u8]>> {
         let mut lines = head.lines();
         let (method, target) = lines.next().unwrap().split_once(' ').unwrap();
-        let mut request = Request::builder().method(method).uri(target);
+        let mut request = http::Request::builder().method(method).uri(target);
         for line in lines {
             let (name, value) = line.split_once(": ").unwrap();
             request = request.header(name, value);
         }
-        request.body(Full::new(body.as_bytes())).unwrap()
+        request.body(Full::new(body.as_bytes())).unwrap().into()
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::h2_inbound::Http2Body;
 use crate::hop::Peer;
 use crate::incoming::IncomingBody;
 use crate::interim::{Interim, Waiting};
+use crate::message::{Request, Response};
 use crate::outbound::ExchangeError;
 use crate::stack::Stack;
 use crate::upstream::Connector;
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, StatusCode};
 use http_body::{Body, Frame};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -134,7 +135,7 @@ fn builder(limits: &HttpLimits) -> Builder {
 /// of many streams are not held until each has its turn.
 fn begin(
     streams: &mut JoinSet<()>,
-    (request, mut respond): (Request<RecvStream>, SendResponse<Bytes>),
+    (request, mut respond): (http::Request<RecvStream>, SendResponse<Bytes>),
     peer: &Arc<Peer>,
     stack: &Arc<Stack>,
     connector: &Arc<Connector>,
@@ -149,7 +150,7 @@ fn begin(
             let waiting = Waiting::default();
             let owes_continue = notes.expects_continue.then(|| waiting.clone());
             let body = Http2Body::new(stream, notes.length, owes_continue);
-            let request = Request::from_parts(parts, IncomingBody::Http2(Box::new(body)));
+            let request = Request::from_parts(parts.into(), IncomingBody::Http2(Box::new(body)));
             let (peer, stack, connector) =
                 (Arc::clone(peer), Arc::clone(stack), Arc::clone(connector));
             streams.spawn(async move {
@@ -198,7 +199,7 @@ async fn handle(
         let handled = handling.as_mut().poll(cx);
         while let Some(head) = waiting.pop() {
             // A hint that can't be sent is no loss.
-            drop(respond.send_informational(head));
+            drop(respond.send_informational(head.into()));
         }
         match handled {
             Poll::Ready(response) => Poll::Ready(Some(response)),
@@ -218,17 +219,16 @@ async fn reply(
     let (mut parts, body) = response.into_parts();
     // What the end of a connection is here, GOAWAY says.
     parts.headers.remove(CONNECTION);
-    if !parts.headers.contains_key(DATE) {
-        // RFC 9110 section 6.6.1: who forwards an answer without a date adds one.
-        parts.headers.insert(DATE, clock::http_date());
-    }
+    // RFC 9110 section 6.6.1: who forwards an answer without a date adds one.
+    parts.headers.insert_if_absent(DATE, clock::http_date());
     let bodiless = *method == Method::HEAD
         || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let ended = bodiless || body.is_end_stream();
     if let Some(length) = body.size_hint().exact().filter(|length| !bodiless && *length > 0) {
-        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        parts.headers.insert(CONTENT_LENGTH, itoa::Buffer::new().format(length));
     }
-    let Ok(stream) = respond.send_response(Response::from_parts(parts, ()), ended) else { return };
+    let head = Response::from_parts(parts, ()).into();
+    let Ok(stream) = respond.send_response(head, ended) else { return };
     if !ended {
         let (waiting, last, stalled) = (Bytes::new(), false, None);
         let mut reply = Reply { stream, body, waiting, last, patience, stalled };

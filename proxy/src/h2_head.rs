@@ -4,8 +4,10 @@
 //! fields that concern one hop. What it lets through and two readers could still understand in two
 //! ways is refused here.
 
+use crate::fields::Fields;
 use crate::framing::Framing;
 use crate::head::{MAX_FIELDS, ResponseHead, Special, is_host, parse_length, special};
+use crate::message::RequestParts;
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{
@@ -115,9 +117,9 @@ fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a Heade
 
 /// A request's head for an upstream. `authority` stands in where the client named no host that can
 /// stand there.
-pub fn write_request(parts: &request::Parts, framing: Framing, authority: &str) -> Request<()> {
+pub fn write_request(parts: &RequestParts, framing: Framing, authority: &str) -> Request<()> {
     let mut request = Request::new(());
-    let mut headers = parts.headers.clone();
+    let mut headers = parts.headers.to_map();
     let host = headers.remove(HOST);
     let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut uri = http::uri::Parts::default();
@@ -126,7 +128,7 @@ pub fn write_request(parts: &request::Parts, framing: Framing, authority: &str) 
     let target = parts.uri.path_and_query().cloned();
     uri.path_and_query = Some(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
     headers.remove(TE);
-    if is_grpc(&headers) {
+    if is_grpc(&parts.headers) {
         headers.insert(TE, TRAILERS);
     }
     let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
@@ -163,12 +165,13 @@ pub fn read_response(
     }
     let length = if bodiless { Some(0) } else { length };
     let framing = length.map_or(Framing::UntilClose, Framing::Length);
+    let response = response.into();
     Some((ResponseHead { response, framing, keep_alive: true, upgrade: None }, length))
 }
 
 /// Whether a message is gRPC's.
-pub fn is_grpc(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+pub fn is_grpc(headers: &Fields) -> bool {
+    let media_type = headers.get(http::header::CONTENT_TYPE);
     media_type.is_some_and(|media_type| {
         media_type
             .strip_prefix(GRPC)
@@ -244,7 +247,7 @@ mod tests {
                 request = request.header(*name, *value);
             }
             let (parts, ()) = request.body(()).unwrap().into_parts();
-            write_request(&parts, framing, "127.0.0.1:80")
+            write_request(&parts.into(), framing, "127.0.0.1:80")
         };
         let request = write(&[("host", "t:1"), ("te", "trailers")], Framing::Length(3));
         assert_eq!(request.uri(), "http://t:1/p?q");
@@ -264,8 +267,7 @@ mod tests {
             ("application/grpc-web", false),
             ("application/json", false),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert("content-type", HeaderValue::from_static(media_type));
+            let headers = [("content-type", media_type)].into_iter().collect();
             assert_eq!(is_grpc(&headers), expected, "{media_type}");
         }
     }

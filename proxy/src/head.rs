@@ -1,14 +1,14 @@
 //! HTTP/1 heads: read strictly here, written plainly by [`encode`].
 //!
-//! What concerns one hop (RFC 9110 section 7.6.1) is read here and kept out of the header map, so
-//! that nothing further in can pass it on, and nothing has to be taken out of a map again.
+//! What concerns one hop (RFC 9110 section 7.6.1) is read here and kept out of the list of fields, so
+//! that nothing further in can pass it on, and nothing has to be taken out again.
 
+use crate::fields::Fields;
 use crate::framing::Framing;
+use crate::message::{Request, RequestParts, Response, ResponseParts};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use std::mem::MaybeUninit;
 use tidegate_api::reason::Reason;
 
@@ -16,8 +16,6 @@ pub mod encode;
 
 /// Fields that a head may have.
 pub(crate) const MAX_FIELDS: usize = 100;
-/// Fields that an answer is given on its way: room for them is made at once.
-const ADDED_FIELDS: usize = 2;
 /// Empty lines that may stand before a request: some old clients send one after a body.
 const MAX_LEADING_BREAKS: usize = 4;
 /// The largest length that no reader takes for a negative one.
@@ -35,10 +33,6 @@ pub struct RequestHead {
     /// Whether the client waits for a word before it sends the body.
     pub expects_continue: bool,
 }
-
-/// The protocol that a request asks to switch to; among a request's extensions.
-#[derive(Debug, Clone)]
-pub struct UpgradeTo(pub HeaderValue);
 
 /// An answer's head, with what of it concerned this hop.
 #[derive(Debug)]
@@ -156,15 +150,10 @@ pub fn parse_request(head: Bytes) -> Result<RequestHead, Reason> {
     else {
         return Err(Reason::BadRequest);
     };
-    let mut request = Request::new(());
-    *request.method_mut() =
-        Method::from_bytes(method.as_bytes()).map_err(|_| Reason::BadRequest)?;
-    *request.uri_mut() = parse_target(&head, target, request.method())?;
-    *request.version_mut() = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    request.headers_mut().reserve(parsed.headers.len());
-    let hop = read_fields(&head, parsed.headers, request.headers_mut())
-        .map_err(|()| Reason::BadRequest)?;
-    if !has_one_host(request.headers(), version) {
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Reason::BadRequest)?;
+    let uri = parse_target(&head, target, &method)?;
+    let (mut headers, hop) = read_fields(&head, parsed.headers).map_err(|()| Reason::BadRequest)?;
+    if !has_one_host(&headers, version) {
         return Err(Reason::BadRequest);
     }
     if hop.chunked && (version == 0 || hop.length.is_some()) {
@@ -173,16 +162,16 @@ pub fn parse_request(head: Bytes) -> Result<RequestHead, Reason> {
     }
     let framing =
         if hop.chunked { Framing::Chunked } else { Framing::Length(hop.length.unwrap_or(0)) };
-    if let Some(protocol) = hop.upgrade.filter(|_| hop.wants_upgrade && version == 1)
-        && framing == Framing::Length(0)
-    {
-        request.extensions_mut().insert(UpgradeTo(protocol));
-    }
+    let may_upgrade = hop.wants_upgrade && version == 1 && framing == Framing::Length(0);
+    let upgrade = hop.upgrade.filter(|_| may_upgrade);
     for name in hop.named {
-        request.headers_mut().remove(name);
+        headers.remove(name);
     }
     let keep_alive = !hop.close && (version == 1 || hop.keep_alive);
     let expects_continue = hop.expects_continue && version == 1;
+    let version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    let parts = RequestParts { method, uri, version, headers, upgrade };
+    let request = Request::from_parts(parts, ());
     Ok(RequestHead { request, framing, keep_alive, expects_continue })
 }
 
@@ -200,18 +189,15 @@ pub fn parse_response(head: Bytes, to: &Method) -> Result<ResponseHead, Malforme
         _ => return Err(MALFORMED),
     }
     let (Some(code), Some(version)) = (parsed.code, parsed.version) else { return Err(MALFORMED) };
-    let mut response = Response::new(());
-    *response.status_mut() =
+    let status =
         StatusCode::from_u16(code).ok().filter(|status| status.as_u16() < 600).ok_or(MALFORMED)?;
-    response.headers_mut().reserve(parsed.headers.len() + ADDED_FIELDS);
-    let hop = read_fields(&head, parsed.headers, response.headers_mut()).map_err(|()| MALFORMED)?;
+    let (mut headers, hop) = read_fields(&head, parsed.headers).map_err(|()| MALFORMED)?;
     if hop.chunked && (version == 0 || hop.length.is_some()) {
         return Err(MALFORMED);
     }
     for name in hop.named {
-        response.headers_mut().remove(name);
+        headers.remove(name);
     }
-    let status = response.status();
     let bodiless = *to == Method::HEAD
         || status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -223,37 +209,32 @@ pub fn parse_response(head: Bytes, to: &Method) -> Result<ResponseHead, Malforme
     };
     if let Some(length) = hop.length.filter(|_| bodiless && status != StatusCode::NO_CONTENT) {
         // What the body would have been: kept, as nothing else tells it.
-        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(CONTENT_LENGTH, itoa::Buffer::new().format(length));
     }
     let keep_alive =
         !hop.close && (version == 1 || hop.keep_alive) && framing != Framing::UntilClose;
     let upgrade = hop.upgrade.filter(|_| hop.wants_upgrade);
+    let response = Response::from_parts(ResponseParts { status, headers }, ());
     Ok(ResponseHead { response, framing, keep_alive, upgrade })
 }
 
 /// RFC 9112 section 3.2: one Host in HTTP/1.1, at most one in HTTP/1.0.
-fn has_one_host(headers: &HeaderMap, version: u8) -> bool {
-    let mut hosts = headers.get_all(HOST).iter();
+fn has_one_host(headers: &Fields, version: u8) -> bool {
+    let mut hosts = headers.get_all(HOST);
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) => is_host(host.as_bytes()),
+        (Some(host), None) => is_host(host),
         (None, _) => version == 0,
         (Some(_), Some(_)) => false,
     }
 }
 
-/// Sorts a head's fields: end-to-end ones into `map`, sharing the head's bytes.
-fn read_fields(
-    head: &Bytes,
-    fields: &[httparse::Header<'_>],
-    map: &mut HeaderMap,
-) -> Result<Hop, ()> {
+/// Sorts a head's fields: those that go on, and what the others say.
+fn read_fields(head: &Bytes, fields: &[httparse::Header<'_>]) -> Result<(Fields, Hop), ()> {
     let mut hop = Hop::default();
+    let mut end_to_end = Fields::of_head(head.clone(), fields.len());
     for field in fields {
         match special(field.name)? {
-            None => {
-                let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| ())?;
-                map.append(name, shared_value(head, field.value)?);
-            }
+            None => end_to_end.push_read(field.name, field.value),
             Some(Special::Ignored) => {}
             Some(Special::ContentLength) => {
                 let length = parse_length(field.value).filter(|_| hop.length.is_none()).ok_or(())?;
@@ -275,7 +256,7 @@ fn read_fields(
             }
         }
     }
-    Ok(hop)
+    Ok((end_to_end, hop))
 }
 
 /// What a field's name means here. A name that is one of these but for an underscore is refused:

@@ -3,16 +3,18 @@
 //! Both are kept if they are well-formed, whoever sent them: they grant nothing. What was made up
 //! here is random, keyed anew on each thread by the system.
 
+use crate::fields::Fields;
 use crate::head::encode::encode_field;
 use bytes::BytesMut;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::HeaderName;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use tidegate_api::names::header;
 
 /// `x-request-id`.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static(header::REQUEST_ID);
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACEPARENT_NAME: &str = "traceparent";
+const TRACEPARENT: HeaderName = HeaderName::from_static(TRACEPARENT_NAME);
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Longer ids are no ids: they are copied into every log line.
@@ -26,11 +28,20 @@ const TRACE_ID: std::ops::Range<usize> = 3..35;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// What `x-request-id` says.
-    pub request_id: HeaderValue,
-    /// What `traceparent` says.
-    traceparent: HeaderValue,
+    pub request_id: RequestId,
+    /// What `traceparent` says, as far as all of its versions agree.
+    traceparent: [u8; TRACEPARENT_BYTES],
     /// Which of the two the request did not have.
     is_new: (bool, bool),
+}
+
+/// A request's id: letters, digits, dots, dashes and underscores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestId {
+    /// Drawn here.
+    New([u8; 32]),
+    /// What the client calls it.
+    Given(Box<[u8]>),
 }
 
 /// Which share of the traces that begin here is marked as sampled.
@@ -46,8 +57,8 @@ struct Draws {
 /// What a head says of identity. The inner `None`: said more than once.
 #[derive(Default)]
 struct Said<'a> {
-    request_id: Option<Option<&'a HeaderValue>>,
-    traceparent: Option<Option<&'a HeaderValue>>,
+    request_id: Option<Option<&'a [u8]>>,
+    traceparent: Option<Option<&'a [u8]>>,
     tracestate: bool,
 }
 
@@ -55,13 +66,14 @@ struct Said<'a> {
 
 impl<'a> Said<'a> {
     /// One look at all names, which is cheaper than a search for each.
-    fn of(headers: &'a HeaderMap) -> Self {
+    fn of(headers: &'a Fields) -> Self {
         let mut said = Self::default();
-        for (name, value) in headers {
-            let place = match name.as_str().len() {
-                12 if *name == REQUEST_ID => &mut said.request_id,
-                11 if *name == TRACEPARENT => &mut said.traceparent,
-                10 if *name == TRACESTATE => {
+        for (name, value) in headers.iter() {
+            let is = |known: &HeaderName| name.eq_ignore_ascii_case(known.as_str().as_bytes());
+            let place = match name.len() {
+                12 if is(&REQUEST_ID) => &mut said.request_id,
+                11 if is(&TRACEPARENT) => &mut said.traceparent,
+                10 if is(&TRACESTATE) => {
                     said.tracestate = true;
                     continue;
                 }
@@ -78,14 +90,14 @@ impl<'a> Said<'a> {
 impl Identity {
     /// The request's own, where it is well-formed; else a new one. What is not well-formed is taken
     /// out of the head.
-    pub fn establish(headers: &mut HeaderMap, sampling: Sampling) -> Self {
+    pub fn establish(headers: &mut Fields, sampling: Sampling) -> Self {
         let said = Said::of(headers);
-        let request_id = said.request_id.flatten().filter(is_id).cloned();
-        let traceparent = said.traceparent.flatten().filter(is_traceparent).cloned();
+        let request_id = said.request_id.flatten().filter(|id| is_id(id));
+        let request_id = request_id.map(|id| RequestId::Given(id.into()));
+        let traceparent = said.traceparent.flatten().and_then(traceparent);
         let has = (said.request_id.is_some(), said.traceparent.is_some(), said.tracestate);
-        if let (Some(request_id), Some(traceparent)) = (&request_id, &traceparent) {
-            let (request_id, traceparent) = (request_id.clone(), traceparent.clone());
-            return Self { request_id, traceparent, is_new: (false, false) };
+        if let (Some(request_id), Some(traceparent)) = (&request_id, traceparent) {
+            return Self { request_id: request_id.clone(), traceparent, is_new: (false, false) };
         }
         let drawn = [draw(), draw()];
         let is_new = (request_id.is_none(), traceparent.is_none());
@@ -93,7 +105,7 @@ impl Identity {
             if has.0 {
                 headers.remove(REQUEST_ID);
             }
-            value(&id_text(drawn))
+            RequestId::New(id_text(drawn))
         });
         let traceparent = traceparent.unwrap_or_else(|| {
             if has.1 {
@@ -103,39 +115,51 @@ impl Identity {
                 // It belongs to a trace that is not this one.
                 headers.remove(TRACESTATE);
             }
-            value(&traceparent_text(drawn, draw(), sampling))
+            traceparent_text(drawn, draw(), sampling)
         });
         Self { request_id, traceparent, is_new }
     }
 
     /// That of a request whose head can't be read.
     pub fn unknown() -> Self {
-        Self::establish(&mut HeaderMap::new(), Sampling::NONE)
+        Self::establish(&mut Fields::default(), Sampling::NONE)
     }
 
     /// Tells the next hop, in a head that is written later.
-    pub fn insert(&self, headers: &mut HeaderMap) {
+    pub fn insert(&self, headers: &mut Fields) {
         for (name, value) in self.told() {
-            headers.insert(name, value.clone());
+            headers.insert(name, value);
         }
     }
 
     /// Tells the next hop, in a head that is being written.
     pub fn encode(&self, out: &mut BytesMut) {
         for (name, value) in self.told() {
-            encode_field(name.as_str().as_bytes(), value.as_bytes(), out);
+            encode_field(name.as_bytes(), value, out);
         }
     }
 
     /// What the request did not have.
-    fn told(&self) -> impl Iterator<Item = (HeaderName, &HeaderValue)> {
-        let id = self.is_new.0.then_some((REQUEST_ID, &self.request_id));
-        id.into_iter().chain(self.is_new.1.then_some((TRACEPARENT, &self.traceparent)))
+    fn told(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let id = self.is_new.0.then_some((header::REQUEST_ID, self.request_id.as_ref()));
+        let trace = self.is_new.1.then_some((TRACEPARENT_NAME, &self.traceparent[..]));
+        id.into_iter().chain(trace)
     }
 
     /// The trace's id: 32 hexadecimal digits.
     pub fn trace_id(&self) -> &str {
-        self.traceparent.to_str().ok().and_then(|text| text.get(TRACE_ID)).unwrap_or("")
+        std::str::from_utf8(&self.traceparent[TRACE_ID]).unwrap_or("")
+    }
+}
+
+// === impl RequestId ===
+
+impl AsRef<[u8]> for RequestId {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::New(digits) => digits,
+            Self::Given(id) => id,
+        }
     }
 }
 
@@ -177,31 +201,28 @@ pub fn draw() -> u64 {
     })
 }
 
-fn is_id(value: &&HeaderValue) -> bool {
-    let id = value.as_bytes();
+fn is_id(id: &[u8]) -> bool {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=MAX_ID_BYTES).contains(&id.len()) && id.iter().all(is_plain)
 }
 
-fn is_traceparent(value: &&HeaderValue) -> bool {
-    let text = value.as_bytes();
-    let Some((known, rest)) = text.split_at_checked(TRACEPARENT_BYTES) else { return false };
+/// What all versions agree on, if it is well-formed.
+fn traceparent(text: &[u8]) -> Option<[u8; TRACEPARENT_BYTES]> {
+    let (known, rest) = text.split_at_checked(TRACEPARENT_BYTES)?;
     let mut parts = known.split(|byte| *byte == b'-');
     let mut hex = |length: usize| {
         let is_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         parts.next().filter(|part| part.len() == length && part.iter().all(is_hex))
     };
-    let (Some(version), Some(trace), Some(parent), Some(_)) = (hex(2), hex(32), hex(16), hex(2))
-    else {
-        return false;
-    };
+    let (version, trace, parent, _) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
     let is_zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
     // Later versions may have more after another dash.
     let fits = match version {
         b"00" => rest.is_empty(),
         _ => rest.is_empty() || rest.starts_with(b"-"),
     };
-    version != b"ff" && fits && !is_zero(trace) && !is_zero(parent)
+    let is_one = version != b"ff" && fits && !is_zero(trace) && !is_zero(parent);
+    known.try_into().ok().filter(|_| is_one)
 }
 
 fn id_text(drawn: [u64; 2]) -> [u8; 32] {
@@ -228,11 +249,6 @@ fn hex_digits(number: u64) -> [u8; 16] {
     digits
 }
 
-fn value(digits: &[u8]) -> HeaderValue {
-    // Digits and dashes are what any header may have.
-    HeaderValue::from_bytes(digits).unwrap_or(HeaderValue::from_static(""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,16 +257,19 @@ mod tests {
 
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-    fn headers(lines: &[(HeaderName, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, said) in lines {
-            headers.append(name, HeaderValue::from_bytes(said.as_bytes()).unwrap());
-        }
-        headers
+    fn headers(lines: &[(HeaderName, &str)]) -> Fields {
+        lines.iter().map(|(name, said)| (name, said)).collect()
+    }
+
+    /// The one value of this name.
+    fn only(headers: &Fields, name: HeaderName) -> String {
+        let values: Vec<_> = headers.get_all(name).collect();
+        assert_eq!(values.len(), 1);
+        String::from_utf8(values[0].to_vec()).unwrap()
     }
 
     /// With the head as it goes on.
-    fn established(headers: &mut HeaderMap, sampling: Sampling) -> Identity {
+    fn established(headers: &mut Fields, sampling: Sampling) -> Identity {
         let identity = Identity::establish(headers, sampling);
         identity.insert(headers);
         identity
@@ -271,9 +290,10 @@ mod tests {
         ] {
             let mut headers = headers(&[(REQUEST_ID, said)]);
             let identity = established(&mut headers, Sampling::ALL);
-            assert_eq!(identity.request_id == said, kept, "{said}");
-            assert_eq!(headers[REQUEST_ID], identity.request_id);
-            assert!(is_id(&&identity.request_id));
+            let id = identity.request_id.as_ref();
+            assert_eq!(id == said.as_bytes(), kept, "{said}");
+            assert_eq!(only(&headers, REQUEST_ID).as_bytes(), id);
+            assert!(is_id(id));
         }
     }
 
@@ -286,9 +306,8 @@ mod tests {
             (TRACEPARENT, TRACE),
         ]);
         let identity = established(&mut headers, Sampling::ALL);
-        assert_eq!(headers.get_all(REQUEST_ID).iter().collect::<Vec<_>>(), [&identity.request_id]);
-        assert_eq!(headers.get_all(TRACEPARENT).iter().count(), 1);
-        assert_ne!(headers[TRACEPARENT], TRACE);
+        assert_eq!(only(&headers, REQUEST_ID).as_bytes(), identity.request_id.as_ref());
+        assert_ne!(only(&headers, TRACEPARENT), TRACE);
     }
 
     #[test]
@@ -310,10 +329,11 @@ mod tests {
         ] {
             let mut headers = headers(&[(TRACEPARENT, &said), (TRACESTATE, "a=b")]);
             let identity = established(&mut headers, Sampling::ALL);
-            assert_eq!(headers[TRACEPARENT] == said, kept, "{said}");
-            assert_eq!(headers.contains_key(TRACESTATE), kept, "{said}");
+            let goes_on = only(&headers, TRACEPARENT);
+            assert_eq!(goes_on == said, kept, "{said}");
+            assert_eq!(headers.contains(TRACESTATE), kept, "{said}");
             assert_eq!(identity.trace_id().len(), 32);
-            assert!(headers[TRACEPARENT].to_str().unwrap().contains(identity.trace_id()));
+            assert!(goes_on.contains(identity.trace_id()));
         }
     }
 
@@ -321,12 +341,12 @@ mod tests {
     fn what_begins_here_has_one_number_for_both_and_each_its_own() {
         let mut seen = HashSet::new();
         for _ in 0..1000 {
-            let mut headers = HeaderMap::new();
+            let mut headers = Fields::default();
             let identity = established(&mut headers, Sampling::ALL);
-            assert!(is_traceparent(&&headers[TRACEPARENT]));
-            assert_eq!(identity.request_id, identity.trace_id());
-            assert!(headers[TRACEPARENT].to_str().unwrap().ends_with("-01"));
-            assert!(seen.insert(identity.request_id));
+            let goes_on = only(&headers, TRACEPARENT);
+            assert!(traceparent(goes_on.as_bytes()).is_some() && goes_on.ends_with("-01"));
+            assert_eq!(identity.request_id.as_ref(), identity.trace_id().as_bytes());
+            assert!(seen.insert(identity.trace_id().to_owned()));
         }
     }
 
@@ -335,9 +355,9 @@ mod tests {
         for (share, expected) in [(0.0, 0..=0), (1.0, 10_000..=10_000), (0.25, 2_000..=3_000)] {
             let sampling = Sampling::share(share);
             let sampled = (0..10_000).filter(|_| {
-                let mut headers = HeaderMap::new();
+                let mut headers = Fields::default();
                 established(&mut headers, sampling);
-                headers[TRACEPARENT].to_str().unwrap().ends_with("-01")
+                only(&headers, TRACEPARENT).ends_with("-01")
             });
             let sampled = sampled.count();
             assert!(expected.contains(&sampled), "{share}: {sampled}");
@@ -351,8 +371,8 @@ mod tests {
             let said = String::from_utf8(said).unwrap();
             let mut headers = headers(&[(REQUEST_ID, &said), (TRACEPARENT, &said)]);
             established(&mut headers, Sampling::ALL);
-            prop_assert!(Said::of(&headers).request_id.flatten().is_some_and(|id| is_id(&id)));
-            prop_assert!(Said::of(&headers).traceparent.flatten().is_some_and(|trace| is_traceparent(&trace)));
+            prop_assert!(Said::of(&headers).request_id.flatten().is_some_and(is_id));
+            prop_assert!(Said::of(&headers).traceparent.flatten().is_some_and(|trace| traceparent(trace).is_some()));
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Interim answers (1xx) on their way to a client, before the answer itself.
 
 use crate::inbound::Inbound;
-use http::{Response, StatusCode};
+use crate::message::Response;
+use http::StatusCode;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 

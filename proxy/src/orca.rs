@@ -4,8 +4,9 @@
 //! Only trusted hops are told. What the upstream itself reports stays, and what it does not report
 //! is added to it.
 
+use crate::fields::Fields;
 use crate::policy::admission::Snapshot;
-use http::header::{Entry, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use tidegate_api::names::header;
 
@@ -26,43 +27,34 @@ pub enum Format {
 }
 
 /// Whether a request asks for the load, and in which form. A stranger's wish goes no further.
-pub fn asked(headers: &mut HeaderMap, trusted: bool) -> Option<Format> {
+pub fn asked(headers: &mut Fields, trusted: bool) -> Option<Format> {
     if !trusted {
         headers.remove(FORMAT);
         return None;
     }
-    let said = headers.get(FORMAT)?.as_bytes();
+    let said = headers.get(FORMAT)?;
     let formats = [(&b"text"[..], Format::Text), (b"json", Format::Json)];
     formats.into_iter().find(|(name, _)| said.eq_ignore_ascii_case(name)).map(|(_, format)| format)
 }
 
 /// Takes from an answer to a stranger what the upstream says of its load.
-pub fn conceal(headers: &mut HeaderMap) {
+pub fn conceal(headers: &mut Fields) {
     headers.remove(METRICS);
 }
 
 /// Adds the load to an answer's head. A report of the upstream's that is in another form, or in
 /// none, stays as it is.
-pub fn report(headers: &mut HeaderMap, format: Format, load: &Snapshot) {
-    let said = match headers.entry(METRICS) {
-        Entry::Vacant(empty) => {
-            let value = match format {
-                Format::Text => text("", load),
-                Format::Json => json(Map::new(), load),
-            };
-            if let Some(value) = value {
-                empty.insert(value);
-            }
-            return;
-        }
-        Entry::Occupied(said) => said,
+pub fn report(headers: &mut Fields, format: Format, load: &Snapshot) {
+    let whole = match (headers.get(METRICS), format) {
+        (None, Format::Text) => text("", load),
+        (None, Format::Json) => json(Map::new(), load),
+        (Some(said), _) => std::str::from_utf8(said).ok().and_then(|said| match format {
+            Format::Text => text(said.strip_prefix("TEXT ")?, load),
+            Format::Json => json(serde_json::from_str(said.strip_prefix("JSON ")?).ok()?, load),
+        }),
     };
-    let whole = said.get().to_str().ok().and_then(|value| match format {
-        Format::Text => text(value.strip_prefix("TEXT ")?, load),
-        Format::Json => json(serde_json::from_str(value.strip_prefix("JSON ")?).ok()?, load),
-    });
     if let Some(whole) = whole {
-        *said.into_mut() = whole;
+        headers.insert(METRICS, whole);
     }
 }
 
@@ -111,11 +103,10 @@ mod tests {
     }
 
     fn reported(format: Format, upstream: Option<&str>, load: &Snapshot) -> String {
-        let mut headers = HeaderMap::new();
-        headers.extend(upstream.map(|said| (METRICS, HeaderValue::from_str(said).unwrap())));
+        let mut headers: Fields = upstream.map(|said| (METRICS, said)).into_iter().collect();
         report(&mut headers, format, load);
-        assert_eq!(headers.get_all(METRICS).iter().count(), 1);
-        headers[METRICS].to_str().unwrap().to_owned()
+        assert_eq!(headers.get_all(METRICS).count(), 1);
+        String::from_utf8(headers.get(METRICS).unwrap().to_vec()).unwrap()
     }
 
     const OWN: &str = "named_metrics.tidegate.in_flight=2, named_metrics.tidegate.queued=1, \
@@ -179,12 +170,11 @@ mod tests {
             ("bin", None),
             ("", None),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(FORMAT, HeaderValue::from_str(said).unwrap());
+            let mut headers: Fields = [(FORMAT, said)].into_iter().collect();
             assert_eq!(asked(&mut headers, true), expected);
-            assert!(headers.contains_key(FORMAT), "the upstream may know more");
+            assert!(headers.contains(FORMAT), "the upstream may know more");
             assert_eq!(asked(&mut headers, false), None);
-            assert!(!headers.contains_key(FORMAT));
+            assert!(!headers.contains(FORMAT));
         }
     }
 }

@@ -4,11 +4,12 @@
 use crate::framing::{Decoded, Decoder, Framing};
 use crate::head::encode::{encode_chunk_size, encode_trailers};
 use crate::head::{HeadScan, ResponseHead, parse_response};
+use crate::message::RequestParts;
 use crate::request_body::{RequestBody, UploadError};
 use crate::socket::Socket;
 use crate::wire::{Outgoing, Wire};
 use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode, request};
+use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
@@ -40,7 +41,7 @@ pub enum Head {
     /// For HTTP/2, to be written when its endpoint is known.
     Http2 {
         /// The request without its body.
-        parts: Box<request::Parts>,
+        parts: Box<RequestParts>,
         /// Whether it may not go as HTTP/1.1 instead.
         only: bool,
     },

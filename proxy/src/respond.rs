@@ -2,8 +2,9 @@
 
 use crate::body::ProxyBody;
 use crate::error::Refusal;
+use crate::message::Response;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, StatusCode};
 use serde_json::Value;
 use tidegate_api::names::header;
 use tidegate_api::reason::Reason;
@@ -57,22 +58,22 @@ fn refusal_with(refusal: Refusal, error: &Value) -> Response<ProxyBody> {
     *response.status_mut() =
         StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(REASON_HEADER, HeaderValue::from_static(reason.code()));
+    headers.insert(CONTENT_TYPE, "application/json");
+    headers.insert(REASON_HEADER, reason.code());
     if let Some(seconds) = retry_after_s {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        headers.insert(RETRY_AFTER, itoa::Buffer::new().format(seconds));
     }
     if reason == Reason::MethodNotAllowed {
         // RFC 9110 section 15.5.6 wants the list of what is allowed.
-        let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        let allowed = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
         headers.insert(ALLOW, allowed);
     }
     if reason == Reason::Unauthorized {
         // RFC 9110 section 15.5.2 wants what would be let in.
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        headers.insert(WWW_AUTHENTICATE, "Bearer");
     }
     if closes_connection(reason) {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(CONNECTION, "close");
     }
     response
 }
@@ -83,19 +84,19 @@ pub fn grpc_refusal(refusal: Refusal) -> Response<ProxyBody> {
     let Refusal { reason, retry_after_s } = refusal;
     let mut response = Response::new(ProxyBody::Text(None));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(reason)));
-    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(message(reason)));
-    headers.insert(REASON_HEADER, HeaderValue::from_static(reason.code()));
+    headers.insert(CONTENT_TYPE, "application/grpc");
+    headers.insert(GRPC_STATUS, itoa::Buffer::new().format(grpc_status(reason)));
+    headers.insert(GRPC_MESSAGE, message(reason));
+    headers.insert(REASON_HEADER, reason.code());
     if let Some(seconds) = retry_after_s {
-        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        headers.insert(RETRY_AFTER, itoa::Buffer::new().format(seconds));
     }
     response
 }
 
 /// Whether an answer that bears a reason has the form of [`grpc_refusal`].
 pub fn is_grpc_refusal(response: &Response<()>) -> bool {
-    response.status() == StatusCode::OK && response.headers().contains_key(GRPC_STATUS)
+    response.status() == StatusCode::OK && response.headers().contains(GRPC_STATUS)
 }
 
 /// The nearest of gRPC's status codes. UNAVAILABLE is the one that clients may retry.

@@ -4,17 +4,17 @@ use crate::error::Refusal;
 use crate::forwarded;
 use crate::framing::Framing;
 use crate::h2_head::is_grpc;
-use crate::head::UpgradeTo;
-use crate::head::encode::{encode_end, encode_fields, encode_request_line};
+use crate::head::encode::{encode_end, encode_request_line};
 use crate::hop::{ForwardedHeaders, Peer};
 use crate::identity::Identity;
+use crate::message::RequestParts;
 use crate::outbound::{Head, Outbound};
 use crate::request_body::RequestBody;
 use bytes::{Bytes, BytesMut};
 use clap::ValueEnum;
-use http::header::{HOST, HeaderValue, TE};
+use http::header::{HOST, TE};
 use http::uri::PathAndQuery;
-use http::{Method, Uri, Version, request};
+use http::{Method, Uri, Version};
 use http_body::Body;
 use tidegate_api::reason::Reason;
 
@@ -49,13 +49,13 @@ pub struct Told<'a> {
 /// # Errors
 /// `bad-request` if the target is no path.
 pub fn rewrite(
-    mut parts: request::Parts,
+    mut parts: RequestParts,
     strip: usize,
     body: RequestBody,
     protocol: UpstreamProtocol,
     told: &Told<'_>,
 ) -> Result<Outbound, Refusal> {
-    let upgrades = parts.extensions.get::<UpgradeTo>().is_some();
+    let upgrades = parts.upgrade.is_some();
     let as_http2 = match protocol {
         UpstreamProtocol::Http1 => false,
         UpstreamProtocol::Auto => parts.version == Version::HTTP_2,
@@ -74,7 +74,7 @@ pub fn rewrite(
     };
     if let Some(authority) = parts.uri.authority() {
         // RFC 9112 section 3.2.2: the target's authority counts, whatever Host says.
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Reason::BadRequest)?;
+        let host = authority.as_str().to_owned();
         parts.headers.insert(HOST, host);
     }
     if strip > 0 {
@@ -98,7 +98,7 @@ pub fn rewrite(
 }
 
 /// The head for HTTP/1.1 of a request that was to go as HTTP/2.
-pub fn http1_head(mut parts: request::Parts, framing: Framing) -> Bytes {
+pub fn http1_head(mut parts: RequestParts, framing: Framing) -> Bytes {
     parts.headers.remove(TE);
     let mut head = BytesMut::with_capacity(HEAD_BYTES);
     begin_http1(&parts, &mut head);
@@ -107,18 +107,17 @@ pub fn http1_head(mut parts: request::Parts, framing: Framing) -> Bytes {
 }
 
 /// The first line and the fields that the client sent.
-fn begin_http1(parts: &request::Parts, head: &mut BytesMut) {
+fn begin_http1(parts: &RequestParts, head: &mut BytesMut) {
     encode_request_line(parts, head);
-    encode_fields(&parts.headers, head);
+    parts.headers.encode(head);
 }
 
 /// The fields that concern this hop, and the empty line.
-fn end_http1(parts: &request::Parts, framing: Framing, head: &mut BytesMut) {
+fn end_http1(parts: &RequestParts, framing: Framing, head: &mut BytesMut) {
     // RFC 9110 section 8.6: methods that have a body say so even if it is empty.
     let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
     let said = Some(framing).filter(|framing| *framing != Framing::Length(0) || has_body);
-    let upgrade = parts.extensions.get::<UpgradeTo>().map(|UpgradeTo(protocol)| protocol);
-    encode_end(said, upgrade, head);
+    encode_end(said, parts.upgrade.as_ref(), head);
 }
 
 fn without_prefix(uri: &Uri, strip: usize) -> Option<Uri> {
@@ -133,9 +132,10 @@ fn without_prefix(uri: &Uri, strip: usize) -> Option<Uri> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fields::Fields;
     use crate::hop::TrustedHops;
     use crate::identity::Sampling;
-    use http::HeaderMap;
+    use http::request;
 
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -162,14 +162,14 @@ mod tests {
             let (parts, ()) = request.body(()).unwrap().into_parts();
             let body =
                 body.map_or(RequestBody::Empty, |body| RequestBody::Whole(Some(body.into())));
-            let mut known = HeaderMap::new();
-            known.insert("x-request-id", HeaderValue::from_static("a"));
-            known.insert("traceparent", HeaderValue::from_static(TRACE));
+            let mut known: Fields =
+                [("x-request-id", "a"), ("traceparent", TRACE)].into_iter().collect();
             // It goes on among the client's own, so nothing is said of it here.
             let identity = Identity::establish(&mut known, Sampling::ALL);
             let peer = TrustedHops::NONE.peer([127, 0, 0, 1].into());
             let told = Told { peer: &peer, forwarded: ForwardedHeaders::Off, identity: &identity };
-            let outbound = rewrite(parts, strip, body, UpstreamProtocol::Auto, &told).unwrap();
+            let outbound =
+                rewrite(parts.into(), strip, body, UpstreamProtocol::Auto, &told).unwrap();
             let Head::Http1(head) = outbound.head else { panic!("must go as HTTP/1.1") };
             String::from_utf8(head.to_vec()).unwrap()
         };

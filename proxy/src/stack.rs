@@ -10,15 +10,16 @@ use crate::clock;
 use crate::connections::Connections;
 use crate::drain::DrainWatch;
 use crate::error::Refusal;
+use crate::fields::Fields;
 use crate::forward::{Exchange, Role, Timeouts};
 use crate::gate::{Ask, Gate};
 use crate::guard::{self, HttpLimits};
 use crate::h2_head::is_grpc;
-use crate::head::UpgradeTo;
 use crate::hop::{HopSettings, Peer};
 use crate::identity::{Identity, REQUEST_ID};
 use crate::incoming::IncomingBody;
 use crate::interim::Interim;
+use crate::message::{Request, RequestParts, Response};
 use crate::metrics::ApiMetrics;
 use crate::model_route;
 use crate::orca;
@@ -31,9 +32,8 @@ use crate::respond::{self, Manner};
 use crate::rewrite::{Told, UpstreamProtocol, rewrite};
 use crate::upstream::Connector;
 use arc_swap::ArcSwap;
-use http::header::{CONNECTION, HOST, HeaderValue};
-use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, HOST};
+use http::{Method, StatusCode, Version};
 use http_body::Body;
 use percent_encoding::percent_decode_str;
 use std::sync::Arc;
@@ -98,7 +98,7 @@ struct Led {
 /// A request on its way: whose it is, and its body as far as it was read.
 struct Bound {
     service: Arc<Service>,
-    parts: Parts,
+    parts: RequestParts,
     body: RequestBody,
     upgradable: bool,
     strip: usize,
@@ -138,14 +138,14 @@ impl Stack {
         };
         if self.drain.is_draining() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             // Kept connections would outlive the listener.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().insert(CONNECTION, "close");
         }
         self.report_load(response.headers_mut(), load, peer);
         identify(response, identity)
     }
 
     /// Tells a trusted hop that asks for it how much there is to do.
-    fn report_load(&self, headers: &mut HeaderMap, asked: Option<orca::Format>, peer: &Peer) {
+    fn report_load(&self, headers: &mut Fields, asked: Option<orca::Format>, peer: &Peer) {
         if !peer.trusted {
             orca::conceal(headers);
         }
@@ -226,7 +226,7 @@ impl Stack {
         guard::check(&request, &self.limits)?;
         // Route: which API's request it is.
         let Led { target, prefix, strip } = self.route(&request).ok_or(Reason::NoRoute)?;
-        let upgradable = request.extensions().get::<UpgradeTo>().is_some();
+        let upgradable = request.upgrade().is_some();
         let (parts, body) = request.into_parts();
         // Read ahead: a small body is here before its request takes anybody's place.
         let (service, body) = match target {
@@ -254,7 +254,7 @@ impl Stack {
     async fn by_model(
         &self,
         models: &Models<Arc<Service>>,
-        headers: &HeaderMap,
+        headers: &Fields,
         body: IncomingBody,
         manner: &mut Manner,
     ) -> Result<(Arc<Service>, RequestBody), Refusal> {
@@ -280,11 +280,10 @@ impl Stack {
         let (uri, headers) = (request.uri(), request.headers());
         let host = match uri.host() {
             Some(host) => host,
-            None => headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or(""),
+            None => headers.get(HOST).and_then(|host| std::str::from_utf8(host).ok()).unwrap_or(""),
         };
-        let has = |name: &str, value: &str| {
-            headers.get_all(name).iter().any(|said| said.as_bytes() == value.as_bytes())
-        };
+        let has =
+            |name: &str, value: &str| headers.get_all(name).any(|said| said == value.as_bytes());
         let routes = self.routes.load();
         let found = routes.find(host, uri.path(), has)?;
         Some(Led { target: found.target.clone(), prefix: found.prefix, strip: found.strip })
@@ -294,7 +293,7 @@ impl Stack {
 /// The answer to a request about the models of a route themselves, if it is one.
 fn about_models(
     models: &Models<Arc<Service>>,
-    parts: &Parts,
+    parts: &RequestParts,
     prefix: usize,
     manner: &mut Manner,
 ) -> Option<Result<Response<ProxyBody>, Refusal>> {
@@ -320,6 +319,6 @@ fn about_models(
 
 /// Tells the client what its request was known by, unless the upstream has a name of its own.
 fn identify(mut response: Response<ProxyBody>, identity: Identity) -> Response<ProxyBody> {
-    response.headers_mut().entry(REQUEST_ID).or_insert(identity.request_id);
+    response.headers_mut().insert_if_absent(REQUEST_ID, identity.request_id);
     response
 }

@@ -1,7 +1,7 @@
 //! What is logged, in which form, and what a slow reader costs.
 
 use super::*;
-use http::HeaderMap;
+use crate::fields::Fields;
 use serde_json::Value;
 use std::sync::Mutex;
 
@@ -46,7 +46,7 @@ fn ending(status: u16, reason: &'static str) -> Ending<'static> {
 }
 
 fn identity() -> Identity {
-    Identity::establish(&mut HeaderMap::new(), Sampling::ALL)
+    Identity::establish(&mut Fields::default(), Sampling::ALL)
 }
 
 /// The lines of requests that ended so.
@@ -54,7 +54,7 @@ fn logged(selection: Selection, endings: &[Ending<'static>], uri: &str) -> Vec<V
     let page = Page::default();
     let (log, writer) = AccessLog::to(selection, counter(), page.clone()).unwrap();
     for ending in endings {
-        let request = Request::get(uri).body(()).unwrap();
+        let request = http::Request::get(uri).body(()).unwrap().into();
         if let Some(entry) = log.begin(&request, &identity()) {
             entry.end(*ending);
         }
@@ -103,7 +103,7 @@ fn what_a_client_chooses_can_make_neither_a_line_nor_a_large_one() {
     let mut entry = log.begin_unread(&identity()).unwrap();
     entry.tenant = Some("a\"}\n{\"event\":\"request\u{1b}\u{2028}".to_owned());
     entry.end(ending(400, "bad-request"));
-    let request = Request::get(format!("/{}", "ä".repeat(3000))).body(()).unwrap();
+    let request = http::Request::get(format!("/{}", "ä".repeat(3000))).body(()).unwrap().into();
     log.begin(&request, &identity()).unwrap().end(ending(200, ""));
     drop(log);
     writer.finish();

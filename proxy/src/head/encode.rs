@@ -1,12 +1,13 @@
 //! Writes heads, chunk sizes and trailers.
 
 use crate::framing::Framing;
+use crate::message::{RequestParts, ResponseParts};
 use bytes::BytesMut;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue};
 
 /// Writes a request's first line.
-pub fn encode_request_line(request: &http::request::Parts, out: &mut BytesMut) {
+pub fn encode_request_line(request: &RequestParts, out: &mut BytesMut) {
     let target = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     for part in [request.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
@@ -34,13 +35,13 @@ pub struct ResponseHop<'a> {
 }
 
 /// Writes an answer's head for the client.
-pub fn encode_response(response: &http::response::Parts, hop: ResponseHop<'_>, out: &mut BytesMut) {
+pub fn encode_response(response: &ResponseParts, hop: ResponseHop<'_>, out: &mut BytesMut) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(response.status.as_str().as_bytes());
     out.extend_from_slice(b" ");
     out.extend_from_slice(response.status.canonical_reason().unwrap_or("").as_bytes());
     out.extend_from_slice(b"\r\n");
-    encode_fields(&response.headers, out);
+    response.headers.encode(out);
     if let Some(date) = hop.date {
         encode_field(b"date", date.as_bytes(), out);
     }
@@ -52,7 +53,9 @@ pub fn encode_response(response: &http::response::Parts, hop: ResponseHop<'_>, o
 
 /// Writes trailer fields and the empty line after them.
 pub fn encode_trailers(trailers: &HeaderMap, out: &mut BytesMut) {
-    encode_fields(trailers, out);
+    for (name, value) in trailers {
+        encode_field(name.as_str().as_bytes(), value.as_bytes(), out);
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -71,13 +74,6 @@ pub fn encode_chunk_size(size: usize, out: &mut BytesMut) {
     }
     out.extend_from_slice(digits.get(first..).unwrap_or_default());
     out.extend_from_slice(b"\r\n");
-}
-
-/// Writes fields.
-pub fn encode_fields(fields: &HeaderMap, out: &mut BytesMut) {
-    for (name, value) in fields {
-        encode_field(name.as_str().as_bytes(), value.as_bytes(), out);
-    }
 }
 
 /// Writes one field.

@@ -3,8 +3,8 @@
 use super::message;
 use crate::body::ProxyBody;
 use crate::error::Refusal;
+use crate::message::Response;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response};
 use serde_json::{Value, json};
 use tidegate_api::reason::Reason;
 
@@ -51,7 +51,6 @@ fn entry(name: &str, api: &str) -> Value {
 
 fn page(value: &Value) -> Response<ProxyBody> {
     let mut response = Response::new(ProxyBody::text(value.to_string() + "\n"));
-    let kind = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response.headers_mut().insert(CONTENT_TYPE, "application/json");
     response
 }
