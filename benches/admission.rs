@@ -7,6 +7,7 @@
 use divan::Bencher;
 use std::time::{Duration, Instant};
 use tidegate_proxy::policy::admission::{Admission, Grant, Offer, Rules, Turn};
+use tidegate_proxy::policy::choice::Choice;
 use tidegate_proxy::policy::claim::{Claim, Priority, TenantKey};
 use tidegate_proxy::policy::overload::QueueOrder;
 use tidegate_proxy::policy::queue::QueueLimits;
@@ -17,6 +18,7 @@ const RULES: Rules = Rules {
     limits: QueueLimits { capacity: 4096, bytes: 1 << 40 },
     order: QueueOrder::Fifo,
     budget: None,
+    choice: Choice::PowerOfTwo,
 };
 const SERVICE: Duration = Duration::from_micros(100);
 
@@ -27,7 +29,7 @@ fn main() {
 /// An endpoint with one slot, taken, and so many who wait.
 fn busy(waiting: u32, claim: impl Fn(u32) -> Claim, now: Instant) -> (Admission<u32>, Grant) {
     let mut admission = Admission::new(RULES, 1, now);
-    admission.slots_mut().add(1, Usability::Usable);
+    admission.slots_mut().add(0, 1, Usability::Usable);
     let Offer::Admitted(grant) = admission.offer(&claim(0), None, now) else {
         unreachable!("the slot was free")
     };
@@ -63,7 +65,7 @@ fn turn_over(bencher: Bencher<'_, '_>, waiting: u32, claim: impl Fn(u32) -> Clai
 fn idle(bencher: Bencher<'_, '_>) {
     let start = Instant::now();
     let mut admission: Admission<u32> = Admission::new(RULES, 1, start);
-    admission.slots_mut().add(8, Usability::Usable);
+    admission.slots_mut().add(0, 8, Usability::Usable);
     let mut now = start;
     bencher.bench_local(|| {
         now += SERVICE;

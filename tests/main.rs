@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on says so by a panic")]
 
 mod admission;
+mod balance;
 mod edge;
 mod gateway;
 mod hygiene;

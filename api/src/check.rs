@@ -16,6 +16,7 @@ use std::time::Duration;
 
 mod access;
 mod autoscaling;
+mod balancing;
 mod conflict;
 mod route;
 mod word;
@@ -53,6 +54,7 @@ pub(crate) fn check(
     let (routes, route_marks) = route::check(spec.routes, &mut check);
     let openai = route::openai(spec.openai, &mut check);
     let access = access::check(spec.access, &mut check);
+    let balancing = check.balancing(spec.balancing);
     let autoscaling = check.autoscaling(spec.autoscaling, concurrency.limit);
     let name_path = KeyPath::keys("metadata.name");
     let name_mark = (!check.mistakes.touch(&name_path)).then(|| node.locate(&name_path));
@@ -67,6 +69,7 @@ pub(crate) fn check(
         routes,
         openai,
         access,
+        balancing,
         autoscaling,
     };
     Checked { api, name: name_mark, routes: route_marks }

@@ -40,6 +40,11 @@ pub const RATE_LIMIT_BURST: Duration = Duration::from_secs(1);
 /// `container.workingDir`: the folder of the document.
 pub const WORKING_DIR: &str = ".";
 
+/// `balancing.loadFactor`: a quarter above the mean, as in the paper on bounded loads.
+pub const LOAD_FACTOR: f64 = 1.25;
+/// The bytes of a prompt that count where nothing says how many.
+pub const PROMPT_PREFIX: u32 = 256;
+
 /// `autoscaling.minReplicas`: a model nobody asks costs nothing.
 pub const MIN_REPLICAS: u32 = 0;
 /// `autoscaling.maxReplicas`: a bound on cost that a first try does not reach by mistake.

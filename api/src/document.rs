@@ -12,6 +12,10 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod balancing;
+
+pub use balancing::{Balancing, BalancingPolicy, HashBy};
+
 /// One model behind Tidegate: how it is started, queued, limited, routed and scaled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InferenceApi {
@@ -33,6 +37,8 @@ pub struct InferenceApi {
     pub openai: Option<OpenAi>,
     /// `spec.access`: who may use it, and how much.
     pub access: Access,
+    /// `spec.balancing`.
+    pub balancing: Balancing,
     /// `spec.autoscaling`.
     pub autoscaling: Autoscaling,
 }

@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 
 mod access;
 mod autoscaling;
+mod balancing;
 mod route;
 
 pub(crate) use access::*;
 pub(crate) use autoscaling::*;
+pub(crate) use balancing::*;
 pub(crate) use route::*;
 
 /// One model behind Tidegate: how it is started, queued, limited, routed and scaled.
@@ -78,6 +80,9 @@ pub(crate) struct RawSpec {
     /// Who may use the API, and how much.
     #[serde(default)]
     pub(crate) access: RawAccess,
+    /// Which of the replicas with a free slot a request is given.
+    #[serde(default)]
+    pub(crate) balancing: RawBalancing,
     /// How many replicas there should be.
     #[serde(default)]
     pub(crate) autoscaling: RawAutoscaling,

@@ -7,8 +7,8 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_api::document::{
-    Access, Autoscaling, Concurrency, ConcurrencyPolicy, Container, CortexPolicy, Policy, Probe,
-    RayPolicy, Readiness, Route, SloPolicy, Timeouts,
+    Access, Autoscaling, Balancing, Concurrency, ConcurrencyPolicy, Container, CortexPolicy,
+    Policy, Probe, RayPolicy, Readiness, Route, SloPolicy, Timeouts,
 };
 use tidegate_api::{InferenceApi, json_schema, parse};
 
@@ -61,6 +61,7 @@ fn the_shortest_document_has_the_documented_defaults() {
         }],
         openai: None,
         access: Access::default(),
+        balancing: Balancing::default(),
         autoscaling: Autoscaling {
             min_replicas: 0,
             max_replicas: 10,
@@ -122,9 +123,11 @@ fn with_alternatives() -> String {
 #[test]
 fn the_commented_alternatives_are_valid_but_for_each_other() {
     let report = parse(&with_alternatives(), "full.yaml", Path::new("/apps")).unwrap_err();
-    let [probes, metrics] = report.mistakes.as_slice() else { panic!("{report}") };
+    let [probes, keys, metrics] = report.mistakes.as_slice() else { panic!("{report}") };
     assert_eq!(probes.path, "spec.readiness.tcpSocket");
     assert_eq!(probes.what, "is one of 4 probes: `httpGet`, `tcpSocket`, `grpc`, `exec`");
+    assert_eq!(keys.path, "spec.balancing.hash");
+    assert_eq!(keys.what, "has 3 of the three keys");
     assert_eq!(metrics.path, "spec.autoscaling.metric.podMetric");
     assert_eq!(metrics.what, "is given beside `query`");
 }
@@ -134,7 +137,9 @@ fn every_value_of_a_document_arrives() {
     let text = with_alternatives().replace("tcpSocket: {}\n", "\n");
     let text: String = text
         .lines()
-        .filter(|line| !line.contains(" query: "))
+        .filter(|line| {
+            ![" query: ", " cookie: ", " promptPrefix: "].iter().any(|key| line.contains(key))
+        })
         .fold(String::new(), |text, line| text + line + "\n");
     for (probe, expected) in [
         ("httpGet", Probe::HttpGet { path: "/healthz".to_owned() }),

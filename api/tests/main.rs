@@ -1,6 +1,7 @@
 //! Tests of the document as its users meet it: text in, checked values or a report out.
 
 mod autoscaling;
+mod balancing;
 mod defaults;
 mod hostile;
 mod mistakes;

@@ -272,7 +272,7 @@ const SINGLE: &[(&str, &str, &str, &str)] = &[
         "image: x",
         "spec.image",
         "is not a known key",
-        "one of `access`, `autoscaling`, `concurrency`, `container`, `openai`, `port`, `readiness`, \
+        "one of `access`, `autoscaling`, `balancing`, `concurrency`, `container`, `openai`, `port`, `readiness`, \
          `routes`, `timeouts`",
     ),
 ];

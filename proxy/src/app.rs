@@ -2,6 +2,7 @@
 
 use crate::access_log::{AccessLog, Selection, Writer};
 use crate::admin::Admin;
+use crate::affinity::Affinity;
 use crate::classify::Classifier;
 use crate::config::{GatewaySettings, SidecarSettings};
 use crate::connections::Connections;
@@ -80,7 +81,7 @@ impl Server {
             None,
             &gate,
             &classifier,
-            (settings.timeouts, settings.protocol),
+            (settings.timeouts, settings.protocol, None),
             settings.llm,
         )?;
         let endpoint = Arc::new(Endpoint::new(
@@ -152,7 +153,7 @@ impl Server {
                 Some(&api.name),
                 &gate,
                 &classifier,
-                (api.timeouts, UpstreamProtocol::Auto),
+                (api.timeouts, UpstreamProtocol::Auto, api.affinity),
                 settings.llm,
             )?;
             routed.push((api.rules, api.models, service));
@@ -269,7 +270,7 @@ fn service(
     api: Option<&str>,
     gate: &Arc<Gate>,
     classifier: &Arc<Classifier>,
-    (timeouts, protocol): (Timeouts, UpstreamProtocol),
+    (timeouts, protocol, affinity): (Timeouts, UpstreamProtocol, Option<Affinity>),
     llm: bool,
 ) -> Result<Arc<Service>, StartError> {
     let mut metrics = ApiMetrics::register(registry, api)?;
@@ -280,7 +281,7 @@ fn service(
     let read = Arc::clone(gate);
     GateCollector::register(registry, api, Box::new(move || read.snapshot()))?;
     let (gate, classifier) = (Arc::clone(gate), Arc::clone(classifier));
-    Ok(Arc::new(Service { gate, classifier, metrics, timeouts, protocol }))
+    Ok(Arc::new(Service { gate, classifier, affinity, metrics, timeouts, protocol }))
 }
 
 fn control(listener: TcpListener, admin: Admin, tasks: Vec<Task>) -> Result<Control, StartError> {

@@ -89,7 +89,14 @@ impl Classifier {
             }
             Cost::OpenAiTokens => tokens::estimate(ahead, length),
         };
-        Claim { priority: self.priority(headers), tenant, weight, cost, bytes: held_bytes }
+        Claim {
+            priority: self.priority(headers),
+            tenant,
+            weight,
+            cost,
+            bytes: held_bytes,
+            key: None,
+        }
     }
 
     /// The tenant as a log may name it: as said, or, where its header may hold a secret, by a number

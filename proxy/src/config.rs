@@ -1,5 +1,6 @@
 //! Flags and their environment variables, and the checked settings made of them.
 
+mod balancing;
 pub mod file;
 mod hops;
 mod server;
@@ -10,6 +11,7 @@ pub(crate) use server::ServerArgs;
 pub(crate) use upstream::UpstreamArgs;
 
 use crate::access_log::Selection;
+use crate::affinity::Affinity;
 use crate::classify::{ClassifySettings, Cost};
 use crate::forward::Timeouts;
 use crate::gate::{GateSettings, LiveSettings};
@@ -17,6 +19,7 @@ use crate::guard::HttpLimits;
 use crate::health::Schedule;
 use crate::hop::HopSettings;
 use crate::policy::admission::Rules;
+use crate::policy::choice::Choice;
 use crate::policy::limit::Limit;
 use crate::policy::models::ModelNames;
 use crate::policy::overload::QueueOrder;
@@ -186,6 +189,10 @@ pub struct GatewayApi {
     pub cold_start_timeout: Duration,
     /// A request's clocks.
     pub timeouts: Timeouts,
+    /// Which of the endpoints with a free slot a request is given.
+    pub choice: Choice,
+    /// What requests that belong to one endpoint have in common.
+    pub affinity: Option<Affinity>,
 }
 
 // === impl SidecarSettings ===
@@ -226,7 +233,12 @@ impl SidecarSettings {
     /// How its gate works.
     pub fn gate(&self) -> GateSettings {
         GateSettings {
-            rules: Rules { limits: self.live.queue, order: self.order, budget: self.live.budget },
+            rules: Rules {
+                limits: self.live.queue,
+                order: self.order,
+                budget: self.live.budget,
+                choice: Choice::default(),
+            },
             queue_timeout: self.live.queue_timeout,
             cold_start_timeout: self.live.queue_timeout,
         }
@@ -294,6 +306,8 @@ impl GatewayApi {
                 // An endpoint is used once it has passed a probe.
                 start: Duration::ZERO,
             },
+            choice: balancing::choice(&api.balancing),
+            affinity: balancing::affinity(&api.balancing),
         }
     }
 }
@@ -302,7 +316,7 @@ impl GatewayApi {
     /// How its gate works.
     pub fn gate(&self, order: QueueOrder) -> GateSettings {
         GateSettings {
-            rules: Rules { limits: self.queue, order, budget: None },
+            rules: Rules { limits: self.queue, order, budget: None, choice: self.choice },
             queue_timeout: self.queue_timeout,
             cold_start_timeout: self.cold_start_timeout,
         }

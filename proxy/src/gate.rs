@@ -8,6 +8,7 @@ use crate::endpoint::Endpoint;
 use crate::error::Refusal;
 use crate::policy::admission::{Admission, Cause, Grant, Offer, Rules, Snapshot, Turn};
 use crate::policy::claim::Claim;
+use crate::policy::consistent_hash;
 use crate::policy::limit::{GradientLimit, Limit};
 use crate::policy::queue::{QueueLimits, Ticket};
 use crate::policy::slots::{SlotId, Usability};
@@ -20,6 +21,10 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
 use tokio::sync::{Notify, oneshot};
+
+mod permit;
+
+pub use permit::Permit;
 
 /// The gate in front of one API.
 pub struct Gate {
@@ -64,22 +69,6 @@ struct State {
 
 /// Tells a waiter what became of it.
 type Waiter = oneshot::Sender<Result<Permit, Refusal>>;
-
-/// The right to run one request on one endpoint. Dropping it gives the slot back.
-pub struct Permit {
-    gate: Arc<Gate>,
-    grant: Grant,
-    /// Where the request runs.
-    pub endpoint: Arc<Endpoint>,
-    /// Its place in line, if it had to wait: kept for when it must run elsewhere.
-    ticket: Option<Ticket>,
-    /// When the slot was given.
-    pub granted_at: Instant,
-    /// Whether it waited for an API at zero.
-    pub was_cold: bool,
-    answered: bool,
-    armed: bool,
-}
 
 /// What a request brings to the gate.
 #[derive(Debug, Clone, Copy)]
@@ -168,9 +157,10 @@ impl Gate {
         limit: u32,
         usability: Usability,
     ) -> SlotId {
+        let identity = consistent_hash::identity(endpoint.id.as_bytes());
         let id = {
             let mut state = self.lock();
-            let id = state.admission.slots_mut().add(limit, usability);
+            let id = state.admission.slots_mut().add(identity, limit, usability);
             if state.endpoints.len() <= id.index() {
                 state.endpoints.resize(id.index() + 1, None);
             }
@@ -355,33 +345,6 @@ impl Drop for Waiting<'_> {
         // Out of line before the receiver goes: a permit sent meanwhile is dropped with it.
         self.leave();
         preempt();
-    }
-}
-
-// === impl Permit ===
-
-impl Permit {
-    /// Which slot it is.
-    pub fn slot(&self) -> SlotId {
-        self.grant.slot
-    }
-
-    /// The request was answered to its end: what it took says how long requests take.
-    pub fn answered(&mut self) {
-        self.answered = true;
-    }
-
-    fn cold(mut self, was_cold: bool) -> Self {
-        self.was_cold = was_cold;
-        self
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if self.armed {
-            self.gate.dispatch(Some((self.grant, self.answered)));
-        }
     }
 }
 

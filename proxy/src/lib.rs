@@ -23,6 +23,7 @@
 pub mod access_log;
 pub mod account;
 pub mod admin;
+pub mod affinity;
 pub mod app;
 pub mod body;
 pub mod classify;

@@ -3,15 +3,20 @@
 //! A file here uses the standard library and its siblings only. Time is an argument.
 
 pub mod admission;
+pub mod choice;
 pub mod claim;
+pub mod consistent_hash;
 pub mod drain_rate;
 pub mod heap;
 pub mod integral;
+pub mod least_loaded;
 pub mod limit;
 pub mod line;
 pub mod model_field;
 pub mod models;
 pub mod overload;
+pub mod power_of_two;
+pub mod prompt;
 pub mod queue;
 pub mod route;
 pub mod service_time;

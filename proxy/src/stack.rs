@@ -4,6 +4,7 @@
 
 use crate::access_log::{AccessLog, Entry};
 use crate::account::Account;
+use crate::affinity::Affinity;
 use crate::body::ProxyBody;
 use crate::classify::{self, Classifier};
 use crate::clock;
@@ -45,6 +46,8 @@ pub struct Service {
     pub gate: Arc<Gate>,
     /// What is read of their heads.
     pub classifier: Arc<Classifier>,
+    /// What requests that belong to one endpoint have in common.
+    pub affinity: Option<Affinity>,
     /// What it counts.
     pub metrics: Arc<ApiMetrics>,
     /// How long its requests may take.
@@ -175,12 +178,15 @@ impl Stack {
         };
         let Bound { service, parts, body, upgradable, strip } = *bound;
         // Classify: how urgent, of which tenant, how dear, until when.
-        let claim = service.classifier.claim(
+        let mut claim = service.classifier.claim(
             &parts.headers,
             body.ahead(),
             body.held_bytes(),
             body.size_hint().exact().unwrap_or_else(|| body.held_bytes()),
         );
+        if let Some(affinity) = &service.affinity {
+            claim.key = affinity.key(&parts.headers, body.ahead());
+        }
         if let Some(entry) = account.entry() {
             entry.tenant = service.classifier.tenant_name(&parts.headers);
             entry.received = body.received();

@@ -11,6 +11,7 @@ use rand_pcg::Pcg64;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tidegate_proxy::policy::admission::{Admission, Grant, Offer, Rules, Turn};
+use tidegate_proxy::policy::choice::Choice;
 use tidegate_proxy::policy::claim::{Claim, TenantKey};
 use tidegate_proxy::policy::integral::Integral;
 use tidegate_proxy::policy::overload::QueueOrder;
@@ -158,13 +159,13 @@ impl Gateway {
         let (limit, usable) = (self.limits.concurrency, Usability::Usable);
         let (slot, own) = match self.balancing {
             Balancing::LateBinding => {
-                let slot = self.front.slots_mut().add(limit, usable);
+                let slot = self.front.slots_mut().add(0, limit, usable);
                 put(&mut self.keys, slot.index(), key, 0);
                 (slot, None)
             }
             Balancing::Random => {
                 let mut own = Admission::new(rules(self.limits.queue), self.seed, at);
-                (own.slots_mut().add(limit, usable), Some(own))
+                (own.slots_mut().add(0, limit, usable), Some(own))
             }
         };
         if self.doors.len() <= key {
@@ -309,7 +310,7 @@ impl Gateway {
 /// First come, first served, with room for so many, and nothing else.
 fn rules(capacity: u32) -> Rules {
     let limits = QueueLimits { capacity, bytes: u64::MAX };
-    Rules { limits, order: QueueOrder::Fifo, budget: None }
+    Rules { limits, order: QueueOrder::Fifo, budget: None, choice: Choice::PowerOfTwo }
 }
 
 fn waiting(admission: &Admission<usize>, at: Instant) -> Sample {

@@ -46,6 +46,13 @@ impl Gateway {
         Self::run(&DOCUMENT.replace("COLD_START", "60s").replace("ROUTES", "[{path: /}]"), flags)
     }
 
+    /// One that strips `/plain` off the path, with more of `spec`.
+    pub(crate) fn start_with(spec: &str, flags: &[&str]) -> Self {
+        let routes = "[{path: /plain, stripPrefix: true}]";
+        let text = DOCUMENT.replace("COLD_START", "60s").replace("ROUTES", routes);
+        Self::run(&format!("{text}  {spec}\n"), flags)
+    }
+
     /// One that serves these documents.
     pub(crate) fn run(text: &str, flags: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();

@@ -29,6 +29,7 @@ pub(super) const PROXY: Crate = Crate {
         ("message", 1),
         ("lazy_timer", 1),
         ("socket", 1),
+        ("affinity", 2),
         ("classify", 2),
         ("file_watch", 2),
         ("guard", 2),

@@ -32,6 +32,9 @@ pub(super) const HTTP_URL: &str = "an address such as `http://127.0.0.1:9090`: p
 pub(super) const METRIC: &str = "a metric's name: letters, digits, `_` and `:`, no digit first";
 /// What [`is_label`] asks for.
 pub(super) const LABEL: &str = "a label's name: letters, digits and `_`, no digit first";
+/// What [`is_token`] asks for.
+pub(super) const TOKEN: &str =
+    "a name of letters, digits and `!#$%&'*+-.^_|~`, such as `x-session`";
 /// What [`has_no_nul`] asks for.
 pub(super) const NO_NUL: &str = "text without a NUL character";
 
@@ -91,6 +94,12 @@ pub(super) fn is_service(text: &str) -> bool {
 /// The name of an environment variable.
 pub(super) fn is_variable(text: &str) -> bool {
     !text.is_empty() && !text.contains(['=', '\0'])
+}
+
+/// A token of RFC 9110, as the names of headers and cookies are.
+pub(super) fn is_token(text: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_|~`".contains(&byte);
+    (1..=256).contains(&text.len()) && text.bytes().all(is_inner)
 }
 
 /// What the operating system takes as an argument or a variable's value.
@@ -160,6 +169,7 @@ mod tests {
             (is_header, &["x-team", "X_1"], &["", "x team", "x:y", "ä"]),
             (is_header_value, &["red", "a b"], &["", " a", "a ", "a\n", "ä"]),
             (is_variable, &["A", "a.b"], &["", "A=B", "A\0"]),
+            (is_token, &["x-session", "A_b.1"], &["", "a b", "a:b", "a;b", "\u{e4}"]),
         ];
         for (row, (rule, good, bad)) in table.iter().enumerate() {
             good.iter().for_each(|word| assert!(rule(word), "row {row}: {word} must fit"));

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 use tidegate_api::document::{
-    Access, Autoscaling, Concurrency, ConcurrencyPolicy, Container, InferenceApi, Policy, Probe,
-    Readiness, Timeouts,
+    Access, Autoscaling, Balancing, Concurrency, ConcurrencyPolicy, Container, InferenceApi,
+    Policy, Probe, Readiness, Timeouts,
 };
 use tidegate_api::endpoints::EndpointsFile;
 use tidegate_autoscaler::status::{ApiStatus, ReplicaState};
@@ -231,6 +231,7 @@ fn api(folder: &Path, min: u32, max: u32, manner: &str) -> InferenceApi {
         routes: Vec::new(),
         openai: None,
         access: Access::default(),
+        balancing: Balancing::default(),
         autoscaling: Autoscaling {
             min_replicas: min,
             max_replicas: max,

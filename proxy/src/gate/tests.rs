@@ -4,6 +4,7 @@
 //! lock, and a waiter's timer goes off at any moment (see [`clock::sleep_until`]).
 
 use super::*;
+use crate::policy::choice::Choice;
 use crate::policy::claim::Priority;
 use crate::policy::limit::LimitRange;
 use crate::policy::overload::QueueOrder;
@@ -23,7 +24,7 @@ const MAX_LIMIT: u32 = 3;
 
 fn gate(capacity: u32, budget: Option<u64>, timeout: Duration) -> (Arc<Gate>, SlotId) {
     let limits = QueueLimits { capacity, bytes: u64::MAX };
-    let rules = Rules { limits, order: QueueOrder::Fifo, budget };
+    let rules = Rules { limits, order: QueueOrder::Fifo, budget, choice: Choice::PowerOfTwo };
     let settings = GateSettings { rules, queue_timeout: timeout, cold_start_timeout: timeout };
     let gate = Gate::new(settings);
     let endpoint = Endpoint::new("model".to_owned(), Address::Unix("/".into()), 1, 1);

@@ -8,6 +8,7 @@
 //! the sum of what runs, waits, was refused, was late, was cancelled and is done; at one priority,
 //! in one tenant, who came first starts first (unless newest first was asked for).
 
+use super::choice::Choice;
 use super::claim::Claim;
 use super::drain_rate::DrainRate;
 use super::integral::Integral;
@@ -31,6 +32,8 @@ pub struct Rules {
     /// The sum of the costs of those that run; one that is dearer than this runs alone. `None`
     /// counts no costs.
     pub budget: Option<u64>,
+    /// Which of the endpoints with a free slot a request is given.
+    pub choice: Choice,
 }
 
 /// The state of one API at one proxy. `W` wakes a waiter.
@@ -116,7 +119,7 @@ impl<W> Admission<W> {
     pub fn new(rules: Rules, seed: u64, now: Instant) -> Self {
         let unit = if rules.budget.is_some() { Unit::Cost } else { Unit::RequestSeconds };
         Self {
-            slots: Slots::new(seed),
+            slots: Slots::new(rules.choice, seed),
             queue: Queue::new(rules.limits, rules.order),
             tenants: Tenants::new(unit),
             budget: rules.budget,
@@ -171,8 +174,8 @@ impl<W> Admission<W> {
                 ticket
             }
         };
-        let (bytes, cost) = (claim.bytes, claim.cost);
-        let entry = Entry { waiter, deadline, since: now, bytes, cost };
+        let (bytes, cost, key) = (claim.bytes, claim.cost, claim.key);
+        let entry = Entry { waiter, deadline, since: now, bytes, cost, key };
         self.queue.push(ticket, self.tenants.attained(tenant), entry);
         self.waiting.set(self.queue.len(), now);
         ticket
@@ -193,11 +196,11 @@ impl<W> Admission<W> {
             self.left(ticket, now);
             return Some(Turn::Refuse(late.waiter, Cause::Late));
         }
-        let cost = next.cost;
+        let (cost, key) = (next.cost, next.key);
         if !self.affords(cost) {
             return None;
         }
-        let slot = self.slots.take()?;
+        let slot = self.slots.take(key)?;
         let entry = self.queue.start(ticket)?;
         let charge = self.tenants.start(ticket.tenant(), cost);
         self.left(ticket, now);
@@ -325,7 +328,7 @@ impl<W> Admission<W> {
         if self.budget.is_some() && !(self.queue.is_empty() && self.affords(claim.cost)) {
             return None;
         }
-        let slot = self.slots.take()?;
+        let slot = self.slots.take(claim.key)?;
         let charge = self.tenants.starts(claim.tenant, claim.weight, claim.cost);
         Some(self.started(slot, charge, claim.cost, now))
     }

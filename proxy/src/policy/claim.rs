@@ -29,6 +29,8 @@ pub struct Claim {
     pub cost: u32,
     /// Bytes of its body that are held while it waits.
     pub bytes: u64,
+    /// What requests that belong to one endpoint have in common: a hash.
+    pub key: Option<u64>,
 }
 
 // === impl Priority ===
@@ -66,6 +68,7 @@ impl Default for Claim {
             weight: 1,
             cost: 1,
             bytes: 0,
+            key: None,
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Entry<W> {
     pub bytes: u64,
     /// What it takes of the cost budget.
     pub cost: u32,
+    /// What requests that belong to one endpoint have in common.
+    pub key: Option<u64>,
 }
 
 /// All who wait at one priority. Tenants are small dense indices, and a place is a number that

@@ -3,6 +3,10 @@
 //! A sidecar has one endpoint, its model; a gateway has one for each replica. A request is given a
 //! free slot of a definite endpoint, never a place behind a busy one ("late binding").
 
+use super::choice::Choice;
+use super::consistent_hash::{self, Candidate};
+use super::{least_loaded, power_of_two};
+
 /// One endpoint among those of a [`Slots`]. Given again only after the endpoint is gone and the
 /// last of its requests has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,13 +31,18 @@ pub struct Slots {
     limit: u32,
     /// Requests running, on whatever endpoint.
     running: u32,
+    choice: Choice,
     random: SplitMix64,
 }
 
 #[derive(Debug)]
 struct Place {
+    /// What the endpoint is known by.
+    identity: u64,
     limit: u32,
     running: u32,
+    /// What is known to run there for others.
+    foreign: u32,
     usability: Usability,
     removed: bool,
 }
@@ -51,13 +60,14 @@ impl SlotId {
 
 impl Slots {
     /// No endpoints. `seed` decides the random draws of the balancing choice.
-    pub fn new(seed: u64) -> Self {
-        Self { places: Vec::new(), free: 0, limit: 0, running: 0, random: SplitMix64(seed) }
+    pub fn new(choice: Choice, seed: u64) -> Self {
+        let random = SplitMix64(seed);
+        Self { places: Vec::new(), free: 0, limit: 0, running: 0, choice, random }
     }
 
-    /// Adds an endpoint.
-    pub fn add(&mut self, limit: u32, usability: Usability) -> SlotId {
-        let place = Place { limit, running: 0, usability, removed: false };
+    /// Adds an endpoint. `identity` is what its keys go by where requests are hashed.
+    pub fn add(&mut self, identity: u64, limit: u32, usability: Usability) -> SlotId {
+        let place = Place { identity, limit, running: 0, foreign: 0, usability, removed: false };
         let index = match self.places.iter().position(Option::is_none) {
             Some(vacant) => vacant,
             None => {
@@ -96,14 +106,21 @@ impl Slots {
         }
     }
 
-    /// Takes a free slot, if there is one: the less loaded of two endpoints drawn at random, or,
-    /// if neither is free, the least loaded of all. (Mitzenmacher, "The Power of Two Choices in
-    /// Randomized Load Balancing", 2001.)
-    pub fn take(&mut self) -> Option<SlotId> {
+    /// How many requests of others run on an endpoint, as far as that is known.
+    pub fn set_foreign(&mut self, id: SlotId, foreign: u32) {
+        if let Some(place) = self.place_mut(id) {
+            place.foreign = foreign;
+            self.recount();
+        }
+    }
+
+    /// Takes a free slot, if there is one, by the rule of the choice. `key` is what requests that
+    /// belong together have in common.
+    pub fn take(&mut self, key: Option<u64>) -> Option<SlotId> {
         if self.free == 0 {
             return None;
         }
-        let index = self.draw_two().or_else(|| self.least_loaded())?;
+        let index = self.choose(key)?;
         let place = self.places[index].as_mut()?;
         place.running += 1;
         self.running += 1;
@@ -115,10 +132,11 @@ impl Slots {
     pub fn give(&mut self, id: SlotId) {
         let Some(place) = self.place_mut(id) else { return };
         debug_assert!(place.running > 0, "a slot is given back once");
-        let regained = place.usability == Usability::Usable && place.running <= place.limit;
+        let free = place.free();
         place.running -= 1;
+        let regained = place.free() - free;
         self.running -= 1;
-        self.free += u32::from(regained);
+        self.free += regained;
         self.vacate(id);
     }
 
@@ -142,33 +160,36 @@ impl Slots {
         self.free
     }
 
-    fn draw_two(&mut self) -> Option<usize> {
-        let count = self.places.len();
-        if count == 1 {
+    fn choose(&mut self, key: Option<u64>) -> Option<usize> {
+        if let [Some(_)] = self.places.as_slice() {
             return Some(0);
         }
         let draw = self.random.next();
-        // Two 32-bit halves of one draw: a modulus over at most thousands of endpoints.
-        let first = (draw >> 32) as usize % count;
-        let second = (draw & 0xffff_ffff) as usize % count;
-        match (self.load(first), self.load(second)) {
-            (Some(a), Some(b)) => Some(if b < a { second } else { first }),
-            (Some(_), None) => Some(first),
-            (None, Some(_)) => Some(second),
-            (None, None) => None,
+        let (count, load) = (self.places.len(), |index: usize| self.load(index));
+        match (self.choice, key) {
+            (Choice::LeastLoaded, _) => least_loaded::choose(count, draw, load),
+            (Choice::ConsistentHash { factor_percent }, Some(key)) => {
+                consistent_hash::choose(key, factor_percent, self.candidates())
+            }
+            (Choice::PowerOfTwo | Choice::ConsistentHash { .. }, _) => {
+                power_of_two::choose(count, draw, load)
+            }
         }
-    }
-
-    fn least_loaded(&self) -> Option<usize> {
-        let loads = (0..self.places.len()).filter_map(|i| self.load(i).map(|load| (load, i)));
-        loads.min().map(|(_, index)| index)
     }
 
     /// Taken share of a free endpoint in parts of 65,536, or `None` if it has no free slot.
     fn load(&self, index: usize) -> Option<u64> {
-        let place = self.places[index].as_ref()?;
-        let free = place.usability == Usability::Usable && place.running < place.limit;
-        free.then(|| (u64::from(place.running) << 16) / u64::from(place.limit))
+        let place = self.places[index].as_ref().filter(|place| place.free() > 0)?;
+        Some((u64::from(place.taken()) << 16) / u64::from(place.limit))
+    }
+
+    fn candidates(&self) -> impl Iterator<Item = Candidate> + Clone {
+        let of = |(index, place): (usize, &Option<Place>)| {
+            let place = place.as_ref().filter(|place| place.usability == Usability::Usable)?;
+            let (identity, running, limit) = (place.identity, place.taken(), place.limit);
+            Some(Candidate { index, identity, running, limit })
+        };
+        self.places.iter().enumerate().filter_map(of)
     }
 
     fn place_mut(&mut self, id: SlotId) -> Option<&mut Place> {
@@ -185,7 +206,23 @@ impl Slots {
         let usable =
             || self.places.iter().flatten().filter(|place| place.usability == Usability::Usable);
         self.limit = usable().map(|place| place.limit).sum();
-        self.free = usable().map(|place| place.limit.saturating_sub(place.running)).sum();
+        self.free = usable().map(Place::free).sum();
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Slots that are taken, by whomever.
+    fn taken(&self) -> u32 {
+        self.running.saturating_add(self.foreign)
+    }
+
+    fn free(&self) -> u32 {
+        match self.usability {
+            Usability::Usable => self.limit.saturating_sub(self.taken()),
+            Usability::Unusable => 0,
+        }
     }
 }
 
@@ -209,55 +246,79 @@ mod tests {
 
     #[test]
     fn gives_out_every_free_slot_and_no_more() {
-        let mut slots = Slots::new(7);
-        let a = slots.add(2, Usability::Usable);
-        let b = slots.add(1, Usability::Usable);
-        slots.add(5, Usability::Unusable);
-        let taken: Vec<_> = std::iter::from_fn(|| slots.take()).collect();
+        let mut slots = Slots::new(Choice::PowerOfTwo, 7);
+        let a = slots.add(0, 2, Usability::Usable);
+        let b = slots.add(0, 1, Usability::Usable);
+        slots.add(0, 5, Usability::Unusable);
+        let taken: Vec<_> = std::iter::from_fn(|| slots.take(None)).collect();
         assert_eq!(taken.len(), 3);
         assert_eq!((slots.running_on(a), slots.running_on(b)), (2, 1));
         slots.give(b);
-        assert_eq!(slots.take(), Some(b));
+        assert_eq!(slots.take(None), Some(b));
     }
 
     #[test]
     fn a_lower_limit_is_reached_as_requests_end() {
-        let mut slots = Slots::new(7);
-        let only = slots.add(3, Usability::Usable);
+        let mut slots = Slots::new(Choice::PowerOfTwo, 7);
+        let only = slots.add(0, 3, Usability::Usable);
         for _ in 0..3 {
-            assert!(slots.take().is_some());
+            assert!(slots.take(None).is_some());
         }
         slots.set_limit(only, 1);
         slots.give(only);
-        assert_eq!(slots.take(), None);
+        assert_eq!(slots.take(None), None);
         slots.give(only);
-        assert_eq!(slots.take(), None);
+        assert_eq!(slots.take(None), None);
         slots.give(only);
-        assert_eq!(slots.take(), Some(only));
+        assert_eq!(slots.take(None), Some(only));
     }
 
     #[test]
     fn an_endpoint_that_left_keeps_its_id_until_its_last_request_ends() {
-        let mut slots = Slots::new(7);
-        let gone = slots.add(1, Usability::Usable);
-        assert_eq!(slots.take(), Some(gone));
+        let mut slots = Slots::new(Choice::PowerOfTwo, 7);
+        let gone = slots.add(0, 1, Usability::Usable);
+        assert_eq!(slots.take(None), Some(gone));
         slots.remove(gone);
-        assert_ne!(slots.add(1, Usability::Usable), gone);
+        assert_ne!(slots.add(0, 1, Usability::Usable), gone);
         assert_eq!(slots.running(), 1);
         slots.give(gone);
-        assert_eq!(slots.add(1, Usability::Usable), gone);
+        assert_eq!(slots.add(0, 1, Usability::Usable), gone);
     }
 
     #[test]
     fn two_draws_even_the_load_out() {
-        let mut slots = Slots::new(7);
-        let ids: Vec<_> = (0..10).map(|_| slots.add(100, Usability::Usable)).collect();
+        let mut slots = Slots::new(Choice::PowerOfTwo, 7);
+        let ids: Vec<_> = (0..10).map(|_| slots.add(0, 100, Usability::Usable)).collect();
         for _ in 0..500 {
-            slots.take();
+            slots.take(None);
         }
         for id in ids {
             let running = slots.running_on(id);
             assert!((45..=55).contains(&running), "{running} of a mean of 50");
+        }
+    }
+
+    #[test]
+    fn what_others_run_is_not_given_out_again() {
+        for choice in [
+            Choice::PowerOfTwo,
+            Choice::LeastLoaded,
+            Choice::ConsistentHash { factor_percent: 125 },
+        ] {
+            let mut slots = Slots::new(choice, 7);
+            let a = slots.add(1, 2, Usability::Usable);
+            let b = slots.add(2, 2, Usability::Usable);
+            slots.set_foreign(a, 2);
+            assert_eq!(slots.free(), 2);
+            assert_eq!((slots.take(Some(1)), slots.take(Some(2))), (Some(b), Some(b)));
+            assert_eq!(slots.take(Some(3)), None);
+            slots.set_foreign(a, 1);
+            assert_eq!(slots.take(None), Some(a));
+            slots.set_foreign(a, 5);
+            slots.give(a);
+            assert_eq!(slots.take(None), None);
+            slots.set_foreign(a, 0);
+            assert_eq!((slots.take(None), slots.take(None)), (Some(a), Some(a)));
         }
     }
 }

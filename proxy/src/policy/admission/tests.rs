@@ -8,11 +8,12 @@ mod ledger;
 mod simulation;
 
 const LIMITS: QueueLimits = QueueLimits { capacity: 2, bytes: 100 };
-const RULES: Rules = Rules { limits: LIMITS, order: QueueOrder::Fifo, budget: None };
+const RULES: Rules =
+    Rules { limits: LIMITS, order: QueueOrder::Fifo, budget: None, choice: Choice::PowerOfTwo };
 
 fn admission(limit: u32, rules: Rules, now: Instant) -> Admission<u32> {
     let mut admission = Admission::new(rules, 1, now);
-    admission.slots_mut().add(limit, Usability::Usable);
+    admission.slots_mut().add(0, limit, Usability::Usable);
     admission
 }
 
@@ -67,7 +68,7 @@ fn a_new_endpoint_takes_those_who_wait_at_once_and_in_order() {
     for name in 0..2 {
         wait(&mut admission, &Claim::default(), name, now);
     }
-    admission.slots_mut().add(5, Usability::Usable);
+    admission.slots_mut().add(0, 5, Usability::Usable);
     let names: Vec<u32> = started(&mut admission, now).iter().map(|(name, _)| *name).collect();
     assert_eq!(names, [0, 1]);
 }
@@ -191,7 +192,7 @@ fn a_measured_limit_is_used_and_a_fixed_one_ends_the_search() {
     let range = crate::policy::limit::LimitRange { min: bound(2), max: bound(50) };
     let rules = Rules { limits: QueueLimits { capacity: 1000, bytes: 0 }, ..RULES };
     let mut admission: Admission<u32> = Admission::new(rules, 1, at(0));
-    let slot = admission.slots_mut().add(0, Usability::Usable);
+    let slot = admission.slots_mut().add(0, 0, Usability::Usable);
     let search = GradientLimit::new(range);
     admission.set_limit(slot, search.limit(), Some(search));
     let claim = Claim::default();

@@ -27,7 +27,7 @@ impl World {
 
     fn push_at(&mut self, ticket: Ticket, bytes: u64, waiter: u32) {
         let deadline = self.now + Duration::from_secs(1);
-        let entry = Entry { waiter, deadline, since: self.now, bytes, cost: 1 };
+        let entry = Entry { waiter, deadline, since: self.now, bytes, cost: 1, key: None };
         self.queue.push(ticket, self.attained[ticket.tenant() as usize], entry);
     }
 

@@ -19,7 +19,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let claim = (0..3usize, 0..3u64, 1..3u32, 0..8u32, 0..40u64).prop_map(
         |(priority, tenant, weight, cost, bytes)| {
             let (priority, tenant) = (Priority::ALL[priority], TenantKey::of_hash(tenant));
-            Claim { priority, tenant, weight, cost, bytes }
+            Claim { priority, tenant, weight, cost, bytes, key: None }
         },
     );
     let event = prop_oneof![
@@ -53,7 +53,7 @@ impl World {
     fn new(budget: Option<u64>) -> Self {
         let now = Instant::now();
         let mut admission = Admission::new(Rules { budget, ..RULES }, 3, now);
-        let only = admission.slots_mut().add(2, Usability::Usable);
+        let only = admission.slots_mut().add(0, 2, Usability::Usable);
         Self {
             admission,
             only,

@@ -24,7 +24,7 @@ struct Outcome {
 fn run(rules: Rules, slots: u32, sources: &[Source], end: Duration) -> Vec<Outcome> {
     let start = Instant::now();
     let mut admission: Admission<(usize, Instant)> = Admission::new(rules, 1, start);
-    admission.slots_mut().add(slots, Usability::Usable);
+    admission.slots_mut().add(0, slots, Usability::Usable);
     let mut outcomes: Vec<Outcome> = sources.iter().map(|_| Outcome::default()).collect();
     let mut arrivals: BinaryHeap<_> = sources
         .iter()

@@ -1,0 +1,48 @@
+//! `spec.balancing`: the choice among replicas and what it goes by.
+
+use super::{Check, word};
+use crate::document::{Balancing, BalancingPolicy, HashBy};
+use crate::key_path::KeyPath;
+use crate::raw::{RawBalancing, RawBalancingPolicy, RawHash};
+
+impl Check<'_> {
+    pub(super) fn balancing(&mut self, raw: RawBalancing) -> Balancing {
+        let is_hash = raw.policy == RawBalancingPolicy::ConsistentHash;
+        let by = self.hash(raw.hash, is_hash);
+        let policy = match raw.policy {
+            RawBalancingPolicy::PowerOfTwo => BalancingPolicy::PowerOfTwo,
+            RawBalancingPolicy::LeastLoaded => BalancingPolicy::LeastLoaded,
+            RawBalancingPolicy::ConsistentHash => {
+                BalancingPolicy::ConsistentHash { by, load_factor: raw.load_factor }
+            }
+        };
+        Balancing { policy }
+    }
+
+    /// Checked whatever the policy, so that a mistake shows before the policy is chosen.
+    fn hash(&mut self, raw: Option<RawHash>, is_needed: bool) -> HashBy {
+        let path = KeyPath::keys("spec.balancing.hash");
+        let must = "one of `header`, `cookie` and `promptPrefix`";
+        let Some(raw) = raw else {
+            if is_needed {
+                let policy = KeyPath::keys("spec.balancing.policy");
+                self.wrong(&policy, "is consistentHash, without a `hash`", "given with `hash`");
+            }
+            return HashBy::default();
+        };
+        let mut given = Vec::new();
+        if let Some(name) = raw.header {
+            self.text(&path.key("header"), &name, word::is_token, word::TOKEN);
+            given.push(HashBy::Header(name.to_ascii_lowercase()));
+        }
+        if let Some(name) = raw.cookie {
+            self.text(&path.key("cookie"), &name, word::is_token, word::TOKEN);
+            given.push(HashBy::Cookie(name));
+        }
+        given.extend(raw.prompt_prefix.map(HashBy::PromptPrefix));
+        if given.len() != 1 {
+            self.wrong(&path, format!("has {} of the three keys", given.len()), must);
+        }
+        given.into_iter().next().unwrap_or_default()
+    }
+}

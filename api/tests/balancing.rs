@@ -1,0 +1,61 @@
+//! `spec.balancing`: its values arrive, and its mistakes are named.
+
+use std::path::Path;
+use tidegate_api::document::{Balancing, BalancingPolicy, HashBy};
+use tidegate_api::{Report, parse};
+
+fn read(balancing: &str) -> Result<Balancing, Report> {
+    let text = format!(
+        "{{apiVersion: tidegate.dev/v1alpha1, kind: InferenceApi, metadata: {{name: a}}, \
+         spec: {{container: {{command: [a]}}, balancing: {balancing}}}}}"
+    );
+    parse(&text, "app.yaml", Path::new("/apps")).map(|mut apis| apis.remove(0).balancing)
+}
+
+#[test]
+fn the_choice_of_a_replica_arrives() {
+    let policy = |balancing: &str| read(balancing).expect(balancing).policy;
+    assert_eq!(policy("{policy: leastLoaded}"), BalancingPolicy::LeastLoaded);
+    for (hash, by) in [
+        ("header: X-Session", HashBy::Header("x-session".to_owned())),
+        ("cookie: S", HashBy::Cookie("S".to_owned())),
+        ("promptPrefix: 100", HashBy::PromptPrefix(100)),
+    ] {
+        let policy =
+            policy(&format!("{{policy: consistentHash, loadFactor: 2, hash: {{{hash}}}}}"));
+        assert_eq!(policy, BalancingPolicy::ConsistentHash { by, load_factor: 2.0 });
+    }
+}
+
+/// A mistake, and what is to be said of it: path, what, must.
+const MISTAKES: &[(&str, &str, &str, &str)] = &[
+    (
+        "{policy: consistentHash}",
+        "spec.balancing.policy",
+        "is consistentHash, without a `hash`",
+        "given with `hash`",
+    ),
+    (
+        "{hash: {header: a, cookie: b}}",
+        "spec.balancing.hash",
+        "has 2 of the three keys",
+        "one of `header`, `cookie` and `promptPrefix`",
+    ),
+    (
+        "{hash: {header: 'a b'}}",
+        "spec.balancing.hash.header",
+        "is \"a b\"",
+        "a name of letters, digits and `!#$%&'*+-.^_|~`, such as `x-session`",
+    ),
+    ("{loadFactor: 0.5}", "spec.balancing.loadFactor", "is 0.5", "a number from 1 to 100"),
+];
+
+#[test]
+fn each_mistake_is_named() {
+    for (balancing, path, what, must) in MISTAKES {
+        let report = read(balancing).expect_err(balancing);
+        let [mistake] = report.mistakes.as_slice() else { panic!("{report}") };
+        assert_eq!((mistake.path.as_str(), mistake.what.as_str()), (*path, *what));
+        assert!(report.to_string().contains(must), "{report}");
+    }
+}

@@ -1,0 +1,31 @@
+//! `spec.balancing` as the gateway's parts take it.
+
+use crate::affinity::Affinity;
+use crate::policy::choice::Choice;
+use http::HeaderName;
+use tidegate_api::document::{Balancing, BalancingPolicy, HashBy};
+
+/// Which of the endpoints with a free slot a request is given.
+pub(super) fn choice(balancing: &Balancing) -> Choice {
+    match &balancing.policy {
+        BalancingPolicy::PowerOfTwo => Choice::PowerOfTwo,
+        BalancingPolicy::LeastLoaded => Choice::LeastLoaded,
+        // From 1 to 100, as the document's check has seen to.
+        BalancingPolicy::ConsistentHash { load_factor, .. } => {
+            Choice::ConsistentHash { factor_percent: (load_factor * 100.0).round() as u32 }
+        }
+    }
+}
+
+/// What requests that belong to one endpoint have in common.
+pub(super) fn affinity(balancing: &Balancing) -> Option<Affinity> {
+    let BalancingPolicy::ConsistentHash { by, .. } = &balancing.policy else { return None };
+    match by {
+        // The document's check has seen that it is a header's name.
+        HashBy::Header(name) => HeaderName::try_from(name).ok().map(Affinity::Header),
+        HashBy::Cookie(name) => Some(Affinity::Cookie(name.clone())),
+        HashBy::PromptPrefix(bytes) => {
+            Some(Affinity::PromptPrefix(usize::try_from(*bytes).unwrap_or(usize::MAX)))
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! A slot as a value.
+
+use super::Gate;
+use crate::endpoint::Endpoint;
+use crate::policy::admission::Grant;
+use crate::policy::queue::Ticket;
+use crate::policy::slots::SlotId;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The right to run one request on one endpoint. Dropping it gives the slot back.
+pub struct Permit {
+    pub(super) gate: Arc<Gate>,
+    pub(super) grant: Grant,
+    /// Where the request runs.
+    pub endpoint: Arc<Endpoint>,
+    /// Its place in line, if it had to wait: kept for when it must run elsewhere.
+    pub(super) ticket: Option<Ticket>,
+    /// When the slot was given.
+    pub granted_at: Instant,
+    /// Whether it waited for an API at zero.
+    pub was_cold: bool,
+    pub(super) answered: bool,
+    pub(super) armed: bool,
+}
+
+// === impl Permit ===
+
+impl Permit {
+    /// Which slot it is.
+    pub fn slot(&self) -> SlotId {
+        self.grant.slot
+    }
+
+    /// The request was answered to its end: what it took says how long requests take.
+    pub fn answered(&mut self) {
+        self.answered = true;
+    }
+
+    pub(super) fn cold(mut self, was_cold: bool) -> Self {
+        self.was_cold = was_cold;
+        self
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.armed {
+            self.gate.dispatch(Some((self.grant, self.answered)));
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! A gateway before several replicas: which one a request is given, and what becomes of those that
+//! fail.
+
+mod choice;
