@@ -51,6 +51,8 @@ pub mod metric {
     pub const CONNECTIONS_REFUSED: &str = "tidegate_connections_refused_total";
     /// Lines of the access log that were dropped, as their reader was too slow.
     pub const ACCESS_LOG_DROPPED: &str = "tidegate_access_log_dropped_total";
+    /// Files of documents or keys that changed and could not be used; what was stays in force.
+    pub const RELOAD_FAILURES: &str = "tidegate_reload_failures_total";
     /// Always 1; the labels say which build runs.
     pub const BUILD_INFO: &str = "tidegate_build_info";
     /// How long an API at zero took until its first endpoint could serve.

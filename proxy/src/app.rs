@@ -1,10 +1,12 @@
 //! The only wiring: settings → parts → running threads. Nothing else sees settings and parts both.
 
+use crate::access::{Access, Limiter, Spent};
 use crate::access_log::{AccessLog, Selection, Writer};
 use crate::admin::Admin;
 use crate::affinity::Affinity;
 use crate::classify::Classifier;
-use crate::config::{GatewaySettings, SidecarSettings};
+use crate::clock;
+use crate::config::{GatewayApi, GatewaySettings, SidecarSettings};
 use crate::connections::Connections;
 use crate::discover::Discovery;
 use crate::drain::Drain;
@@ -14,6 +16,7 @@ use crate::forward::{Role, Timeouts};
 use crate::gate::Gate;
 use crate::guard::HttpLimits;
 use crate::health;
+use crate::keys::KeyFile;
 use crate::listen::{self, Worker};
 use crate::metrics::tokens::TokenMetrics;
 use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
@@ -26,8 +29,9 @@ use crate::stack::{Service, Stack};
 use crate::wake;
 use arc_swap::ArcSwap;
 use prometheus::Registry;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,6 +87,7 @@ impl Server {
             &classifier,
             (settings.timeouts, settings.protocol, None),
             settings.llm,
+            Access::open(),
         )?;
         let endpoint = Arc::new(Endpoint::new(
             "model".to_owned(),
@@ -142,12 +147,24 @@ impl Server {
         let data = listen::bind(settings.listen, workers, "--listen")?;
         let admin = bind_admin(settings.admin)?;
         let registry = Registry::new();
+        let process = ProcessMetrics::register(&registry, "gateway")?;
+        let mut tasks: Vec<Task> = Vec::new();
+        let tenant_header = settings.classify.tenant_header.clone();
         let classifier = Arc::new(Classifier::new(settings.classify));
+        let key_files = key_files(&settings.apis)?;
+        for file in key_files.iter() {
+            tasks.push(Box::pin(Arc::clone(file).follow(process.reload_failures.clone())));
+        }
+        let spent = Arc::new(Spent::new(clock::now()));
         let mut routed = Vec::new();
         let mut gates = HashMap::new();
-        let mut tasks: Vec<Task> = Vec::new();
         for api in settings.apis {
             let gate = Gate::new(api.gate(settings.order));
+            let own = |file: &&Arc<KeyFile>| Some(file.path()) == api.keys.as_deref();
+            let keys = key_files.iter().find(own).cloned();
+            let limiter = api.rate_limit.map(|limit| {
+                Limiter::new(&api.name, limit.of_gateway(&tenant_header), Arc::clone(&spent))
+            });
             let service = service(
                 &registry,
                 Some(&api.name),
@@ -155,6 +172,7 @@ impl Server {
                 &classifier,
                 (api.timeouts, UpstreamProtocol::Auto, api.affinity),
                 settings.llm,
+                Access::new(keys, Arc::clone(&key_files), limiter),
             )?;
             routed.push((api.rules, api.models, service));
             if let Some(autoscaler) = wake {
@@ -166,7 +184,6 @@ impl Server {
             let discovery = Discovery::new(file, gates, workers)?;
             tasks.push(Box::pin(discovery.run()));
         }
-        let process = ProcessMetrics::register(&registry, "gateway")?;
         let connections = places(&settings.limits, &process);
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
         let drain = Drain::new(settings.drain_delay, settings.drain_timeout);
@@ -272,6 +289,7 @@ fn service(
     classifier: &Arc<Classifier>,
     (timeouts, protocol, affinity): (Timeouts, UpstreamProtocol, Option<Affinity>),
     llm: bool,
+    access: Access,
 ) -> Result<Arc<Service>, StartError> {
     let mut metrics = ApiMetrics::register(registry, api)?;
     if llm {
@@ -281,7 +299,18 @@ fn service(
     let read = Arc::clone(gate);
     GateCollector::register(registry, api, Box::new(move || read.snapshot()))?;
     let (gate, classifier) = (Arc::clone(gate), Arc::clone(classifier));
-    Ok(Arc::new(Service { gate, classifier, affinity, metrics, timeouts, protocol }))
+    Ok(Arc::new(Service { gate, classifier, affinity, metrics, timeouts, protocol, access }))
+}
+
+/// The files of keys that these APIs name, each once.
+fn key_files(apis: &[GatewayApi]) -> Result<Arc<[Arc<KeyFile>]>, StartError> {
+    let paths: BTreeSet<_> = apis.iter().filter_map(|api| api.keys.clone()).collect();
+    let read = |path: PathBuf| {
+        let shown = path.display().to_string();
+        let file = KeyFile::read(path);
+        file.map(Arc::new).map_err(|what| StartError::Keys { path: shown, what })
+    };
+    paths.into_iter().map(read).collect()
 }
 
 fn control(listener: TcpListener, admin: Admin, tasks: Vec<Task>) -> Result<Control, StartError> {

@@ -73,10 +73,20 @@ impl Classifier {
         }
     }
 
-    /// What a request claims. `ahead` is what is here of its body, `length` the body's length as
-    /// far as it is known.
-    pub fn claim(&self, headers: &Fields, ahead: &[u8], held_bytes: u64, length: u64) -> Claim {
-        let tenant = self.tenant(headers);
+    /// What a request claims. `caller` is who asks, if that is known by more than a header, `ahead`
+    /// what is here of its body, `length` the body's length as far as it is known.
+    pub fn claim(
+        &self,
+        caller: Option<&str>,
+        headers: &Fields,
+        ahead: &[u8],
+        held_bytes: u64,
+        length: u64,
+    ) -> Claim {
+        let tenant = match caller {
+            Some(name) => key(&self.hasher, name.as_bytes()),
+            None => self.tenant(headers),
+        };
         let weight = match self.weights.is_empty() {
             true => 1,
             false => self.weights.get(&tenant).copied().unwrap_or(1),
@@ -199,8 +209,8 @@ mod tests {
             ("", Priority::Standard),
         ] {
             let headers = headers(&[("x-tidegate-priority", said)]);
-            assert_eq!(trusting.claim(&headers, b"", 0, 0).priority, expected, "{said}");
-            assert_eq!(wary.claim(&headers, b"", 0, 0).priority, Priority::Standard);
+            assert_eq!(trusting.claim(None, &headers, b"", 0, 0).priority, expected, "{said}");
+            assert_eq!(wary.claim(None, &headers, b"", 0, 0).priority, Priority::Standard);
         }
     }
 
@@ -211,7 +221,8 @@ mod tests {
             tenant_weights: vec![("gold".to_owned(), 4)],
             ..Default::default()
         });
-        let of = |lines: &[(&'static str, &str)]| classifier.claim(&headers(lines), b"", 0, 0);
+        let of =
+            |lines: &[(&'static str, &str)]| classifier.claim(None, &headers(lines), b"", 0, 0);
         let (gold, tin) = (of(&[("x-tenant", "gold")]), of(&[("x-tenant", "tin")]));
         assert_ne!(gold.tenant, tin.tenant);
         assert_eq!(gold.tenant, of(&[("x-tenant", "gold"), ("x-other", "1")]).tenant);
@@ -220,7 +231,7 @@ mod tests {
         assert_eq!(of(&[("x-tenant", "")]).tenant, TenantKey::ANONYMOUS);
         let blind = Classifier::new(ClassifySettings::default());
         assert_eq!(
-            blind.claim(&headers(&[("x-tenant", "gold")]), b"", 0, 0).tenant,
+            blind.claim(None, &headers(&[("x-tenant", "gold")]), b"", 0, 0).tenant,
             TenantKey::ANONYMOUS
         );
     }
@@ -256,12 +267,13 @@ mod tests {
             ("1.5", 1),
             ("", 1),
         ] {
-            let seen = header.claim(&headers(&[("x-cost", said)]), b"", 0, 0).cost;
+            let seen = header.claim(None, &headers(&[("x-cost", said)]), b"", 0, 0).cost;
             assert_eq!(seen, expected, "{said}");
         }
-        assert_eq!(header.claim(&Fields::default(), b"", 0, 0).cost, 1);
+        assert_eq!(header.claim(None, &Fields::default(), b"", 0, 0).cost, 1);
         let body = br#"{"prompt":"abcd","max_tokens":5}"#;
-        let tokens = by(Cost::OpenAiTokens).claim(&Fields::default(), body, 0, body.len() as u64);
+        let tokens =
+            by(Cost::OpenAiTokens).claim(None, &Fields::default(), body, 0, body.len() as u64);
         assert_eq!(tokens.cost, 6);
     }
 

@@ -10,6 +10,7 @@ mod value;
 pub(crate) use server::ServerArgs;
 pub(crate) use upstream::UpstreamArgs;
 
+use crate::access::LimiterSettings;
 use crate::access_log::Selection;
 use crate::affinity::Affinity;
 use crate::classify::{ClassifySettings, Cost};
@@ -181,6 +182,10 @@ pub struct GatewayApi {
     pub rules: Vec<Rule>,
     /// Which models it has, where requests are told apart by them.
     pub models: Option<ModelNames>,
+    /// The file of its keys, if it asks for one.
+    pub keys: Option<PathBuf>,
+    /// How much each tenant may use.
+    pub rate_limit: Option<LimiterSettings>,
     /// How many may wait.
     pub queue: QueueLimits,
     /// For how long, while there are replicas.
@@ -293,6 +298,8 @@ impl GatewayApi {
             name: api.name.clone(),
             rules: api.routes.iter().map(rule).collect(),
             models: api.openai.as_ref().map(models),
+            keys: api.access.api_keys.clone(),
+            rate_limit: api.access.rate_limit.as_ref().map(LimiterSettings::from_document),
             queue: QueueLimits {
                 capacity: api.concurrency.queue_capacity.saturating_mul(replicas),
                 bytes: api.concurrency.queue_bytes.saturating_mul(u64::from(replicas)),

@@ -58,6 +58,14 @@ pub enum StartError {
         /// What the system said.
         source: notify::Error,
     },
+    /// A file of API keys can't be used.
+    #[error("can't use {path} (spec.access.apiKeys.file): {what}")]
+    Keys {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The file of live settings is there and can't be used.
     #[error("can't use {path} (--config): {what}")]
     Config {

@@ -20,6 +20,7 @@
 //! Beside the path, on a thread of their own: [`admin`], [`health`] with [`probe`], [`discover`],
 //! [`wake`], [`reload`]. [`app`] wires all of it from [`config`]; [`drain`] ends it.
 
+pub mod access;
 pub mod access_log;
 pub mod account;
 pub mod admin;
@@ -54,6 +55,7 @@ pub mod identity;
 pub mod inbound;
 pub mod incoming;
 pub mod interim;
+pub mod keys;
 pub mod lazy_timer;
 pub mod listen;
 pub mod message;

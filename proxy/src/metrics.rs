@@ -57,6 +57,8 @@ pub struct ProcessMetrics {
     pub refused_connections: IntCounter,
     /// Lines of the access log that were dropped.
     pub dropped_lines: IntCounter,
+    /// Files that changed and could not be used.
+    pub reload_failures: IntCounter,
 }
 
 /// Where one gate's numbers come from at a scrape.
@@ -163,6 +165,10 @@ impl ProcessMetrics {
             IntCounter::new(metric::CONNECTIONS_REFUSED, "Connections that found no place.")?;
         let dropped_lines =
             IntCounter::new(metric::ACCESS_LOG_DROPPED, "Lines of the access log dropped.")?;
+        let reload_failures = IntCounter::new(
+            metric::RELOAD_FAILURES,
+            "Files of documents or keys that changed and could not be used.",
+        )?;
         let build = IntGauge::with_opts(
             Opts::new(metric::BUILD_INFO, "Which build runs; always 1.")
                 .const_label("version", env!("CARGO_PKG_VERSION"))
@@ -174,10 +180,18 @@ impl ProcessMetrics {
         registry.register(Box::new(connections.clone()))?;
         registry.register(Box::new(refused_connections.clone()))?;
         registry.register(Box::new(dropped_lines.clone()))?;
+        registry.register(Box::new(reload_failures.clone()))?;
         registry.register(Box::new(build))?;
         let process = prometheus::process_collector::ProcessCollector::for_self();
         registry.register(Box::new(process))?;
-        Ok(Self { ready, draining, connections, refused_connections, dropped_lines })
+        Ok(Self {
+            ready,
+            draining,
+            connections,
+            refused_connections,
+            dropped_lines,
+            reload_failures,
+        })
     }
 }
 

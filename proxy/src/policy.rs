@@ -18,6 +18,7 @@ pub mod overload;
 pub mod power_of_two;
 pub mod prompt;
 pub mod queue;
+pub mod rate;
 pub mod route;
 pub mod service_time;
 pub mod slots;

@@ -2,6 +2,7 @@
 //!
 //! Where a route leads to models, a part of the body is read first, and the API follows from it.
 
+use crate::access::{Access, Caller, RateFields};
 use crate::access_log::{AccessLog, Entry};
 use crate::account::Account;
 use crate::affinity::Affinity;
@@ -27,6 +28,7 @@ use crate::orca;
 use crate::policy::model_field::Model;
 use crate::policy::models::{Models, Target, asks_for};
 use crate::policy::route::RouteTable;
+use crate::policy::tokens;
 use crate::read_ahead::read_ahead;
 use crate::request_body::RequestBody;
 use crate::respond::{self, Manner};
@@ -54,6 +56,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// What its upstreams are spoken to in.
     pub protocol: UpstreamProtocol,
+    /// Who may use it, and how much.
+    pub access: Access,
 }
 
 /// Which requests are whose.
@@ -89,6 +93,12 @@ struct Around<'a> {
     identity: &'a Identity,
 }
 
+/// What the answer will be like, as far as that is known.
+struct Reply {
+    manner: Manner,
+    rate: Option<RateFields>,
+}
+
 /// Where a request was led to.
 struct Led {
     target: Target<Arc<Service>>,
@@ -101,6 +111,7 @@ struct Led {
 /// A request on its way: whose it is, and its body as far as it was read.
 struct Bound {
     service: Arc<Service>,
+    caller: Caller,
     parts: RequestParts,
     body: RequestBody,
     upgradable: bool,
@@ -130,18 +141,22 @@ impl Stack {
         let identity = Identity::establish(request.headers_mut(), self.hops.sampling);
         let load = orca::asked(request.headers_mut(), peer.trusted);
         let entry = self.access_log.as_ref().and_then(|log| log.begin(&request, &identity));
-        let mut manner = if grpc { Manner::Grpc } else { Manner::Plain };
+        let manner = if grpc { Manner::Grpc } else { Manner::Plain };
+        let mut reply = Reply { manner, rate: None };
         let around = Around { peer, connector, interim, identity: &identity };
-        let mut response = match self.serve(request, entry, &around, &mut manner).await {
+        let mut response = match self.serve(request, entry, &around, &mut reply).await {
             Ok(response) => response,
             Err((account, refusal)) => {
                 account.close(Some(refusal.reason), clock::now());
-                manner.refusal(refusal)
+                reply.manner.refusal(refusal)
             }
         };
         if self.drain.is_draining() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             // Kept connections would outlive the listener.
             response.headers_mut().insert(CONNECTION, "close");
+        }
+        if let Some(rate) = reply.rate {
+            rate.insert(response.headers_mut());
         }
         self.report_load(response.headers_mut(), load, peer);
         identify(response, identity)
@@ -162,11 +177,11 @@ impl Stack {
         request: Request<IncomingBody>,
         entry: Option<Box<Entry>>,
         around: &Around<'_>,
-        manner: &mut Manner,
+        reply: &mut Reply,
     ) -> Result<Response<ProxyBody>, (Account, Refusal)> {
         let arrived = clock::now();
         let mut account = Account::open(Arc::clone(&self.unrouted), arrived, entry);
-        let bound = match self.find(request, &mut account, manner).await {
+        let bound = match self.find(request, &mut account, reply).await {
             Ok(Found::Bound(bound)) => bound,
             Ok(Found::Answered(response)) => {
                 let now = clock::now();
@@ -176,19 +191,21 @@ impl Stack {
             }
             Err(refusal) => return Err((account, refusal)),
         };
-        let Bound { service, parts, body, upgradable, strip } = *bound;
+        let Bound { service, caller: Caller(caller), parts, body, upgradable, strip } = *bound;
         // Classify: how urgent, of which tenant, how dear, until when.
         let mut claim = service.classifier.claim(
+            caller.as_deref(),
             &parts.headers,
             body.ahead(),
             body.held_bytes(),
-            body.size_hint().exact().unwrap_or_else(|| body.held_bytes()),
+            length(&body),
         );
         if let Some(affinity) = &service.affinity {
             claim.key = affinity.key(&parts.headers, body.ahead());
         }
         if let Some(entry) = account.entry() {
-            entry.tenant = service.classifier.tenant_name(&parts.headers);
+            let said = || service.classifier.tenant_name(&parts.headers);
+            entry.tenant = caller.as_deref().map(str::to_owned).or_else(said);
             entry.received = body.received();
         }
         let total = service.timeouts.total.map(|total| arrived + total);
@@ -226,34 +243,41 @@ impl Stack {
         &self,
         request: Request<IncomingBody>,
         account: &mut Account,
-        manner: &mut Manner,
+        reply: &mut Reply,
     ) -> Result<Found, Refusal> {
         // Guard: what may not be here goes no further.
         guard::check(&request, &self.limits)?;
         // Route: which API's request it is.
         let Led { target, prefix, strip } = self.route(&request).ok_or(Reason::NoRoute)?;
         let upgradable = request.upgrade().is_some();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         // Read ahead: a small body is here before its request takes anybody's place.
-        let (service, body) = match target {
+        let (service, caller, body) = match target {
             Target::Api(service) => {
                 account.belongs_to(&service.metrics);
+                let caller = service.access.caller(&mut parts.headers)?;
                 let body = read_ahead(body, &self.limits).await?;
-                (service, body)
+                (service, caller, body)
             }
             Target::Models(models) => {
-                if *manner == Manner::Plain {
-                    *manner = Manner::OpenAi(None);
+                if reply.manner == Manner::Plain {
+                    reply.manner = Manner::OpenAi(None);
                 }
-                if let Some(answer) = about_models(&models, &parts, prefix, manner) {
+                if let Some(answer) = about_models(&models, &parts, prefix, &mut reply.manner) {
                     return answer.map(Found::Answered);
                 }
-                let found = self.by_model(&models, &parts.headers, body, manner).await?;
-                account.belongs_to(&found.0.metrics);
-                found
+                let manner = &mut reply.manner;
+                let (service, body) = self.by_model(&models, &parts.headers, body, manner).await?;
+                account.belongs_to(&service.metrics);
+                let caller = service.access.caller(&mut parts.headers)?;
+                (service, caller, body)
             }
         };
-        Ok(Found::Bound(Box::new(Bound { service, parts, body, upgradable, strip })))
+        let tokens = || tokens::estimate(body.ahead(), length(&body));
+        let (rate, spent) = service.access.spend(&caller, &parts.headers, tokens);
+        reply.rate = rate;
+        spent?;
+        Ok(Found::Bound(Box::new(Bound { service, caller, parts, body, upgradable, strip })))
     }
 
     /// The API that has the model which the body names.
@@ -296,6 +320,11 @@ impl Stack {
     }
 }
 
+/// A body's length, as far as it is known.
+fn length(body: &RequestBody) -> u64 {
+    body.size_hint().exact().unwrap_or_else(|| body.held_bytes())
+}
+
 /// The answer to a request about the models of a route themselves, if it is one.
 fn about_models(
     models: &Models<Arc<Service>>,
@@ -307,13 +336,19 @@ fn about_models(
         return None;
     }
     let rest = parts.uri.path().get(prefix..)?;
-    let Some(name) = asks_for(rest)? else {
-        let listed = models.listed().map(|(name, service)| (name, &*service.metrics.api));
-        return Some(Ok(respond::models(listed)));
+    let asked = asks_for(rest)?;
+    let lets_in = |service: &Service| service.access.lets_in(&parts.headers);
+    let Some(name) = asked else {
+        let open = || models.listed().filter(|(_, service)| lets_in(service));
+        if open().next().is_none() {
+            return Some(Err(Reason::Unauthorized.into()));
+        }
+        return Some(Ok(respond::models(open().map(|(name, of)| (name, &*of.metrics.api)))));
     };
     let name = percent_decode_str(name).decode_utf8_lossy();
     Some(match models.named(&name) {
-        Some(service) => Ok(respond::model(&name, &service.metrics.api)),
+        Some(service) if lets_in(service) => Ok(respond::model(&name, &service.metrics.api)),
+        Some(_) => Err(Reason::Unauthorized.into()),
         None => {
             if let Manner::OpenAi(named) = manner {
                 *named = Some(name.into_owned());

@@ -42,6 +42,8 @@ pub(super) const PROXY: Crate = Crate {
         ("h2_head", 3),
         ("identity", 3),
         ("inbound", 3),
+        ("keys", 3),
+        ("access", 4),
         ("access_log", 4),
         ("admin", 4),
         ("hop", 4),
