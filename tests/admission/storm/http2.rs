@@ -2,7 +2,7 @@
 //! so that what was sent is known: a library may keep a request to itself that is taken back.
 
 use super::Seen;
-use crate::support::frames::{self, CANCEL, Frame, HEADERS, RST_STREAM, Raw};
+use crate::support::frames::{self, CANCEL, DATA, Frame, HEADERS, RST_STREAM, Raw, WINDOW_UPDATE};
 use crate::support::now;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -57,6 +57,11 @@ fn round(raw: &mut Raw, streams: &[u32], seen: &Arc<Seen>) {
     }
     while !open.is_empty() {
         let frame = raw.next().expect("the connection goes on");
+        let room = u32::try_from(frame.payload.len()).unwrap();
+        if frame.kind == DATA && room > 0 {
+            // Of streams that were taken back too: the connection's window is one for all.
+            raw.frame(&Frame::number(WINDOW_UPDATE, 0, room));
+        }
         let Some((_, status)) = open.get_mut(&frame.stream) else { continue };
         if frame.kind == HEADERS && *status == 0 {
             *status = frame.status().expect("a status that can be read");
