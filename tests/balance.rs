@@ -2,3 +2,6 @@
 //! fail.
 
 mod choice;
+mod fake;
+mod faults;
+mod replace;

@@ -45,6 +45,19 @@ pub const LOAD_FACTOR: f64 = 1.25;
 /// The bytes of a prompt that count where nothing says how many.
 pub const PROMPT_PREFIX: u32 = 256;
 
+/// `balancing.ejection.consecutiveErrors`: one or two may be chance.
+pub const EJECT_CONSECUTIVE_ERRORS: u32 = 5;
+/// `balancing.ejection.errorRate`: half of the answers.
+pub const EJECT_ERROR_RATE: f64 = 0.5;
+/// `balancing.ejection.baseTime`: a server that restarts is often back by then.
+pub const EJECT_BASE_TIME: Duration = Duration::from_secs(5);
+/// `balancing.ejection.maxTime`: one that was mended is tried again within a minute.
+pub const EJECT_MAX_TIME: Duration = Duration::from_secs(60);
+/// `balancing.ejection.maxShare`: if more than half seem bad, it is something else that is.
+pub const EJECT_MAX_SHARE: f64 = 0.5;
+/// `balancing.ejection.slowFactor`: off, since requests may differ in what they ask for.
+pub const EJECT_SLOW_FACTOR: f64 = 0.0;
+
 /// `autoscaling.minReplicas`: a model nobody asks costs nothing.
 pub const MIN_REPLICAS: u32 = 0;
 /// `autoscaling.maxReplicas`: a bound on cost that a first try does not reach by mistake.

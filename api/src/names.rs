@@ -59,6 +59,8 @@ pub mod metric {
     pub const COLD_START_SECONDS: &str = "tidegate_cold_start_seconds";
     /// Endpoints of an API known to a gateway, by `state`.
     pub const ENDPOINTS: &str = "tidegate_endpoints";
+    /// Endpoints taken out, by `reason`.
+    pub const ENDPOINT_EJECTIONS: &str = "tidegate_endpoint_ejections_total";
     /// Resident memory of the process, in bytes.
     pub const PROCESS_RESIDENT_MEMORY_BYTES: &str = "process_resident_memory_bytes";
 }
@@ -67,6 +69,8 @@ pub mod metric {
 pub mod label {
     /// The API's name, on a gateway's metrics.
     pub const API: &str = "api";
+    /// What an endpoint is up to: `starting`, `ready`, `draining` or `ejected`.
+    pub const STATE: &str = "state";
     /// The response's status code.
     pub const CODE: &str = "code";
     /// Why the proxy answered by itself; empty where the upstream answered.
@@ -101,6 +105,8 @@ pub mod path {
     pub const READYZ: &str = "/readyz";
     /// Prometheus text format.
     pub const METRICS: &str = "/metrics";
+    /// Gateway: what each endpoint is up to, and why, as JSON.
+    pub const ENDPOINTS: &str = "/endpoints";
     /// Autoscaler: `POST /wake/{api}` asks for a tick at once.
     pub const WAKE: &str = "/wake/";
     /// Autoscaler: what it sees and what it decided, as JSON.

@@ -1,6 +1,7 @@
 //! `spec.balancing`: its values arrive, and its mistakes are named.
 
 use std::path::Path;
+use std::time::Duration;
 use tidegate_api::document::{Balancing, BalancingPolicy, HashBy};
 use tidegate_api::{Report, parse};
 
@@ -48,6 +49,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "a name of letters, digits and `!#$%&'*+-.^_|~`, such as `x-session`",
     ),
     ("{loadFactor: 0.5}", "spec.balancing.loadFactor", "is 0.5", "a number from 1 to 100"),
+    ("{ejection: {baseTime: 2m}}", "spec.balancing.ejection.baseTime", "is 2m", "from 1ms to 1m"),
 ];
 
 #[test]
@@ -58,4 +60,15 @@ fn each_mistake_is_named() {
         assert_eq!((mistake.path.as_str(), mistake.what.as_str()), (*path, *what));
         assert!(report.to_string().contains(must), "{report}");
     }
+}
+
+#[test]
+fn when_a_replica_is_taken_out_arrives() {
+    let text = "{ejection: {consecutiveErrors: 0, errorRate: 1, baseTime: 1s, maxTime: 2s, \
+                maxShare: 0.25, slowFactor: 3}}";
+    let ejection = read(text).expect(text).ejection;
+    assert_eq!((ejection.consecutive_errors, ejection.error_rate), (0, 1.0));
+    assert_eq!(ejection.base_time, Duration::from_secs(1));
+    assert_eq!(ejection.max_time, Duration::from_secs(2));
+    assert_eq!((ejection.max_share, ejection.slow_factor), (0.25, 3.0));
 }

@@ -32,6 +32,8 @@ pub struct Admin {
     pub ready: Box<dyn Fn() -> bool + Send + Sync>,
     /// The places for clients' connections.
     pub connections: Arc<Connections>,
+    /// What the endpoints are up to, as JSON, where there are several.
+    pub endpoints: Option<Box<dyn Fn() -> String + Send + Sync>>,
     /// Whether it drains.
     pub drain: DrainWatch,
 }
@@ -77,6 +79,7 @@ impl Admin {
             path::HEALTHZ => text(StatusCode::OK, "alive\n"),
             path::READYZ => self.readyz(),
             path::METRICS => self.metrics(),
+            path::ENDPOINTS => self.endpoints(),
             _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n"),
         }
     }
@@ -89,6 +92,15 @@ impl Admin {
             return text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n");
         }
         text(StatusCode::OK, "ready\n")
+    }
+
+    fn endpoints(&self) -> Response<Full<Bytes>> {
+        let Some(page) = &self.endpoints else {
+            return text(StatusCode::NOT_FOUND, "a sidecar has one endpoint, its model\n");
+        };
+        let mut response = text(StatusCode::OK, page());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {

@@ -18,8 +18,10 @@ use crate::guard::HttpLimits;
 use crate::health;
 use crate::keys::KeyFile;
 use crate::listen::{self, Worker};
+use crate::metrics::endpoints::EndpointCollector;
 use crate::metrics::tokens::TokenMetrics;
 use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
+use crate::overview;
 use crate::policy::models::Target;
 use crate::policy::route::Rule;
 use crate::policy::slots::Usability;
@@ -123,6 +125,7 @@ impl Server {
             registry,
             connections,
             ready: Box::new(move || is_ready.load(Ordering::Acquire) && !probed.is_suspected()),
+            endpoints: None,
             drain: drain.watch(),
         };
         let (swept, address) = (Arc::clone(&endpoint), settings.upstream);
@@ -178,8 +181,14 @@ impl Server {
             if let Some(autoscaler) = wake {
                 tasks.push(Box::pin(wake::push(autoscaler, api.name.clone(), Arc::clone(&gate))));
             }
+            let read = Arc::clone(&gate);
+            let counts = Box::new(move || overview::counts(&read));
+            EndpointCollector::register(&registry, &api.name, counts)?;
+            tasks.push(Box::pin(Arc::clone(&gate).tend()));
             gates.insert(api.name, gate);
         }
+        let shown: overview::Gates =
+            gates.iter().map(|(name, gate)| (name.clone(), Arc::clone(gate))).collect();
         if let Some(file) = settings.endpoints_file {
             let discovery = Discovery::new(file, gates, workers)?;
             tasks.push(Box::pin(discovery.run()));
@@ -204,6 +213,7 @@ impl Server {
             registry,
             connections,
             ready: Box::new(|| true),
+            endpoints: Some(Box::new(move || overview::page(&shown))),
             drain: drain.watch(),
         };
         Ok(Self { log_writer, ..Self::run(data, admin, stack, admin_page, tasks, drain)? })

@@ -21,6 +21,7 @@ use crate::health::Schedule;
 use crate::hop::HopSettings;
 use crate::policy::admission::Rules;
 use crate::policy::choice::Choice;
+use crate::policy::ejection::EjectionRules;
 use crate::policy::limit::Limit;
 use crate::policy::models::ModelNames;
 use crate::policy::overload::QueueOrder;
@@ -198,6 +199,8 @@ pub struct GatewayApi {
     pub choice: Choice,
     /// What requests that belong to one endpoint have in common.
     pub affinity: Option<Affinity>,
+    /// When an endpoint is taken out.
+    pub ejection: EjectionRules,
 }
 
 // === impl SidecarSettings ===
@@ -246,6 +249,8 @@ impl SidecarSettings {
             },
             queue_timeout: self.live.queue_timeout,
             cold_start_timeout: self.live.queue_timeout,
+            // Its one endpoint is never taken out.
+            ejection: EjectionRules::default(),
         }
     }
 }
@@ -315,6 +320,7 @@ impl GatewayApi {
             },
             choice: balancing::choice(&api.balancing),
             affinity: balancing::affinity(&api.balancing),
+            ejection: balancing::ejection(&api.balancing.ejection),
         }
     }
 }
@@ -326,6 +332,7 @@ impl GatewayApi {
             rules: Rules { limits: self.queue, order, budget: None, choice: self.choice },
             queue_timeout: self.queue_timeout,
             cold_start_timeout: self.cold_start_timeout,
+            ejection: self.ejection,
         }
     }
 }

@@ -112,7 +112,7 @@ impl Discovery {
                         probe.abort();
                     }
                     if let Some(gate) = self.gates.get(&key.0) {
-                        gate.set_usability(known.slot, Usability::Unusable);
+                        gate.drain(known.slot);
                     }
                     tracing::info!(api = key.0, endpoint = key.1, "endpoint drains");
                     self.known.entry(key).and_modify(|known| known.entry = entry);

@@ -10,6 +10,7 @@ use crate::head::ResponseHead;
 use crate::interim::Interim;
 use crate::message::Response;
 use crate::outbound::{ExchangeError, Head, Outbound};
+use crate::policy::ejection::Outcome;
 use crate::policy::slots::Usability;
 use crate::read_ahead;
 use crate::request_body::{RequestBody, UploadError};
@@ -103,16 +104,28 @@ impl Exchange<'_> {
             match self.attempt(&mut request).await {
                 Attempt::Answered(answered) => {
                     let (head, lease) = *answered;
+                    self.record_status(head.response.status());
                     return Ok(self.answer(head, lease, attempts, upgradable));
                 }
                 Attempt::Failed(reason) => {
-                    // The endpoint may be going: look before the next request finds out.
-                    if reason == Reason::UpstreamReset {
-                        self.permit.endpoint.suspect();
+                    match reason {
+                        Reason::UpstreamReset => {
+                            self.record(Outcome::Broken);
+                            // It may be going: look before the next request finds out.
+                            self.permit.endpoint.suspect();
+                        }
+                        // Not if it was the client that was in a hurry.
+                        Reason::UpstreamTimeout if self.ask.deadline.is_none() => {
+                            self.record(Outcome::Error);
+                        }
+                        _ => {}
                     }
                     return Err((self.account, reason.into()));
                 }
                 Attempt::Unsent(reason) => {
+                    if matches!(reason, Reason::UpstreamConnect | Reason::UpstreamReset) {
+                        self.record(Outcome::Broken);
+                    }
                     self.suspect();
                     if self.role == Role::Sidecar || attempts == MAX_ATTEMPTS || request.spent {
                         return Err((self.account, reason.into()));
@@ -317,6 +330,23 @@ impl Exchange<'_> {
             account: self.account,
         };
         head.response.map(|()| ProxyBody::Tunnel(Box::new(tunnel)))
+    }
+
+    /// Back-pressure (503 and 429) is no error.
+    fn record_status(&self, status: StatusCode) {
+        let is_error = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
+        self.record(if is_error {
+            Outcome::Error
+        } else {
+            let took = clock::now().saturating_duration_since(self.permit.granted_at);
+            Outcome::Answered(took)
+        });
+    }
+
+    fn record(&self, outcome: Outcome) {
+        if self.role == Role::Gateway {
+            self.gate.record(self.permit.slot(), outcome);
+        }
     }
 
     fn suspect(&self) {

@@ -4,14 +4,13 @@
 //! in the response body to its end, error or drop, and in the tunnel of an upgraded connection.
 
 use crate::clock;
-use crate::endpoint::Endpoint;
 use crate::error::Refusal;
 use crate::policy::admission::{Admission, Cause, Grant, Offer, Rules, Snapshot, Turn};
 use crate::policy::claim::Claim;
-use crate::policy::consistent_hash;
+use crate::policy::ejection::{Ejection, EjectionRules};
 use crate::policy::limit::{GradientLimit, Limit};
 use crate::policy::queue::{QueueLimits, Ticket};
-use crate::policy::slots::{SlotId, Usability};
+use crate::policy::slots::SlotId;
 // Unit tests run under a scheduler that tries interleavings, and knows of this lock.
 #[cfg(test)]
 use shuttle::sync::{Mutex, MutexGuard};
@@ -22,8 +21,11 @@ use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
 use tokio::sync::{Notify, oneshot};
 
+mod members;
 mod permit;
 
+use members::Member;
+pub use members::{Condition, Ejections, EndpointView, UNREADY};
 pub use permit::Permit;
 
 /// The gate in front of one API.
@@ -31,10 +33,12 @@ pub struct Gate {
     state: Mutex<State>,
     /// Told when a request begins to wait while no endpoint is usable.
     pub held: Notify,
+    /// Told when an endpoint was taken out.
+    tended: Notify,
 }
 
 /// How a gate works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GateSettings {
     /// How requests are ordered and bounded.
     pub rules: Rules,
@@ -42,6 +46,8 @@ pub struct GateSettings {
     pub queue_timeout: Duration,
     /// How long while there are none.
     pub cold_start_timeout: Duration,
+    /// When an endpoint is taken out.
+    pub ejection: EjectionRules,
 }
 
 /// What can change while requests run and wait.
@@ -64,7 +70,9 @@ struct State {
     /// The limit that was last set, so that setting it again does not begin the search anew.
     limit: Option<Limit>,
     /// By slot index.
-    endpoints: Vec<Option<Arc<Endpoint>>>,
+    members: Vec<Option<Member>>,
+    ejection: Ejection,
+    ejections: Ejections,
 }
 
 /// Tells a waiter what became of it.
@@ -100,9 +108,12 @@ impl Gate {
             queue_timeout: settings.queue_timeout,
             cold_start_timeout: settings.cold_start_timeout,
             limit: None,
-            endpoints: Vec::new(),
+            members: Vec::new(),
+            ejection: Ejection::new(settings.ejection),
+            ejections: Ejections::default(),
         };
-        Arc::new(Self { state: Mutex::new(state), held: Notify::new() })
+        let (held, tended) = (Notify::new(), Notify::new());
+        Arc::new(Self { state: Mutex::new(state), held, tended })
     }
 
     /// Waits for a slot, in order, for as long as the gate and the request's own deadline allow.
@@ -148,38 +159,6 @@ impl Gate {
             self.dispatch(None);
         }
         waiting.grant().await
-    }
-
-    /// Adds an endpoint and starts what waits for one.
-    pub fn add(
-        self: &Arc<Self>,
-        endpoint: Arc<Endpoint>,
-        limit: u32,
-        usability: Usability,
-    ) -> SlotId {
-        let identity = consistent_hash::identity(endpoint.id.as_bytes());
-        let id = {
-            let mut state = self.lock();
-            let id = state.admission.slots_mut().add(identity, limit, usability);
-            if state.endpoints.len() <= id.index() {
-                state.endpoints.resize(id.index() + 1, None);
-            }
-            state.endpoints[id.index()] = Some(endpoint);
-            id
-        };
-        self.dispatch(None);
-        id
-    }
-
-    /// Takes an endpoint away; requests that run on it go on.
-    pub fn remove(&self, id: SlotId) {
-        self.lock().admission.slots_mut().remove(id);
-    }
-
-    /// Says whether an endpoint takes new requests, and starts what waits for one.
-    pub fn set_usability(self: &Arc<Self>, id: SlotId, usability: Usability) {
-        self.lock().admission.slots_mut().set_usability(id, usability);
-        self.dispatch(None);
     }
 
     /// Other limits from now on, for the gate of one endpoint. What runs goes on and what waits
@@ -245,7 +224,8 @@ impl Gate {
         was_cold: bool,
     ) -> Result<Permit, Refusal> {
         // Every slot that is given out was added with its endpoint.
-        let endpoint = state.endpoints[grant.slot.index()].clone().ok_or(Reason::Internal)?;
+        let member = state.members[grant.slot.index()].as_ref().ok_or(Reason::Internal)?;
+        let endpoint = Arc::clone(&member.endpoint);
         let (gate, granted_at) = (Arc::clone(self), grant.since);
         let (answered, armed) = (false, true);
         Ok(Permit { gate, grant, endpoint, ticket, granted_at, was_cold, answered, armed })

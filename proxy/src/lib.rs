@@ -63,6 +63,7 @@ pub mod metrics;
 pub mod model_route;
 pub mod orca;
 pub mod outbound;
+pub mod overview;
 pub mod policy;
 pub mod pool;
 pub mod probe;

@@ -1,5 +1,6 @@
 //! What is counted. Handles are resolved once for each API, never while a request runs.
 
+pub mod endpoints;
 pub mod tokens;
 
 use crate::policy::admission::Snapshot;

@@ -7,6 +7,7 @@ pub mod choice;
 pub mod claim;
 pub mod consistent_hash;
 pub mod drain_rate;
+pub mod ejection;
 pub mod heap;
 pub mod integral;
 pub mod least_loaded;

@@ -65,6 +65,7 @@ pub(super) const PROXY: Crate = Crate {
         ("upstream", 11),
         ("body", 12),
         ("discover", 12),
+        ("overview", 12),
         ("wake", 12),
         ("respond", 13),
         ("tunnel", 13),

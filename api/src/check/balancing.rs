@@ -1,9 +1,10 @@
 //! `spec.balancing`: the choice among replicas and what it goes by.
 
-use super::{Check, word};
-use crate::document::{Balancing, BalancingPolicy, HashBy};
+use super::{Check, INSTANT, word};
+use crate::document::{Balancing, BalancingPolicy, Ejection, HashBy};
 use crate::key_path::KeyPath;
-use crate::raw::{RawBalancing, RawBalancingPolicy, RawHash};
+use crate::quantity::MAX_DURATION;
+use crate::raw::{RawBalancing, RawBalancingPolicy, RawEjection, RawHash};
 
 impl Check<'_> {
     pub(super) fn balancing(&mut self, raw: RawBalancing) -> Balancing {
@@ -16,7 +17,21 @@ impl Check<'_> {
                 BalancingPolicy::ConsistentHash { by, load_factor: raw.load_factor }
             }
         };
-        Balancing { policy }
+        Balancing { policy, ejection: self.ejection(&raw.ejection) }
+    }
+
+    fn ejection(&mut self, raw: &RawEjection) -> Ejection {
+        let base = "spec.balancing.ejection.baseTime";
+        let most = "spec.balancing.ejection.maxTime";
+        let max_time = self.duration(most, raw.max_time, INSTANT, MAX_DURATION);
+        Ejection {
+            consecutive_errors: raw.consecutive_errors,
+            error_rate: raw.error_rate,
+            base_time: self.duration(base, raw.base_time, INSTANT, max_time.max(INSTANT)),
+            max_time,
+            max_share: raw.max_share,
+            slow_factor: raw.slow_factor,
+        }
     }
 
     /// Checked whatever the policy, so that a mistake shows before the policy is chosen.

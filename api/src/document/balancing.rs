@@ -1,12 +1,32 @@
 //! `spec.balancing`: which replica a request is given, checked.
 
 use crate::defaults;
+use std::time::Duration;
 
 /// Which of the replicas with a free slot a request is given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Balancing {
     /// The rule of the choice.
     pub policy: BalancingPolicy,
+    /// When a replica is taken out for a while.
+    pub ejection: Ejection,
+}
+
+/// When a replica is taken out for a while, by what became of the requests sent to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ejection {
+    /// Broken exchanges in a row; 0 is off.
+    pub consecutive_errors: u32,
+    /// Share of 5xx answers, without 503; 0 is off.
+    pub error_rate: f64,
+    /// For how long, the first time.
+    pub base_time: Duration,
+    /// For how long at the most; at least `base_time`.
+    pub max_time: Duration,
+    /// The largest share of the replicas that may be out at once.
+    pub max_share: f64,
+    /// How many times slower than the others is too slow; 0 is off.
+    pub slow_factor: f64,
 }
 
 /// How a gateway chooses among the replicas that have a free slot.
@@ -40,7 +60,22 @@ pub enum HashBy {
 
 impl Default for Balancing {
     fn default() -> Self {
-        Self { policy: BalancingPolicy::PowerOfTwo }
+        Self { policy: BalancingPolicy::PowerOfTwo, ejection: Ejection::default() }
+    }
+}
+
+// === impl Ejection ===
+
+impl Default for Ejection {
+    fn default() -> Self {
+        Self {
+            consecutive_errors: defaults::EJECT_CONSECUTIVE_ERRORS,
+            error_rate: defaults::EJECT_ERROR_RATE,
+            base_time: defaults::EJECT_BASE_TIME,
+            max_time: defaults::EJECT_MAX_TIME,
+            max_share: defaults::EJECT_MAX_SHARE,
+            slow_factor: defaults::EJECT_SLOW_FACTOR,
+        }
     }
 }
 

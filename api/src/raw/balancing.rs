@@ -1,6 +1,7 @@
 //! `spec.balancing` as it is written: which replica a request is given.
 
 use crate::defaults;
+use crate::quantity::DurationText;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,30 @@ pub(crate) struct RawBalancing {
     /// What is beyond goes to the key's next replica.
     #[schemars(range(min = 1.0, max = 100.0))]
     pub(crate) load_factor: f64,
+    /// When a replica is taken out for a while, by what became of the requests sent to it.
+    pub(crate) ejection: RawEjection,
+}
+
+/// When a replica is taken out for a while. Answers 503 and 429 are back-pressure, not errors.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RawEjection {
+    /// So many requests in a row found no connection, or lost it before the answer; 0 is off.
+    #[schemars(range(min = 0, max = 1000))]
+    pub(crate) consecutive_errors: u32,
+    /// This share of the last ten to twenty seconds' answers, of at least 20, were 5xx; 0 is off.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(crate) error_rate: f64,
+    /// For how long, the first time; twice as long each time in a row.
+    pub(crate) base_time: DurationText,
+    /// For how long at the most; at least `baseTime`.
+    pub(crate) max_time: DurationText,
+    /// The largest share of the replicas that may be out at once; one is always in.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(crate) max_share: f64,
+    /// Answers come so many times later than the median of the other replicas; 0 is off.
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub(crate) slow_factor: f64,
 }
 
 /// The rules of the choice.
@@ -57,6 +82,20 @@ impl Default for RawBalancing {
             policy: RawBalancingPolicy::default(),
             hash: None,
             load_factor: defaults::LOAD_FACTOR,
+            ejection: RawEjection::default(),
+        }
+    }
+}
+
+impl Default for RawEjection {
+    fn default() -> Self {
+        Self {
+            consecutive_errors: defaults::EJECT_CONSECUTIVE_ERRORS,
+            error_rate: defaults::EJECT_ERROR_RATE,
+            base_time: DurationText(defaults::EJECT_BASE_TIME),
+            max_time: DurationText(defaults::EJECT_MAX_TIME),
+            max_share: defaults::EJECT_MAX_SHARE,
+            slow_factor: defaults::EJECT_SLOW_FACTOR,
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::affinity::Affinity;
 use crate::policy::choice::Choice;
+use crate::policy::ejection::EjectionRules;
 use http::HeaderName;
-use tidegate_api::document::{Balancing, BalancingPolicy, HashBy};
+use tidegate_api::document::{Balancing, BalancingPolicy, Ejection, HashBy};
 
 /// Which of the endpoints with a free slot a request is given.
 pub(super) fn choice(balancing: &Balancing) -> Choice {
@@ -27,5 +28,17 @@ pub(super) fn affinity(balancing: &Balancing) -> Option<Affinity> {
         HashBy::PromptPrefix(bytes) => {
             Some(Affinity::PromptPrefix(usize::try_from(*bytes).unwrap_or(usize::MAX)))
         }
+    }
+}
+
+/// When an endpoint is taken out.
+pub(super) fn ejection(ejection: &Ejection) -> EjectionRules {
+    EjectionRules {
+        consecutive_errors: ejection.consecutive_errors,
+        error_rate: ejection.error_rate,
+        base_time: ejection.base_time,
+        max_time: ejection.max_time,
+        max_share: ejection.max_share,
+        slow_factor: ejection.slow_factor,
     }
 }

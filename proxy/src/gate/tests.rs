@@ -4,10 +4,12 @@
 //! lock, and a waiter's timer goes off at any moment (see [`clock::sleep_until`]).
 
 use super::*;
+use crate::endpoint::Endpoint;
 use crate::policy::choice::Choice;
 use crate::policy::claim::Priority;
 use crate::policy::limit::LimitRange;
 use crate::policy::overload::QueueOrder;
+use crate::policy::slots::Usability;
 use crate::socket::Address;
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::rand::{Rng, thread_rng};
@@ -25,7 +27,12 @@ const MAX_LIMIT: u32 = 3;
 fn gate(capacity: u32, budget: Option<u64>, timeout: Duration) -> (Arc<Gate>, SlotId) {
     let limits = QueueLimits { capacity, bytes: u64::MAX };
     let rules = Rules { limits, order: QueueOrder::Fifo, budget, choice: Choice::PowerOfTwo };
-    let settings = GateSettings { rules, queue_timeout: timeout, cold_start_timeout: timeout };
+    let settings = GateSettings {
+        rules,
+        queue_timeout: timeout,
+        cold_start_timeout: timeout,
+        ejection: EjectionRules::default(),
+    };
     let gate = Gate::new(settings);
     let endpoint = Endpoint::new("model".to_owned(), Address::Unix("/".into()), 1, 1);
     let slot = gate.add(Arc::new(endpoint), 0, Usability::Usable);

@@ -1,0 +1,217 @@
+//! The endpoints of one API: what each is up to, and which are taken out for a while.
+
+use super::{Gate, State};
+use crate::clock;
+use crate::endpoint::Endpoint;
+use crate::policy::consistent_hash;
+use crate::policy::ejection::{Cause, Outcome};
+use crate::policy::slots::{SlotId, Usability};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One endpoint as the gate sees it.
+pub(super) struct Member {
+    pub(super) endpoint: Arc<Endpoint>,
+    slot: SlotId,
+    limit: u32,
+    /// Its last probe passed, and no request has found it gone since.
+    ready: bool,
+    /// It was ready at least once.
+    started: bool,
+    draining: bool,
+}
+
+/// What an endpoint is up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Condition {
+    /// It was never ready.
+    Starting,
+    /// It takes requests.
+    Ready,
+    /// It finishes what it has.
+    Draining,
+    /// It takes none for now.
+    Ejected,
+}
+
+/// One endpoint as an operator sees it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointView {
+    /// What it is called.
+    pub id: String,
+    /// Where requests go.
+    pub address: String,
+    /// What it is up to.
+    pub state: Condition,
+    /// Why it is out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// In how many seconds it comes back at the earliest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub back_in_seconds: Option<f64>,
+    /// Requests of this gateway that run there.
+    pub in_flight: u32,
+    /// How many may.
+    pub limit: u32,
+}
+
+/// How often endpoints were taken out, by cause.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ejections {
+    /// A probe failed, or a request found it gone.
+    pub unready: u64,
+    /// By what became of requests, in the order of [`Cause::ALL`].
+    pub judged: [u64; Cause::ALL.len()],
+}
+
+/// The word for an endpoint that does not answer its probe.
+pub const UNREADY: &str = "unready";
+
+// === impl Gate ===
+
+impl Gate {
+    /// Adds an endpoint and starts what waits for one.
+    pub fn add(
+        self: &Arc<Self>,
+        endpoint: Arc<Endpoint>,
+        limit: u32,
+        usability: Usability,
+    ) -> SlotId {
+        let identity = consistent_hash::identity(endpoint.id.as_bytes());
+        let slot = {
+            let mut state = self.lock();
+            let slot = state.admission.slots_mut().add(identity, limit, usability);
+            if state.members.len() <= slot.index() {
+                state.members.resize_with(slot.index() + 1, || None);
+            }
+            let ready = usability == Usability::Usable;
+            let (started, draining) = (ready, false);
+            let member = Member { endpoint, slot, limit, ready, started, draining };
+            state.members[slot.index()] = Some(member);
+            state.ejection.add(slot.index(), clock::now());
+            slot
+        };
+        self.dispatch(None);
+        slot
+    }
+
+    /// Takes an endpoint away; requests that run on it go on.
+    pub fn remove(&self, slot: SlotId) {
+        let mut state = self.lock();
+        state.admission.slots_mut().remove(slot);
+        state.ejection.remove(slot.index());
+        if let Some(member) = state.members.get_mut(slot.index()) {
+            *member = None;
+        }
+    }
+
+    /// Says whether an endpoint could take new requests, and starts what waits for one.
+    pub fn set_usability(self: &Arc<Self>, slot: SlotId, usability: Usability) {
+        let ready = usability == Usability::Usable;
+        self.lock().change(slot, |member| {
+            member.ready = ready;
+            member.started |= ready;
+        });
+        self.dispatch(None);
+    }
+
+    /// An endpoint takes no more requests, whatever its probe says.
+    pub fn drain(&self, slot: SlotId) {
+        self.lock().change(slot, |member| member.draining = true);
+    }
+
+    /// Counts what became of a request that ran on an endpoint; it may be taken out for it.
+    pub fn record(&self, slot: SlotId, outcome: Outcome) {
+        let mut state = self.lock();
+        let Some(cause) = state.ejection.record(slot.index(), outcome, clock::now()) else {
+            return;
+        };
+        state.ejections.judged[cause as usize] += 1;
+        state.change(slot, |_| {});
+        let id = state.members[slot.index()].as_ref().map(|member| member.endpoint.id.clone());
+        drop(state);
+        tracing::warn!(endpoint = id, cause = cause.code(), "endpoint ejected");
+        self.tended.notify_one();
+    }
+
+    /// Takes ejected endpoints back when their time is over, for ever.
+    pub async fn tend(self: Arc<Self>) {
+        loop {
+            match self.take_back() {
+                Some(next) => {
+                    tokio::select! {
+                        () = clock::sleep_until(next) => {}
+                        () = self.tended.notified() => {}
+                    }
+                }
+                None => self.tended.notified().await,
+            }
+        }
+    }
+
+    /// What each endpoint is up to.
+    pub fn endpoints(&self) -> Vec<EndpointView> {
+        let (state, now) = (self.lock(), clock::now());
+        state.members.iter().flatten().map(|member| state.view(member, now)).collect()
+    }
+
+    /// How often endpoints were taken out.
+    pub fn ejections(&self) -> Ejections {
+        self.lock().ejections
+    }
+
+    /// Those whose time is over. Returns when the next one's is.
+    fn take_back(self: &Arc<Self>) -> Option<Instant> {
+        let next = {
+            let mut state = self.lock();
+            while let Some(index) = state.ejection.poll(clock::now()) {
+                if let Some(slot) = state.members[index].as_ref().map(|member| member.slot) {
+                    state.change(slot, |_| {});
+                }
+            }
+            state.ejection.next_deadline()
+        };
+        self.dispatch(None);
+        next
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Changes what is known of an endpoint, and whether it is used.
+    fn change(&mut self, slot: SlotId, change: impl FnOnce(&mut Member)) {
+        let Some(Some(member)) = self.members.get_mut(slot.index()) else { return };
+        let was_ready = member.ready;
+        change(member);
+        let is_out = self.ejection.out(slot.index()).is_some();
+        let usable = member.ready && !member.draining && !is_out;
+        self.ejections.unready += u64::from(was_ready && !member.ready && !member.draining);
+        let usability = if usable { Usability::Usable } else { Usability::Unusable };
+        self.admission.slots_mut().set_usability(slot, usability);
+    }
+
+    fn view(&self, member: &Member, now: Instant) -> EndpointView {
+        let out = self.ejection.out(member.slot.index());
+        let (state, reason) = match (member, out) {
+            (Member { draining: true, .. }, _) => (Condition::Draining, None),
+            (Member { started: false, .. }, _) => (Condition::Starting, None),
+            (_, Some((_, cause))) => (Condition::Ejected, Some(cause.code())),
+            (Member { ready: false, .. }, _) => (Condition::Ejected, Some(UNREADY)),
+            _ => (Condition::Ready, None),
+        };
+        EndpointView {
+            id: member.endpoint.id.clone(),
+            address: member.endpoint.address.authority(),
+            state,
+            reason,
+            back_in_seconds: out
+                .map(|(until, _)| until.saturating_duration_since(now).as_secs_f64()),
+            in_flight: self.admission.slots().running_on(member.slot),
+            limit: member.limit,
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! A gateway's endpoints, as the admin page and the metrics show them.
+
+use crate::gate::{Condition, EndpointView, Gate, UNREADY};
+use crate::metrics::endpoints::EndpointCounts;
+use crate::policy::ejection::Cause;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The gates of a gateway, by the names of their APIs.
+pub type Gates = BTreeMap<String, Arc<Gate>>;
+
+/// What each endpoint of each API is up to, as JSON.
+pub fn page(gates: &Gates) -> String {
+    let apis: BTreeMap<&str, Vec<EndpointView>> =
+        gates.iter().map(|(name, gate)| (name.as_str(), gate.endpoints())).collect();
+    format!("{}\n", serde_json::json!({ "apis": apis }))
+}
+
+/// How many endpoints of one API are up to what, and how often any was taken out.
+pub fn counts(gate: &Gate) -> EndpointCounts {
+    let seen = gate.endpoints();
+    let states = [
+        ("starting", Condition::Starting),
+        ("ready", Condition::Ready),
+        ("draining", Condition::Draining),
+        ("ejected", Condition::Ejected),
+    ];
+    let count = |state| seen.iter().filter(|endpoint| endpoint.state == state).count() as u64;
+    let ejections = gate.ejections();
+    let judged = Cause::ALL.iter().map(|cause| cause.code()).zip(ejections.judged);
+    EndpointCounts {
+        states: states.into_iter().map(|(word, state)| (word, count(state))).collect(),
+        ejections: [(UNREADY, ejections.unready)].into_iter().chain(judged).collect(),
+    }
+}

@@ -1,0 +1,57 @@
+//! An endpoint without a sidecar that does one thing to every request.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use tidegate_api::endpoints::{EndpointEntry, EndpointState};
+
+/// What it does.
+#[derive(Clone, Copy)]
+pub(super) enum Manner {
+    /// Answers with this status.
+    Status(u16),
+    /// Reads the request and closes the connection.
+    Close,
+}
+
+/// Begins one, for as long as the test's process lives. It counts as ready from the first.
+pub(super) fn endpoint(id: &str, manner: Manner, concurrency: u32) -> EndpointEntry {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || serve(stream, manner));
+        }
+    });
+    let state = EndpointState::Active;
+    EndpointEntry { id: id.to_owned(), address, admin: None, concurrency, state }
+}
+
+/// Answers request after request until the client leaves. Bodies must be small and sent at once.
+fn serve(stream: TcpStream, manner: Manner) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            let line = line.trim().to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(said) = line.strip_prefix("content-length:") {
+                length = said.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        if std::io::Read::read_exact(&mut reader, &mut body).is_err() {
+            return;
+        }
+        let Manner::Status(status) = manner else { return };
+        let answer = format!("HTTP/1.1 {status} Fake\r\ncontent-length: 0\r\n\r\n");
+        if reader.get_mut().write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
