@@ -2,6 +2,7 @@
 
 mod access;
 mod models;
+mod reload;
 
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, bare};

@@ -97,6 +97,7 @@ impl Machine {
             wake: Some(autoscaler.admin_addr()),
             endpoints_file: Some(run_dir.endpoints()),
             apis: gateway_apis,
+            documents: None,
             order: QueueOrder::Fifo,
             classify: ClassifySettings::default(),
             drain_delay: Duration::ZERO,

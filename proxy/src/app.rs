@@ -1,39 +1,34 @@
 //! The only wiring: settings → parts → running threads. Nothing else sees settings and parts both.
 
-use crate::access::{Access, Limiter, Spent};
+use crate::access::Access;
 use crate::access_log::{AccessLog, Selection, Writer};
 use crate::admin::Admin;
-use crate::affinity::Affinity;
+use crate::catalog::{Catalog, Common, service};
 use crate::classify::Classifier;
-use crate::clock;
-use crate::config::{GatewayApi, GatewaySettings, SidecarSettings};
+use crate::config::{GatewaySettings, SidecarSettings};
 use crate::connections::Connections;
 use crate::discover::Discovery;
+use crate::documents::Documents;
 use crate::drain::Drain;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
-use crate::forward::{Role, Timeouts};
+use crate::forward::Role;
 use crate::gate::Gate;
 use crate::guard::HttpLimits;
 use crate::health;
-use crate::keys::KeyFile;
 use crate::listen::{self, Worker};
 use crate::metrics::endpoints::EndpointCollector;
-use crate::metrics::tokens::TokenMetrics;
 use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
 use crate::overview;
 use crate::policy::models::Target;
 use crate::policy::route::Rule;
 use crate::policy::slots::Usability;
 use crate::reload::Reload;
-use crate::rewrite::UpstreamProtocol;
-use crate::stack::{Service, Stack};
-use crate::wake;
+use crate::stack::Stack;
 use arc_swap::ArcSwap;
 use prometheus::Registry;
-use std::collections::{BTreeSet, HashMap};
+use std::future::pending;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,14 +78,15 @@ impl Server {
         let registry = Registry::new();
         let classifier = Arc::new(Classifier::new(settings.classify));
         let service = service(
-            &registry,
+            (&registry, &GateCollector::register(&registry)?),
             None,
-            &gate,
+            Arc::clone(&gate),
             &classifier,
             (settings.timeouts, settings.protocol, None),
             settings.llm,
             Access::open(),
         )?;
+        let service = Arc::new(service);
         let endpoint = Arc::new(Endpoint::new(
             "model".to_owned(),
             settings.upstream.clone(),
@@ -151,48 +147,33 @@ impl Server {
         let admin = bind_admin(settings.admin)?;
         let registry = Registry::new();
         let process = ProcessMetrics::register(&registry, "gateway")?;
+        let mut catalog = Catalog::new(Common {
+            registry: registry.clone(),
+            gates: GateCollector::register(&registry)?,
+            endpoints: EndpointCollector::register(&registry)?,
+            tenant_header: settings.classify.tenant_header.clone(),
+            classifier: Arc::new(Classifier::new(settings.classify)),
+            order: settings.order,
+            llm: settings.llm,
+            wake,
+            failures: process.reload_failures.clone(),
+        });
+        catalog.apply(settings.apis)?;
+        let routes = catalog.routes();
         let mut tasks: Vec<Task> = Vec::new();
-        let tenant_header = settings.classify.tenant_header.clone();
-        let classifier = Arc::new(Classifier::new(settings.classify));
-        let key_files = key_files(&settings.apis)?;
-        for file in key_files.iter() {
-            tasks.push(Box::pin(Arc::clone(file).follow(process.reload_failures.clone())));
-        }
-        let spent = Arc::new(Spent::new(clock::now()));
-        let mut routed = Vec::new();
-        let mut gates = HashMap::new();
-        for api in settings.apis {
-            let gate = Gate::new(api.gate(settings.order));
-            let own = |file: &&Arc<KeyFile>| Some(file.path()) == api.keys.as_deref();
-            let keys = key_files.iter().find(own).cloned();
-            let limiter = api.rate_limit.map(|limit| {
-                Limiter::new(&api.name, limit.of_gateway(&tenant_header), Arc::clone(&spent))
-            });
-            let service = service(
-                &registry,
-                Some(&api.name),
-                &gate,
-                &classifier,
-                (api.timeouts, UpstreamProtocol::Auto, api.affinity),
-                settings.llm,
-                Access::new(keys, Arc::clone(&key_files), limiter),
-            )?;
-            routed.push((api.rules, api.models, service));
-            if let Some(autoscaler) = wake {
-                tasks.push(Box::pin(wake::push(autoscaler, api.name.clone(), Arc::clone(&gate))));
-            }
-            let read = Arc::clone(&gate);
-            let counts = Box::new(move || overview::counts(&read));
-            EndpointCollector::register(&registry, &api.name, counts)?;
-            tasks.push(Box::pin(Arc::clone(&gate).tend()));
-            gates.insert(api.name, gate);
-        }
-        let shown: overview::Gates =
-            gates.iter().map(|(name, gate)| (name.clone(), Arc::clone(gate))).collect();
+        let shown = catalog.gates();
         if let Some(file) = settings.endpoints_file {
-            let discovery = Discovery::new(file, gates, workers)?;
+            let discovery = Discovery::new(file, catalog.gates(), workers)?;
             tasks.push(Box::pin(discovery.run()));
         }
+        tasks.push(match settings.documents {
+            Some((file, text)) => {
+                let failures = process.reload_failures.clone();
+                let mut documents = Documents::new(file, text, failures)?;
+                Box::pin(catalog.run(async move || documents.changed().await))
+            }
+            None => Box::pin(catalog.run(async || pending().await)),
+        });
         let connections = places(&settings.limits, &process);
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
         let drain = Drain::new(settings.drain_delay, settings.drain_timeout);
@@ -201,7 +182,7 @@ impl Server {
             // Its balancing is its own affair; what sidecars report passes through.
             reported: None,
             unrouted: Arc::new(ApiMetrics::register(&registry, Some(""))?),
-            routes: Arc::new(ArcSwap::from_pointee(Target::table(routed))),
+            routes,
             limits: settings.limits,
             access_log,
             connections: Arc::clone(&connections),
@@ -213,7 +194,7 @@ impl Server {
             registry,
             connections,
             ready: Box::new(|| true),
-            endpoints: Some(Box::new(move || overview::page(&shown))),
+            endpoints: Some(Box::new(move || overview::page(&shown.borrow()))),
             drain: drain.watch(),
         };
         Ok(Self { log_writer, ..Self::run(data, admin, stack, admin_page, tasks, drain)? })
@@ -290,37 +271,6 @@ fn access_log(
 ) -> Result<(Option<Arc<AccessLog>>, Option<Writer>), StartError> {
     let started = AccessLog::start(selection, process.dropped_lines.clone());
     Ok(started.map_err(StartError::AccessLog)?.unzip())
-}
-
-fn service(
-    registry: &Registry,
-    api: Option<&str>,
-    gate: &Arc<Gate>,
-    classifier: &Arc<Classifier>,
-    (timeouts, protocol, affinity): (Timeouts, UpstreamProtocol, Option<Affinity>),
-    llm: bool,
-    access: Access,
-) -> Result<Arc<Service>, StartError> {
-    let mut metrics = ApiMetrics::register(registry, api)?;
-    if llm {
-        metrics.tokens = Some(TokenMetrics::register(registry, api)?);
-    }
-    let metrics = Arc::new(metrics);
-    let read = Arc::clone(gate);
-    GateCollector::register(registry, api, Box::new(move || read.snapshot()))?;
-    let (gate, classifier) = (Arc::clone(gate), Arc::clone(classifier));
-    Ok(Arc::new(Service { gate, classifier, affinity, metrics, timeouts, protocol, access }))
-}
-
-/// The files of keys that these APIs name, each once.
-fn key_files(apis: &[GatewayApi]) -> Result<Arc<[Arc<KeyFile>]>, StartError> {
-    let paths: BTreeSet<_> = apis.iter().filter_map(|api| api.keys.clone()).collect();
-    let read = |path: PathBuf| {
-        let shown = path.display().to_string();
-        let file = KeyFile::read(path);
-        file.map(Arc::new).map_err(|what| StartError::Keys { path: shown, what })
-    };
-    paths.into_iter().map(read).collect()
 }
 
 fn control(listener: TcpListener, admin: Admin, tasks: Vec<Task>) -> Result<Control, StartError> {

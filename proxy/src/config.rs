@@ -82,7 +82,8 @@ pub struct SidecarArgs {
 /// Flags of `gateway`.
 #[derive(Debug, Clone, Args)]
 pub struct GatewayArgs {
-    /// The InferenceApi documents to serve: names, routes, queues, timeouts
+    /// The InferenceApi documents to serve: names, routes, queues, timeouts. Followed as the file
+    /// changes, and read again on SIGHUP
     #[arg(long, env = "TIDEGATE_CONFIG", value_name = "FILE")]
     pub config: PathBuf,
     /// Where requests are taken
@@ -156,6 +157,8 @@ pub struct GatewaySettings {
     pub endpoints_file: Option<PathBuf>,
     /// What is served.
     pub apis: Vec<GatewayApi>,
+    /// The file that says so, with what was read of it; followed as it changes.
+    pub documents: Option<(PathBuf, String)>,
     /// In which order one tenant's requests are served.
     pub order: QueueOrder,
     /// What is read from heads.
@@ -258,8 +261,8 @@ impl SidecarSettings {
 // === impl GatewaySettings ===
 
 impl GatewaySettings {
-    /// The settings of these flags, to serve these APIs.
-    pub fn new(args: GatewayArgs, apis: &[InferenceApi]) -> Self {
+    /// The settings of these flags, to serve these APIs, which are what the file says.
+    pub fn new(args: GatewayArgs, apis: &[InferenceApi], text: String) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             listen: args.listen,
@@ -270,6 +273,7 @@ impl GatewaySettings {
             classify: args.server.classify(),
             endpoints_file: Some(args.endpoints),
             apis: apis.iter().map(GatewayApi::from_document).collect(),
+            documents: Some((args.config, text)),
             limits: args.server.limits(),
             hops: args.server.hops.settings(),
             access_log: args.server.access_log,

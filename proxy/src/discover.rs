@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidegate_api::endpoints::{EndpointEntry, EndpointState, EndpointsFile};
 use tidegate_api::names::path;
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// The most bytes an endpoints file may have: about a hundred thousand endpoints.
@@ -31,10 +32,14 @@ fn schedule(probed: bool) -> Schedule {
     }
 }
 
+/// The gates of all APIs, by name.
+pub type Gates = Arc<HashMap<String, Arc<Gate>>>;
+
 /// Follows one endpoints file for all APIs of a gateway.
 pub struct Discovery {
     file: PathBuf,
-    gates: HashMap<String, Arc<Gate>>,
+    told: watch::Receiver<Gates>,
+    gates: Gates,
     workers: usize,
     known: HashMap<(String, String), Known>,
     probes: JoinSet<()>,
@@ -56,12 +61,13 @@ impl Discovery {
     /// If the folder can't be watched.
     pub fn new(
         file: PathBuf,
-        gates: HashMap<String, Arc<Gate>>,
+        told: watch::Receiver<Gates>,
         workers: usize,
     ) -> Result<Self, StartError> {
         let watch = FileWatch::new(&file)?;
         let (known, probes) = (HashMap::new(), JoinSet::new());
-        Ok(Self { file, gates, workers, known, probes, watch })
+        let gates = Gates::default();
+        Ok(Self { file, told, gates, workers, known, probes, watch })
     }
 
     /// Follows the file until dropped. A file that is missing, unreadable or broken changes
@@ -70,6 +76,7 @@ impl Discovery {
         let mut complained = false;
         loop {
             self.watch.reading();
+            self.gates = Arc::clone(&self.told.borrow_and_update());
             match read(&self.file) {
                 Ok(Some(file)) => {
                     complained = false;
@@ -85,7 +92,10 @@ impl Discovery {
                     tracing::warn!(%error, %file, "can't use the endpoints file; keeping what was");
                 }
             }
-            self.watch.changed().await;
+            tokio::select! {
+                () = self.watch.changed() => {}
+                Ok(()) = self.told.changed() => {}
+            }
         }
     }
 

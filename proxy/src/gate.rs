@@ -161,6 +161,19 @@ impl Gate {
         waiting.grant().await
     }
 
+    /// Other settings from now on, but for the order of the line. Who waits keeps its time.
+    pub fn retune(self: &Arc<Self>, settings: &GateSettings) {
+        {
+            let mut state = self.lock();
+            state.queue_timeout = settings.queue_timeout;
+            state.cold_start_timeout = settings.cold_start_timeout;
+            state.admission.set_limits(settings.rules.limits);
+            state.admission.slots_mut().set_choice(settings.rules.choice);
+            state.ejection.set_rules(settings.ejection);
+        }
+        self.dispatch(None);
+    }
+
     /// Other limits from now on, for the gate of one endpoint. What runs goes on and what waits
     /// stays; a lower limit is reached as requests end.
     pub fn apply(self: &Arc<Self>, slot: SlotId, live: &LiveSettings) {

@@ -18,7 +18,7 @@
 //! 9. [`account`] closes the books into [`metrics`] and [`access_log`]; [`respond`] words every refusal.
 //!
 //! Beside the path, on a thread of their own: [`admin`], [`health`] with [`probe`], [`discover`],
-//! [`wake`], [`reload`]. [`app`] wires all of it from [`config`]; [`drain`] ends it.
+//! [`wake`], [`reload`], [`documents`] with [`catalog`]. [`app`] wires all of it from [`config`]; [`drain`] ends it.
 
 pub mod access;
 pub mod access_log;
@@ -27,12 +27,14 @@ pub mod admin;
 pub mod affinity;
 pub mod app;
 pub mod body;
+pub mod catalog;
 pub mod classify;
 pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod connections;
 pub mod discover;
+pub mod documents;
 pub mod drain;
 pub mod endpoint;
 pub mod error;

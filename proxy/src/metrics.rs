@@ -9,8 +9,8 @@ use prometheus::proto::MetricFamily;
 use prometheus::{
     Counter, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
-use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tidegate_api::names::{label, metric};
 use tidegate_api::reason::Reason;
 use tokens::TokenMetrics;
@@ -65,11 +65,15 @@ pub struct ProcessMetrics {
 /// Where one gate's numbers come from at a scrape.
 pub type ReadSnapshot = Box<dyn Fn() -> Snapshot + Send + Sync>;
 
-/// Reads a gate's state at each scrape, so that gauges and integrals are exact at that moment.
+/// Reads the gates' state at each scrape, so that gauges and integrals are exact at that moment.
+///
+/// One collector for all: the registry tells collectors apart by the sum of their descriptions'
+/// hashes, which is the same for many pairs of APIs.
+#[derive(Clone)]
 pub struct GateCollector {
-    api: HashMap<String, String>,
-    read: ReadSnapshot,
-    descs: Vec<Desc>,
+    /// By the API's name; a sidecar's has none.
+    gates: Arc<Mutex<BTreeMap<Option<String>, ReadSnapshot>>>,
+    descs: Arc<[Desc]>,
 }
 
 // === impl ApiMetrics ===
@@ -132,6 +136,21 @@ impl ApiMetrics {
             },
             tokens: None,
         })
+    }
+
+    /// Takes them off the page, for an API that is no more.
+    pub fn unregister(&self, registry: &Registry) {
+        let histograms =
+            [&self.queue_wait, &self.first_byte, &self.duration, &self.upstream_duration];
+        let own: [Box<dyn Collector>; 1] = [Box::new(self.requests.clone())];
+        let histograms = histograms.into_iter().chain(&self.cold_start);
+        let histograms = histograms.map(|own| -> Box<dyn Collector> { Box::new(own.clone()) });
+        let tokens = self.tokens.iter().flat_map(TokenMetrics::collectors);
+        for collector in own.into_iter().chain(histograms).chain(tokens) {
+            if let Err(error) = registry.unregister(collector) {
+                tracing::warn!(%error, api = self.api, "a metric stays behind");
+            }
+        }
     }
 
     /// Counts a request that ended as the upstream answered it.
@@ -199,23 +218,32 @@ impl ProcessMetrics {
 // === impl GateCollector ===
 
 impl GateCollector {
-    /// Registers a collector over what `read` returns.
+    /// Registers a collector that reads no gate yet.
     ///
     /// # Errors
-    /// If a gate of that API is registered already.
-    pub fn register(
-        registry: &Registry,
-        api: Option<&str>,
-        read: ReadSnapshot,
-    ) -> prometheus::Result<()> {
-        let api = api_label(api);
-        let descs = Self::families()
-            .iter()
-            .map(|(name, help)| {
-                Desc::new((*name).to_owned(), (*help).to_owned(), Vec::new(), api.clone())
-            })
-            .collect::<prometheus::Result<Vec<_>>>()?;
-        registry.register(Box::new(Self { api, read, descs }))
+    /// If there is one already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let descs = Self::families().into_iter().map(|(name, help)| {
+            Desc::new(name.to_owned(), help.to_owned(), Vec::new(), HashMap::new())
+        });
+        let descs = descs.collect::<prometheus::Result<_>>()?;
+        let own = Self { gates: Arc::default(), descs };
+        registry.register(Box::new(own.clone()))?;
+        Ok(own)
+    }
+
+    /// From now on reads this gate, too.
+    pub fn add(&self, api: Option<&str>, read: ReadSnapshot) {
+        self.lock().insert(api.map(str::to_owned), read);
+    }
+
+    /// Reads this API's gate no more.
+    pub fn remove(&self, api: Option<&str>) {
+        self.lock().remove(&api.map(str::to_owned));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Option<String>, ReadSnapshot>> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     const fn families() -> [(&'static str, &'static str); 6] {
@@ -229,9 +257,9 @@ impl GateCollector {
         ]
     }
 
-    fn opts(&self, index: usize) -> Opts {
+    fn opts(index: usize, api: Option<&str>) -> Opts {
         let (name, help) = Self::families()[index];
-        Opts::new(name, help).const_labels(self.api.clone())
+        Opts::new(name, help).const_labels(api_label(api))
     }
 }
 
@@ -241,19 +269,22 @@ impl Collector for GateCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let seen = (self.read)();
-        let gauges = [seen.running, seen.waiting, seen.limit, seen.queue_capacity].map(f64::from);
-        let mut families = Vec::with_capacity(self.descs.len());
-        for (index, value) in gauges.into_iter().enumerate() {
-            if let Ok(gauge) = Gauge::with_opts(self.opts(index)) {
-                gauge.set(value);
-                families.append(&mut gauge.collect());
+        let mut families = Vec::new();
+        for (api, read) in self.lock().iter() {
+            let seen = read();
+            let gauges =
+                [seen.running, seen.waiting, seen.limit, seen.queue_capacity].map(f64::from);
+            for (index, value) in gauges.into_iter().enumerate() {
+                if let Ok(gauge) = Gauge::with_opts(Self::opts(index, api.as_deref())) {
+                    gauge.set(value);
+                    families.append(&mut gauge.collect());
+                }
             }
-        }
-        for (index, value) in [(4, seen.running_seconds), (5, seen.waiting_seconds)] {
-            if let Ok(counter) = Counter::with_opts(self.opts(index)) {
-                counter.inc_by(value);
-                families.append(&mut counter.collect());
+            for (index, value) in [(4, seen.running_seconds), (5, seen.waiting_seconds)] {
+                if let Ok(counter) = Counter::with_opts(Self::opts(index, api.as_deref())) {
+                    counter.inc_by(value);
+                    families.append(&mut counter.collect());
+                }
             }
         }
         families

@@ -3,14 +3,11 @@
 use crate::gate::{Condition, EndpointView, Gate, UNREADY};
 use crate::metrics::endpoints::EndpointCounts;
 use crate::policy::ejection::Cause;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// The gates of a gateway, by the names of their APIs.
-pub type Gates = BTreeMap<String, Arc<Gate>>;
-
 /// What each endpoint of each API is up to, as JSON.
-pub fn page(gates: &Gates) -> String {
+pub fn page(gates: &HashMap<String, Arc<Gate>>) -> String {
     let apis: BTreeMap<&str, Vec<EndpointView>> =
         gates.iter().map(|(name, gate)| (name.as_str(), gate.endpoints())).collect();
     format!("{}\n", serde_json::json!({ "apis": apis }))

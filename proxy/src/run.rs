@@ -36,7 +36,7 @@ pub fn run_gateway(args: GatewayArgs) -> ExitCode {
     };
     let folder = file.parent().unwrap_or_else(|| Path::new("."));
     match tidegate_api::parse(&text, &file.display().to_string(), folder) {
-        Ok(apis) => exit(run(|| Ok(Server::start(GatewaySettings::new(args, &apis))?))),
+        Ok(apis) => exit(run(|| Ok(Server::start(GatewaySettings::new(args, &apis, text))?))),
         Err(report) => {
             complain(&format!("{report}"));
             ExitCode::from(EXIT_BAD_DOCUMENT)

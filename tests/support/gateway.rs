@@ -18,6 +18,8 @@ pub(crate) struct Gateway {
     pub(crate) data: SocketAddr,
     /// The admin port.
     pub(crate) admin: SocketAddr,
+    /// Where it reads what it serves.
+    pub(crate) documents: PathBuf,
     /// Where it reads its endpoints.
     pub(crate) endpoints_file: PathBuf,
     _folder: TempDir,
@@ -62,7 +64,14 @@ impl Gateway {
         let paths = [documents.to_str().unwrap(), endpoints_file.to_str().unwrap()];
         let own = ["--config", paths[0], "--endpoints", paths[1], "--workers", "2"];
         let (process, data, admin) = proxy("gateway", &[&own, flags].concat());
-        Self { process, data, admin, endpoints_file, _folder: folder }
+        Self { process, data, admin, documents, endpoints_file, _folder: folder }
+    }
+
+    /// Replaces what it serves.
+    pub(crate) fn write_documents(&self, text: &str) {
+        let new = self.documents.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, &self.documents).unwrap();
     }
 
     /// Replaces the endpoints.

@@ -72,6 +72,8 @@ pub(super) const PROXY: Crate = Crate {
         ("forward", 14),
         ("config", 15),
         ("stack", 15),
+        ("catalog", 16),
+        ("documents", 16),
         ("h2_connection", 16),
         ("connection", 17),
         ("turn_away", 18),

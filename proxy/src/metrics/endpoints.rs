@@ -1,10 +1,17 @@
 //! How many endpoints an API has, by what they are up to, and how often any was taken out.
 
-use super::api_label;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_api::names::{label, metric};
+
+/// Name, help and the label beside the API.
+const ENDPOINTS: (&str, &str, &str) =
+    (metric::ENDPOINTS, "Endpoints, by what they are up to.", label::STATE);
+const EJECTIONS: (&str, &str, &str) =
+    (metric::ENDPOINT_EJECTIONS, "Times that an endpoint was taken out, by cause.", label::REASON);
 
 /// The numbers of one moment, each with the word for its label.
 #[derive(Debug, Clone, Default)]
@@ -18,36 +25,44 @@ pub struct EndpointCounts {
 /// Where one gate's numbers come from at a scrape.
 pub type ReadCounts = Box<dyn Fn() -> EndpointCounts + Send + Sync>;
 
-/// Reads a gate's endpoints at each scrape.
+/// Reads the endpoints of all gates at each scrape. One collector for all, as for their requests.
+#[derive(Clone)]
 pub struct EndpointCollector {
-    read: ReadCounts,
-    opts: [Opts; 2],
-    descs: Vec<Desc>,
+    /// By the API's name.
+    gates: Arc<Mutex<BTreeMap<String, ReadCounts>>>,
+    descs: Arc<[Desc]>,
 }
 
 // === impl EndpointCollector ===
 
 impl EndpointCollector {
-    /// Registers a collector over what `read` returns.
+    /// Registers a collector that reads no gate yet.
     ///
     /// # Errors
-    /// If one of that API is registered already.
-    pub fn register(registry: &Registry, api: &str, read: ReadCounts) -> prometheus::Result<()> {
-        let opts =
-            |name: &str, help: &str| Opts::new(name, help).const_labels(api_label(Some(api)));
-        let opts = [
-            opts(metric::ENDPOINTS, "Endpoints, by what they are up to."),
-            opts(metric::ENDPOINT_EJECTIONS, "Times that an endpoint was taken out, by cause."),
-        ];
-        let descs = opts
-            .iter()
-            .zip([label::STATE, label::REASON])
-            .map(|(opts, label)| {
-                let labels = opts.const_labels.clone();
-                Desc::new(opts.name.clone(), opts.help.clone(), vec![label.to_owned()], labels)
-            })
-            .collect::<prometheus::Result<Vec<_>>>()?;
-        registry.register(Box::new(Self { read, opts, descs }))
+    /// If there is one already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let descs = [ENDPOINTS, EJECTIONS].into_iter().map(|(name, help, label)| {
+            let labels = vec![label::API.to_owned(), label.to_owned()];
+            Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new())
+        });
+        let descs = descs.collect::<prometheus::Result<_>>()?;
+        let own = Self { gates: Arc::default(), descs };
+        registry.register(Box::new(own.clone()))?;
+        Ok(own)
+    }
+
+    /// From now on reads this API's endpoints, too.
+    pub fn add(&self, api: &str, read: ReadCounts) {
+        self.lock().insert(api.to_owned(), read);
+    }
+
+    /// Reads this API's endpoints no more.
+    pub fn remove(&self, api: &str) {
+        self.lock().remove(api);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, ReadCounts>> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,21 +72,21 @@ impl Collector for EndpointCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let EndpointCounts { states, ejections } = (self.read)();
-        let [gauge, counter] = self.opts.clone();
-        let mut families = Vec::new();
-        if let Ok(gauges) = IntGaugeVec::new(gauge, &[label::STATE]) {
+        let (name, help, state) = ENDPOINTS;
+        let gauges = IntGaugeVec::new(Opts::new(name, help), &[label::API, state]);
+        let (name, help, reason) = EJECTIONS;
+        let counters = IntCounterVec::new(Opts::new(name, help), &[label::API, reason]);
+        let (Ok(gauges), Ok(counters)) = (gauges, counters) else { return Vec::new() };
+        for (api, read) in self.lock().iter() {
+            let EndpointCounts { states, ejections } = read();
             for (state, count) in states {
-                gauges.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                gauges.with_label_values(&[api, state]).set(count);
             }
-            families.extend(gauges.collect());
-        }
-        if let Ok(counters) = IntCounterVec::new(counter, &[label::REASON]) {
             for (reason, count) in ejections {
-                counters.with_label_values(&[reason]).inc_by(count);
+                counters.with_label_values(&[api, reason]).inc_by(count);
             }
-            families.extend(counters.collect());
         }
-        families
+        gauges.collect().into_iter().chain(counters.collect()).collect()
     }
 }

@@ -4,6 +4,7 @@ use super::{LATENCY_BUCKETS_S, api_label};
 use crate::fields::Fields;
 use crate::policy::token_stream::{Form, Tokens};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, IntCounter, Opts, Registry};
 use std::time::Instant;
 use tidegate_api::names::metric;
@@ -36,6 +37,16 @@ pub fn form(headers: &Fields) -> Option<Form> {
 // === impl TokenMetrics ===
 
 impl TokenMetrics {
+    /// All of them, to be taken off the page.
+    pub(super) fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![
+            Box::new(self.first_token.clone()),
+            Box::new(self.per_output_token.clone()),
+            Box::new(self.output.clone()),
+            Box::new(self.prompt.clone()),
+        ]
+    }
+
     /// Registers the metrics of one API.
     ///
     /// # Errors

@@ -118,6 +118,11 @@ impl Ejection {
         Self { rules, members: BTreeMap::new() }
     }
 
+    /// Other rules from now on. Who is out stays out for as long as was said.
+    pub fn set_rules(&mut self, rules: EjectionRules) {
+        self.rules = rules;
+    }
+
     /// An endpoint comes, with nothing held against it.
     pub fn add(&mut self, index: usize, now: Instant) {
         let window = Window::new(now);

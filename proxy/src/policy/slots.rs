@@ -114,6 +114,11 @@ impl Slots {
         }
     }
 
+    /// Another rule of the choice from now on.
+    pub fn set_choice(&mut self, choice: Choice) {
+        self.choice = choice;
+    }
+
     /// Takes a free slot, if there is one, by the rule of the choice. `key` is what requests that
     /// belong together have in common.
     pub fn take(&mut self, key: Option<u64>) -> Option<SlotId> {

@@ -1,0 +1,340 @@
+//! What a gateway serves: made of its documents, and made anew as they change, while requests run.
+//!
+//! A change is taken as a whole or not at all. An API that stays keeps its gate and its counts, so
+//! nobody loses a place in line. One that goes is led to no more; its endpoints serve what has come
+//! already, and then it is forgotten.
+
+use crate::access::{Access, Limiter, Spent};
+use crate::affinity::Affinity;
+use crate::classify::Classifier;
+use crate::clock;
+use crate::config::GatewayApi;
+use crate::discover::Gates;
+use crate::error::{StartError, chain};
+use crate::forward::Timeouts;
+use crate::gate::Gate;
+use crate::keys::KeyFile;
+use crate::metrics::endpoints::EndpointCollector;
+use crate::metrics::tokens::TokenMetrics;
+use crate::metrics::{ApiMetrics, GateCollector};
+use crate::overview;
+use crate::policy::models::Target;
+use crate::policy::overload::QueueOrder;
+use crate::rewrite::UpstreamProtocol;
+use crate::stack::{Routes, Service};
+use crate::wake;
+use arc_swap::ArcSwap;
+use http::HeaderName;
+use prometheus::{IntCounter, Registry};
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// How often it is looked whether an API that goes has served what it held.
+const LOOK_PERIOD: Duration = Duration::from_millis(100);
+
+/// What all APIs of a gateway have in common.
+pub struct Common {
+    /// Where metrics are registered.
+    pub registry: Registry,
+    /// What reads the gates for the page of metrics.
+    pub gates: GateCollector,
+    /// What reads their endpoints for it.
+    pub endpoints: EndpointCollector,
+    /// What is read of heads.
+    pub classifier: Arc<Classifier>,
+    /// Which header names the tenant.
+    pub tenant_header: Option<HeaderName>,
+    /// In which order one tenant's requests are served.
+    pub order: QueueOrder,
+    /// Whether the tokens of answers are counted.
+    pub llm: bool,
+    /// The autoscaler's admin address.
+    pub wake: Option<SocketAddr>,
+    /// Counts files that could not be used.
+    pub failures: IntCounter,
+}
+
+/// What a gateway serves.
+pub struct Catalog {
+    common: Common,
+    spent: Arc<Spent>,
+    apis: HashMap<String, Served>,
+    keys: HashMap<PathBuf, Followed>,
+    routes: Arc<ArcSwap<Routes>>,
+    gates: watch::Sender<Gates>,
+    tasks: JoinSet<()>,
+}
+
+/// One API.
+struct Served {
+    service: Arc<Service>,
+    /// What goes on beside its requests.
+    attendants: Vec<AbortHandle>,
+    /// Whether nothing leads to it any more.
+    is_leaving: bool,
+}
+
+/// A file of keys.
+struct Followed {
+    file: Arc<KeyFile>,
+    follower: Option<AbortHandle>,
+}
+
+// === impl Catalog ===
+
+impl Catalog {
+    /// One that serves nothing.
+    pub fn new(common: Common) -> Self {
+        Self {
+            common,
+            spent: Arc::new(Spent::new(clock::now())),
+            apis: HashMap::new(),
+            keys: HashMap::new(),
+            routes: Arc::new(ArcSwap::from_pointee(Target::table(Vec::new()))),
+            gates: watch::channel(Gates::default()).0,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Which requests are whose, now and at any later time.
+    pub fn routes(&self) -> Arc<ArcSwap<Routes>> {
+        Arc::clone(&self.routes)
+    }
+
+    /// The gates, now and at any later time.
+    pub fn gates(&self) -> watch::Receiver<Gates> {
+        self.gates.subscribe()
+    }
+
+    /// Serves these APIs from now on, and no others.
+    ///
+    /// # Errors
+    /// If a file of keys can't be used, or an API is named twice. Then nothing has changed.
+    pub fn apply(&mut self, apis: Vec<GatewayApi>) -> Result<(), StartError> {
+        let keys = self.key_files(&apis)?;
+        let known: Arc<[_]> = keys.values().map(|followed| Arc::clone(&followed.file)).collect();
+        let mut served = HashMap::new();
+        let mut routed = Vec::new();
+        let mut made: Vec<Arc<Service>> = Vec::new();
+        for api in apis {
+            let own = api.keys.as_ref().and_then(|path| keys.get(path));
+            let access = self.access(&api, own, &known);
+            let before = self.apis.get(&api.name);
+            let service = match before {
+                Some(before) => Ok(changed(&before.service, &api, access)),
+                None => self.common.service(&api, access),
+            };
+            let service = match service {
+                Ok(service) => Arc::new(service),
+                Err(error) => {
+                    made.iter().for_each(|service| self.common.forget(service));
+                    return Err(error);
+                }
+            };
+            if before.is_none() {
+                made.push(Arc::clone(&service));
+            }
+            served.insert(api.name.clone(), Arc::clone(&service));
+            routed.push((api, service));
+        }
+        self.swap(served, routed, keys);
+        Ok(())
+    }
+
+    /// Wakes, follows, and forgets what has gone. Takes what is to be served from `told`, as it
+    /// comes, until dropped.
+    pub async fn run(mut self, mut told: impl AsyncFnMut() -> Vec<GatewayApi>) {
+        loop {
+            self.attend();
+            let mut coming = pin!(told());
+            let apis = loop {
+                let is_leaving = self.apis.values().any(|served| served.is_leaving);
+                tokio::select! {
+                    apis = &mut coming => break apis,
+                    () = tokio::time::sleep(LOOK_PERIOD), if is_leaving => self.forget_idle(),
+                }
+            };
+            match self.apply(apis) {
+                Ok(()) => {
+                    let apis = self.apis.values().filter(|served| !served.is_leaving).count();
+                    tracing::info!(apis, "serving what the documents say now");
+                }
+                Err(error) => {
+                    self.common.failures.inc();
+                    let what = "can't use the documents; keeping what was until they change or SIGHUP comes";
+                    tracing::warn!(error = chain(&error), "{what}");
+                }
+            }
+        }
+    }
+
+    /// The files that these APIs name; those that are known go on being followed.
+    fn key_files(&self, apis: &[GatewayApi]) -> Result<HashMap<PathBuf, Followed>, StartError> {
+        let paths: BTreeSet<_> = apis.iter().filter_map(|api| api.keys.clone()).collect();
+        let read = |path: PathBuf| {
+            if let Some(Followed { file, follower }) = self.keys.get(&path) {
+                let (file, follower) = (Arc::clone(file), follower.clone());
+                return Ok((path, Followed { file, follower }));
+            }
+            let shown = path.display().to_string();
+            match KeyFile::read(path.clone()) {
+                Ok(file) => Ok((path, Followed { file: Arc::new(file), follower: None })),
+                Err(what) => Err(StartError::Keys { path: shown, what }),
+            }
+        };
+        paths.into_iter().map(read).collect()
+    }
+
+    fn access(
+        &self,
+        api: &GatewayApi,
+        keys: Option<&Followed>,
+        known: &Arc<[Arc<KeyFile>]>,
+    ) -> Access {
+        let limiter = api.rate_limit.clone().map(|limit| {
+            let limit = limit.of_gateway(&self.common.tenant_header);
+            Limiter::new(&api.name, limit, Arc::clone(&self.spent))
+        });
+        Access::new(keys.map(|keys| Arc::clone(&keys.file)), Arc::clone(known), limiter)
+    }
+
+    /// What was made whole takes the place of what was.
+    fn swap(
+        &mut self,
+        mut served: HashMap<String, Arc<Service>>,
+        routed: Vec<(GatewayApi, Arc<Service>)>,
+        keys: HashMap<PathBuf, Followed>,
+    ) {
+        for (api, service) in &routed {
+            service.gate.retune(&api.gate(self.common.order));
+        }
+        for (name, before) in &mut self.apis {
+            match served.remove(name) {
+                Some(service) => (before.service, before.is_leaving) = (service, false),
+                None => before.is_leaving = true,
+            }
+        }
+        let new =
+            |(name, service)| (name, Served { service, attendants: Vec::new(), is_leaving: false });
+        self.apis.extend(served.into_iter().map(new));
+        self.tell_gates();
+        let routed = routed.into_iter().map(|(api, service)| (api.rules, api.models, service));
+        self.routes.store(Arc::new(Target::table(routed.collect())));
+        let gone = self.keys.iter().filter(|(path, _)| !keys.contains_key(*path));
+        gone.filter_map(|(_, followed)| followed.follower.as_ref()).for_each(AbortHandle::abort);
+        self.keys = keys;
+    }
+
+    fn tell_gates(&self) {
+        let gate =
+            |(name, served): (&String, &Served)| (name.clone(), Arc::clone(&served.service.gate));
+        self.gates.send_replace(Arc::new(self.apis.iter().map(gate).collect()));
+    }
+
+    /// Begins what each API and each file needs beside the requests.
+    fn attend(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+        for (name, served) in self.apis.iter_mut().filter(|(_, of)| of.attendants.is_empty()) {
+            let gate = || Arc::clone(&served.service.gate);
+            served.attendants.push(self.tasks.spawn(gate().tend()));
+            if let Some(autoscaler) = self.common.wake {
+                let push = wake::push(autoscaler, name.clone(), gate());
+                served.attendants.push(self.tasks.spawn(push));
+            }
+        }
+        for followed in self.keys.values_mut().filter(|followed| followed.follower.is_none()) {
+            let following = Arc::clone(&followed.file).follow(self.common.failures.clone());
+            followed.follower = Some(self.tasks.spawn(following));
+        }
+    }
+
+    /// Forgets the APIs that go and hold nothing any more.
+    fn forget_idle(&mut self) {
+        let is_done = |served: &Served| {
+            let seen = served.service.gate.snapshot();
+            served.is_leaving && seen.running + seen.waiting == 0
+        };
+        let gone: Vec<_> = self.apis.extract_if(|_, served| is_done(served)).collect();
+        for (name, served) in &gone {
+            served.attendants.iter().for_each(AbortHandle::abort);
+            self.common.forget(&served.service);
+            tracing::info!(api = name, "serves no more, and all that it held is answered");
+        }
+        if !gone.is_empty() {
+            self.tell_gates();
+        }
+    }
+}
+
+// === impl Common ===
+
+impl Common {
+    /// A new API.
+    fn service(&self, api: &GatewayApi, access: Access) -> Result<Service, StartError> {
+        let gate = Gate::new(api.gate(self.order));
+        let read = Arc::clone(&gate);
+        let (timeouts, affinity) = (api.timeouts.clone(), api.affinity.clone());
+        let manner = (timeouts, UpstreamProtocol::Auto, affinity);
+        let service = service(
+            (&self.registry, &self.gates),
+            Some(&api.name),
+            gate,
+            &self.classifier,
+            manner,
+            self.llm,
+            access,
+        )?;
+        let counts = Box::new(move || overview::counts(&read));
+        self.endpoints.add(&api.name, counts);
+        Ok(service)
+    }
+
+    /// Takes an API's metrics off the page.
+    fn forget(&self, service: &Service) {
+        service.metrics.unregister(&self.registry);
+        self.gates.remove(Some(&service.metrics.api));
+        self.endpoints.remove(&service.metrics.api);
+    }
+}
+
+/// An API whose metrics are registered.
+///
+/// # Errors
+/// If one of that name is registered already.
+pub fn service(
+    (registry, gates): (&Registry, &GateCollector),
+    api: Option<&str>,
+    gate: Arc<Gate>,
+    classifier: &Arc<Classifier>,
+    (timeouts, protocol, affinity): (Timeouts, UpstreamProtocol, Option<Affinity>),
+    llm: bool,
+    access: Access,
+) -> Result<Service, StartError> {
+    let mut metrics = ApiMetrics::register(registry, api)?;
+    if llm {
+        metrics.tokens = Some(TokenMetrics::register(registry, api)?);
+    }
+    let read = Arc::clone(&gate);
+    gates.add(api, Box::new(move || read.snapshot()));
+    let (classifier, metrics) = (Arc::clone(classifier), Arc::new(metrics));
+    Ok(Service { gate, classifier, affinity, metrics, timeouts, protocol, access })
+}
+
+/// The same API, gate and counts included, as a document has it now.
+fn changed(before: &Service, api: &GatewayApi, access: Access) -> Service {
+    Service {
+        gate: Arc::clone(&before.gate),
+        classifier: Arc::clone(&before.classifier),
+        affinity: api.affinity.clone(),
+        metrics: Arc::clone(&before.metrics),
+        timeouts: api.timeouts.clone(),
+        protocol: before.protocol,
+        access,
+    }
+}
