@@ -39,7 +39,10 @@ pub enum ProxyBody {
 /// The upstream's body.
 pub struct Relay {
     held: Option<Held>,
-    idle: Option<IdleTimer>,
+    /// The longest that nothing may come.
+    idle: Option<Duration>,
+    /// Since when nothing has come, if that is waited for.
+    waits_since: Option<Instant>,
     until: Option<Pin<Box<Sleep>>>,
 }
 
@@ -67,13 +70,6 @@ pub struct Held {
     pub account: Account,
 }
 
-struct IdleTimer {
-    timeout: Duration,
-    /// Made at the first wait, so that a response that is there at once costs no timer.
-    sleep: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
-}
-
 // === impl ProxyBody ===
 
 impl ProxyBody {
@@ -86,7 +82,8 @@ impl ProxyBody {
     pub fn relay(held: Held, idle: Option<Duration>, until: Option<Instant>) -> Self {
         let mut relay = Relay {
             held: Some(held),
-            idle: idle.map(|timeout| IdleTimer { timeout, sleep: None, waiting: false }),
+            idle,
+            waits_since: None,
             until: until.map(|instant| Box::pin(sleep_until(instant.into()))),
         };
         relay.end_if_done();
@@ -138,9 +135,7 @@ impl Relay {
         let Some(held) = &mut self.held else { return Poll::Ready(None) };
         match held.lease.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(idle) = &mut self.idle {
-                    idle.waiting = false;
-                }
+                self.waits_since = None;
                 if let Some(data) = frame.data_ref() {
                     held.account.pass(data);
                 }
@@ -167,7 +162,10 @@ impl Relay {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
-        let idle = self.idle.as_mut().is_some_and(|idle| idle.poll(cx).is_ready());
+        let idle = self.idle.zip(self.held.as_mut()).is_some_and(|(idle, held)| {
+            let since = *self.waits_since.get_or_insert_with(clock::now);
+            held.lease.poll_timer(cx, since + idle).is_ready()
+        });
         let over = self.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready());
         if !idle && !over {
             return Poll::Pending;
@@ -203,19 +201,5 @@ impl Held {
         }
         account.close(failed, now);
         drop(permit);
-    }
-}
-
-// === impl IdleTimer ===
-
-impl IdleTimer {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let timeout = self.timeout;
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        if !self.waiting {
-            self.waiting = true;
-            sleep.as_mut().reset((clock::now() + timeout).into());
-        }
-        sleep.as_mut().poll(cx)
     }
 }

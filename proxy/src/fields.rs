@@ -10,6 +10,9 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 /// Lines that a hop adds: room for them is made at once.
 const ADDED_LINES: usize = 6;
 
+/// Room for the lines that a hop adds, so that it is made once.
+const OWN_BYTES: usize = 128;
+
 /// Fields in order. Names are compared without regard to case.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
@@ -81,9 +84,11 @@ impl Fields {
 
     /// Removes all fields of this name. Says whether there was one.
     pub fn remove(&mut self, name: impl AsRef<str>) -> bool {
-        let before = self.lines.len();
-        self.retain(|known| !known.eq_ignore_ascii_case(name.as_ref().as_bytes()));
-        self.lines.len() < before
+        let is_there = self.contains(name.as_ref());
+        if is_there {
+            self.retain(|known| !known.eq_ignore_ascii_case(name.as_ref().as_bytes()));
+        }
+        is_there
     }
 
     /// Keeps the fields whose names are to be kept.
@@ -187,7 +192,10 @@ impl Fields {
 
     /// A line of our own, written where such lines are kept.
     fn write(&mut self, name: &str, value: &[u8]) -> Line {
-        let start = self.own.len();
+        let (start, length) = (self.own.len(), name.len() + value.len() + 4);
+        if self.own.capacity() - start < length {
+            self.own.reserve(length.max(OWN_BYTES));
+        }
         for part in [name.as_bytes(), b": ", value, b"\r\n"] {
             self.own.extend_from_slice(part);
         }

@@ -20,7 +20,7 @@ use crate::upstream::{Carrier, ConnectError, Connector, Lease};
 use http::{HeaderName, Method, StatusCode};
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tidegate_api::names::header;
 use tidegate_api::reason::Reason;
@@ -234,27 +234,28 @@ impl Exchange<'_> {
 
     /// The answer's head, or `None` when its time is over.
     async fn first_byte(&self, lease: &mut Lease) -> Result<Option<ResponseHead>, ExchangeError> {
-        let head = poll_fn(|cx| {
+        let first = self.timeouts.first_byte.map(|first| self.permit.granted_at + first);
+        let until = first.into_iter().chain(self.ask.deadline).min();
+        poll_fn(|cx| {
             loop {
-                let head = ready!(lease.poll_head(cx))?;
+                let Poll::Ready(head) = lease.poll_head(cx) else {
+                    return match until {
+                        Some(until) => lease.poll_timer(cx, until).map(|()| Ok(None)),
+                        None => Poll::Pending,
+                    };
+                };
+                let head = head?;
                 let status = head.response.status();
                 if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-                    return Poll::Ready(Ok(head));
+                    return Poll::Ready(Ok(Some(head)));
                 }
                 // 100 answers what this hop asked, and this hop asks nothing.
                 if status != StatusCode::CONTINUE {
                     self.interim.send(head.response);
                 }
             }
-        });
-        let first = self.timeouts.first_byte.map(|first| self.permit.granted_at + first);
-        match first.into_iter().chain(self.ask.deadline).min() {
-            Some(until) => match tokio::time::timeout_at(until.into(), head).await {
-                Ok(head) => head.map(Some),
-                Err(_) => Ok(None),
-            },
-            None => head.await.map(Some),
-        }
+        })
+        .await
     }
 
     /// Whether a response is the application's or a sidecar's word that it never got there.

@@ -3,6 +3,7 @@
 
 use crate::h2_head::read_response;
 use crate::head::ResponseHead;
+use crate::lazy_timer::LazyTimer;
 use crate::outbound::ExchangeError;
 use crate::pool::Streams;
 use crate::request_body::RequestBody;
@@ -22,6 +23,8 @@ pub struct StreamExchange {
     response: Option<ResponseFuture>,
     download: Option<Download>,
     heard: bool,
+    /// Bounds what is waited for.
+    pub timer: LazyTimer,
 }
 
 /// A request's body on its way.
@@ -49,7 +52,8 @@ impl StreamExchange {
     /// An exchange to be, over this connection. It must be ready.
     pub fn new(streams: Streams) -> Self {
         let (upload, response, download) = (None, None, None);
-        Self { streams, method: Method::GET, upload, response, download, heard: false }
+        let (heard, timer) = (false, LazyTimer::default());
+        Self { streams, method: Method::GET, upload, response, download, heard, timer }
     }
 
     /// Begins the exchange.

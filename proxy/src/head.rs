@@ -9,7 +9,9 @@ use crate::message::{Request, RequestParts, Response, ResponseParts};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use memchr::memmem::Finder;
 use std::mem::MaybeUninit;
+use std::sync::LazyLock;
 use tidegate_api::reason::Reason;
 
 pub mod encode;
@@ -18,6 +20,8 @@ pub mod encode;
 pub(crate) const MAX_FIELDS: usize = 100;
 /// Empty lines that may stand before a request: some old clients send one after a body.
 const MAX_LEADING_BREAKS: usize = 4;
+/// The empty line at a head's end.
+static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 /// The largest length that no reader takes for a negative one.
 const MAX_LENGTH: u64 = i64::MAX as u64;
 
@@ -96,6 +100,18 @@ impl HeadScan {
     /// `bad-request` if a line ends in a way that readers disagree on, `header-too-large` if there
     /// is no end within `max`.
     pub fn find(&mut self, read: &[u8], max: usize) -> Result<Option<usize>, Reason> {
+        // Mostly all of it comes at once.
+        if self.seen == 0
+            && let Some(at) = END.find(read)
+            && let Some(head) = read.get(..at + END.needle().len())
+            && has_plain_lines(head)
+        {
+            return if head.len() <= max {
+                Ok(Some(head.len()))
+            } else {
+                Err(Reason::HeaderTooLarge)
+            };
+        }
         while let Some(rest) = read.get(self.seen..) {
             let Some(offset) = memchr::memchr(b'\n', rest) else { break };
             let end = self.seen + offset + 1;
@@ -115,6 +131,14 @@ impl HeadScan {
         }
         Ok(None)
     }
+}
+
+/// Whether CR and LF stand side by side only.
+fn has_plain_lines(head: &[u8]) -> bool {
+    let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
+    // Without an early end, so that many bytes are compared at once.
+    let odd = pairs.fold(false, |odd, (one, next)| odd | ((*one == b'\r') != (*next == b'\n')));
+    !odd && head.first() != Some(&b'\n')
 }
 
 /// Takes the empty lines before a request off; refuses at once what can't become one.
@@ -277,6 +301,9 @@ pub(crate) fn special(name: &str) -> Result<Option<Special>, ()> {
     };
     if name.eq_ignore_ascii_case(known) {
         return Ok(Some(meaning));
+    }
+    if !name.contains('_') {
+        return Ok(None);
     }
     let dashed =
         name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() });

@@ -1,14 +1,12 @@
 //! What a request is known by along its way: `x-request-id`, and its trace (W3C Trace Context).
 //!
-//! Both are kept if they are well-formed, whoever sent them: they grant nothing. What was made up
-//! here is random, keyed anew on each thread by the system.
+//! Both are kept if they are well-formed, whoever sent them: they grant nothing. So what is made up
+//! here need only differ, not be beyond guessing.
 
 use crate::fields::Fields;
 use crate::head::encode::encode_field;
 use bytes::BytesMut;
 use http::header::HeaderName;
-use std::cell::Cell;
-use std::hash::{BuildHasher, RandomState};
 use tidegate_api::names::header;
 
 /// `x-request-id`.
@@ -47,12 +45,6 @@ pub enum RequestId {
 /// Which share of the traces that begin here is marked as sampled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sampling(u64);
-
-/// A source of ids: a keyed hash of a counter.
-struct Draws {
-    keys: RandomState,
-    count: Cell<u64>,
-}
 
 /// What a head says of identity. The inner `None`: said more than once.
 #[derive(Default)]
@@ -191,14 +183,7 @@ impl Default for Sampling {
 
 /// A random number.
 pub fn draw() -> u64 {
-    thread_local! {
-        static DRAWS: Draws = Draws { keys: RandomState::new(), count: const { Cell::new(0) } };
-    }
-    DRAWS.with(|draws| {
-        let count = draws.count.get();
-        draws.count.set(count.wrapping_add(1));
-        draws.keys.hash_one(count)
-    })
+    fastrand::u64(..)
 }
 
 fn is_id(id: &[u8]) -> bool {
@@ -243,10 +228,20 @@ fn traceparent_text(trace: [u64; 2], parent: u64, sampling: Sampling) -> [u8; TR
 
 fn hex_digits(number: u64) -> [u8; 16] {
     let mut digits = [0; 16];
-    for (index, digit) in digits.iter_mut().enumerate() {
-        *digit = b"0123456789abcdef"[(number >> (60 - 4 * index)) as usize & 15];
-    }
+    digits[..8].copy_from_slice(&eight_hex_digits((number >> 32) as u32));
+    digits[8..].copy_from_slice(&eight_hex_digits(number as u32));
     digits
+}
+
+/// All at once, a digit in each byte.
+fn eight_hex_digits(number: u32) -> [u8; 8] {
+    let spread = u64::from(number);
+    let spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    let spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    let nibbles = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    // 1 in the bytes that need a letter: from 10 on, 6 more reaches the next bit.
+    let letters = (nibbles + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    (nibbles + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -347,6 +342,14 @@ mod tests {
             assert!(traceparent(goes_on.as_bytes()).is_some() && goes_on.ends_with("-01"));
             assert_eq!(identity.request_id.as_ref(), identity.trace_id().as_bytes());
             assert!(seen.insert(identity.trace_id().to_owned()));
+        }
+    }
+
+    #[test]
+    fn digits() {
+        for number in [0, 1, 0x0123_4567_89ab_cdef, u64::MAX, 0xa0b9_c0d9_e0f9_0a9b] {
+            let digits = String::from_utf8(hex_digits(number).to_vec()).unwrap();
+            assert_eq!(digits, format!("{number:016x}"));
         }
     }
 

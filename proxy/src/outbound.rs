@@ -4,6 +4,7 @@
 use crate::framing::{Decoded, Decoder, Framing};
 use crate::head::encode::{encode_chunk_size, encode_trailers};
 use crate::head::{HeadScan, ResponseHead, parse_response};
+use crate::lazy_timer::LazyTimer;
 use crate::message::RequestParts;
 use crate::request_body::{RequestBody, UploadError};
 use crate::socket::Socket;
@@ -60,6 +61,8 @@ pub struct Connection {
     keep_alive: bool,
     heard: bool,
     interim: u32,
+    /// Bounds what is waited for. It stays with the connection, so that it is hardly ever set.
+    pub timer: LazyTimer,
 }
 
 /// Why an exchange broke off.
@@ -102,6 +105,7 @@ impl Connection {
             keep_alive: true,
             heard: false,
             interim: 0,
+            timer: LazyTimer::default(),
         }
     }
 
@@ -142,6 +146,7 @@ impl Connection {
     /// Gives back the memory of a quiet connection.
     pub fn rest(&mut self) {
         self.wire.rest();
+        self.timer = LazyTimer::default();
         self.out.encoded = BytesMut::new();
     }
 

@@ -245,6 +245,14 @@ impl Lease {
         }
     }
 
+    /// Ready when this time is over.
+    pub fn poll_timer(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
+        match &mut self.carrier {
+            Carrier::Http1(connection) => connection.timer.poll(cx, until),
+            Carrier::Http2(stream) => stream.timer.poll(cx, until),
+        }
+    }
+
     /// Whether the answer's body is at its end.
     pub fn is_body_done(&self) -> bool {
         match &self.carrier {
