@@ -8,4 +8,5 @@ mod mistakes;
 mod queue;
 mod scale;
 mod stop;
+mod text;
 mod top;
