@@ -4,4 +4,5 @@
 mod choice;
 mod fake;
 mod faults;
+mod peers;
 mod replace;

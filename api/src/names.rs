@@ -85,6 +85,8 @@ pub mod header {
     pub const COLD_START: &str = "x-tidegate-cold-start";
     /// How many endpoints a request was sent to.
     pub const ATTEMPTS: &str = "x-tidegate-attempts";
+    /// A gateway's word to a sidecar: refuse with `queue-full` rather than to let the request wait.
+    pub const NO_WAIT: &str = "x-tidegate-no-wait";
     /// How urgent a request is: `critical`, `standard` or `sheddable`.
     pub const PRIORITY: &str = "x-tidegate-priority";
     /// How long the request's client waits for an answer, in milliseconds.

@@ -9,6 +9,7 @@ use crate::h2_head::write_request;
 use crate::head::ResponseHead;
 use crate::interim::Interim;
 use crate::message::Response;
+use crate::orca;
 use crate::outbound::{ExchangeError, Head, Outbound};
 use crate::policy::ejection::Outcome;
 use crate::policy::slots::Usability;
@@ -67,6 +68,8 @@ pub struct Exchange<'a> {
     pub interim: &'a Interim,
     /// What it asked of the gate.
     pub ask: Ask,
+    /// Whether the client is told of the upstream's load.
+    pub tells_load: bool,
     /// Its slot.
     pub permit: Permit,
     /// Its books.
@@ -94,7 +97,7 @@ impl Exchange<'_> {
         mut request: Outbound,
         upgradable: bool,
     ) -> Result<Response<ProxyBody>, (Account, Refusal)> {
-        let mut attempts = 0;
+        let (mut attempts, mut failures) = (0, 0);
         loop {
             attempts += 1;
             if let Some(entry) = self.account.entry() {
@@ -104,7 +107,7 @@ impl Exchange<'_> {
             match self.attempt(&mut request).await {
                 Attempt::Answered(answered) => {
                     let (head, lease) = *answered;
-                    self.record_status(head.response.status());
+                    self.record_answer(&head);
                     return Ok(self.answer(head, lease, attempts, upgradable));
                 }
                 Attempt::Failed(reason) => {
@@ -123,11 +126,17 @@ impl Exchange<'_> {
                     return Err((self.account, reason.into()));
                 }
                 Attempt::Unsent(reason) => {
-                    if matches!(reason, Reason::UpstreamConnect | Reason::UpstreamReset) {
-                        self.record(Outcome::Broken);
+                    match reason {
+                        // Others were there first: it is well, and busy.
+                        Reason::QueueFull => self.gate.refused(self.permit.slot()),
+                        Reason::UpstreamConnect | Reason::UpstreamReset => {
+                            self.record(Outcome::Broken);
+                            self.suspect();
+                        }
+                        _ => self.suspect(),
                     }
-                    self.suspect();
-                    if self.role == Role::Sidecar || attempts == MAX_ATTEMPTS || request.spent {
+                    failures += u32::from(reason != Reason::QueueFull);
+                    if self.role == Role::Sidecar || failures == MAX_ATTEMPTS || request.spent {
                         return Err((self.account, reason.into()));
                     }
                     match self.gate.enter_again(self.ask, self.permit).await {
@@ -291,6 +300,9 @@ impl Exchange<'_> {
             return self.switch(head, lease, upgradable);
         }
         let headers = head.response.headers_mut();
+        if !self.tells_load {
+            orca::conceal(headers);
+        }
         self.account.body(headers);
         match self.role {
             Role::Sidecar => {
@@ -334,19 +346,21 @@ impl Exchange<'_> {
     }
 
     /// Back-pressure (503 and 429) is no error.
-    fn record_status(&self, status: StatusCode) {
+    fn record_answer(&self, head: &ResponseHead) {
+        if self.role != Role::Gateway {
+            return;
+        }
+        let status = head.response.status();
         let is_error = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
-        self.record(if is_error {
-            Outcome::Error
-        } else {
-            let took = clock::now().saturating_duration_since(self.permit.granted_at);
-            Outcome::Answered(took)
-        });
+        let took = clock::now().saturating_duration_since(self.permit.granted_at);
+        let outcome = if is_error { Outcome::Error } else { Outcome::Answered(took) };
+        let load = orca::read(head.response.headers());
+        self.gate.record(self.permit.slot(), outcome, load);
     }
 
     fn record(&self, outcome: Outcome) {
         if self.role == Role::Gateway {
-            self.gate.record(self.permit.slot(), outcome);
+            self.gate.record(self.permit.slot(), outcome, None);
         }
     }
 

@@ -33,7 +33,7 @@ pub struct Gate {
     state: Mutex<State>,
     /// Told when a request begins to wait while no endpoint is usable.
     pub held: Notify,
-    /// Told when an endpoint was taken out.
+    /// Told when an endpoint was taken out, or others were seen to use one.
     tended: Notify,
 }
 
@@ -87,6 +87,8 @@ pub struct Ask {
     pub deadline: Option<Instant>,
     /// Whose it is, how urgent and how dear.
     pub claim: Claim,
+    /// Whether it rather goes elsewhere than to wait here.
+    pub hurries: bool,
 }
 
 /// A place in line; leaving early, for whatever cause, frees it.
@@ -129,6 +131,7 @@ impl Gate {
             match state.admission.offer(&ask.claim, ask.deadline, now) {
                 Offer::Admitted(grant) => return self.permit(&state, grant, None, false),
                 Offer::Refused(cause) => return Err(state.refusal(cause, now)),
+                Offer::MustWait if ask.hurries => return Err(state.refusal(Cause::Full, now)),
                 Offer::MustWait => self.wait(&mut state, None, &ask, now),
             }
         };
@@ -224,6 +227,9 @@ impl Gate {
         let ticket = state.admission.wait(&ask.claim, before, deadline, sender, now);
         if cold {
             self.held.notify_one();
+        }
+        if state.admission.knows_others() {
+            self.tended.notify_one();
         }
         let due = state.admission.is_due();
         (Waiting { gate: self, ticket, granted, deadline, cold }, due)

@@ -5,13 +5,14 @@
 //! is added to it.
 
 use crate::fields::Fields;
-use crate::policy::admission::Snapshot;
+use crate::policy::admission::{Load, Snapshot};
 use http::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use tidegate_api::names::header;
 
 const FORMAT: HeaderName = HeaderName::from_static(header::LOAD_METRICS_FORMAT);
 const METRICS: HeaderName = HeaderName::from_static(header::LOAD_METRICS);
+const NO_WAIT: HeaderName = HeaderName::from_static(header::NO_WAIT);
 /// How requests and limit compare, in ORCA's own name for it.
 const UTILIZATION: &str = "application_utilization";
 /// Where metrics are that ORCA has no field for.
@@ -35,6 +36,43 @@ pub fn asked(headers: &mut Fields, trusted: bool) -> Option<Format> {
     let said = headers.get(FORMAT)?;
     let formats = [(&b"text"[..], Format::Text), (b"json", Format::Json)];
     formats.into_iter().find(|(name, _)| said.eq_ignore_ascii_case(name)).map(|(_, format)| format)
+}
+
+/// Asks a sidecar for its load, and to refuse rather than to let wait what can go elsewhere. Returns
+/// whether the client has asked for the load itself.
+pub fn ask(headers: &mut Fields, goes_elsewhere: bool) -> bool {
+    headers.remove(NO_WAIT);
+    if goes_elsewhere {
+        headers.insert(NO_WAIT, "1");
+    }
+    let asked = headers.contains(FORMAT);
+    if !asked {
+        headers.insert(FORMAT, "text");
+    }
+    asked
+}
+
+/// Whether a request is to be refused rather than to wait. A stranger's wish is none, and the
+/// upstream is not told.
+pub fn hurries(headers: &mut Fields, trusted: bool) -> bool {
+    headers.remove(NO_WAIT) && trusted
+}
+
+/// What a sidecar says of its load: the last it says of each, as it adds its own word to its model's.
+pub fn read(headers: &Fields) -> Option<Load> {
+    let said = std::str::from_utf8(headers.get(METRICS)?).ok()?.strip_prefix("TEXT ")?;
+    let pairs = said.split(',').filter_map(|part| part.trim().strip_prefix(NAMED)?.split_once('='));
+    let (mut running, mut waiting, mut limit) = (None, None, None);
+    for (name, number) in pairs {
+        let number = || number.parse::<u32>().ok();
+        match name {
+            ".tidegate.in_flight" => running = number(),
+            ".tidegate.queued" => waiting = number(),
+            ".tidegate.limit" => limit = number(),
+            _ => {}
+        }
+    }
+    Some(Load { held: running?.saturating_add(waiting?), limit: limit? })
 }
 
 /// Takes from an answer to a stranger what the upstream says of its load.
@@ -153,6 +191,37 @@ mod tests {
         assert_eq!(both["application_utilization"], 0.9);
         for other in ["TEXT a=b", "JSON {", "JSON []", r#"JSON {"a":"\u007f"}"#] {
             assert_eq!(reported(Format::Json, Some(other), &load), other);
+        }
+    }
+
+    #[test]
+    fn what_one_says_another_reads() {
+        let mut headers = Fields::default();
+        assert_eq!(read(&headers), None);
+        report(&mut headers, Format::Text, &load(2, 1, 8));
+        assert_eq!(read(&headers), Some(Load { held: 3, limit: 8 }));
+        for (said, expected) in [
+            ("TEXT named_metrics.tidegate.limit=5", Some(Load { held: 3, limit: 8 })),
+            ("TEXT named_metrics.tidegate.in_flight=x", Some(Load { held: 3, limit: 8 })),
+        ] {
+            let mut headers = Fields::default();
+            headers.insert(METRICS, said);
+            assert_eq!(read(&headers), None, "a model alone is not believed");
+            report(&mut headers, Format::Text, &load(2, 1, 8));
+            assert_eq!(read(&headers), expected);
+        }
+    }
+
+    #[test]
+    fn only_a_trusted_hop_hurries_and_only_it_is_told() {
+        for trusted in [true, false] {
+            let mut headers = Fields::default();
+            assert!(!ask(&mut headers, true));
+            assert_eq!(asked(&mut headers, trusted), trusted.then_some(Format::Text));
+            assert_eq!(hurries(&mut headers, trusted), trusted);
+            assert!(!headers.contains(NO_WAIT), "the upstream is not told");
+            assert!(!ask(&mut headers, false) || trusted);
+            assert!(!hurries(&mut headers, true));
         }
     }
 

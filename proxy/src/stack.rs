@@ -191,7 +191,7 @@ impl Stack {
             }
             Err(refusal) => return Err((account, refusal)),
         };
-        let Bound { service, caller: Caller(caller), parts, body, upgradable, strip } = *bound;
+        let Bound { service, caller: Caller(caller), mut parts, body, upgradable, strip } = *bound;
         // Classify: how urgent, of which tenant, how dear, until when.
         let mut claim = service.classifier.claim(
             caller.as_deref(),
@@ -211,13 +211,19 @@ impl Stack {
         let total = service.timeouts.total.map(|total| arrived + total);
         let client = classify::deadline(&parts.headers, arrived);
         let Around { peer, connector, interim, identity } = *around;
+        let (mut hurries, mut tells_load) = (false, true);
+        match self.role {
+            Role::Sidecar => hurries = orca::hurries(&mut parts.headers, peer.trusted),
+            // What is wholly here can go elsewhere.
+            Role::Gateway => tells_load = orca::ask(&mut parts.headers, body.copy().is_some()),
+        }
         let told = Told { peer, forwarded: self.hops.forwarded, identity };
         let outbound = match rewrite(parts, strip, body, service.protocol, &told) {
             Ok(outbound) => outbound,
             Err(refusal) => return Err((account, refusal)),
         };
         // Admit: a slot at once, a place in line, or a refusal.
-        let ask = Ask { arrived, deadline: total.into_iter().chain(client).min(), claim };
+        let ask = Ask { arrived, deadline: total.into_iter().chain(client).min(), claim, hurries };
         let permit = match service.gate.enter(ask).await {
             Ok(permit) => permit,
             Err(refusal) => return Err((account, refusal)),
@@ -231,6 +237,7 @@ impl Stack {
             connector,
             interim,
             ask,
+            tells_load,
             permit,
             account,
         };

@@ -3,6 +3,7 @@
 use super::{Gate, State};
 use crate::clock;
 use crate::endpoint::Endpoint;
+use crate::policy::admission::Load;
 use crate::policy::consistent_hash;
 use crate::policy::ejection::{Cause, Outcome};
 use crate::policy::slots::{SlotId, Usability};
@@ -14,7 +15,6 @@ use std::time::Instant;
 pub(super) struct Member {
     pub(super) endpoint: Arc<Endpoint>,
     slot: SlotId,
-    limit: u32,
     /// Its last probe passed, and no request has found it gone since.
     ready: bool,
     /// It was ready at least once.
@@ -89,7 +89,7 @@ impl Gate {
             }
             let ready = usability == Usability::Usable;
             let (started, draining) = (ready, false);
-            let member = Member { endpoint, slot, limit, ready, started, draining };
+            let member = Member { endpoint, slot, ready, started, draining };
             state.members[slot.index()] = Some(member);
             state.ejection.add(slot.index(), clock::now());
             slot
@@ -101,7 +101,7 @@ impl Gate {
     /// Takes an endpoint away; requests that run on it go on.
     pub fn remove(&self, slot: SlotId) {
         let mut state = self.lock();
-        state.admission.slots_mut().remove(slot);
+        state.admission.remove(slot);
         state.ejection.remove(slot.index());
         if let Some(member) = state.members.get_mut(slot.index()) {
             *member = None;
@@ -123,21 +123,41 @@ impl Gate {
         self.lock().change(slot, |member| member.draining = true);
     }
 
-    /// Counts what became of a request that ran on an endpoint; it may be taken out for it.
-    pub fn record(&self, slot: SlotId, outcome: Outcome) {
+    /// Counts what became of a request that runs on an endpoint, which may be taken out for it, and
+    /// takes note of what the endpoint says of its load.
+    pub fn record(self: &Arc<Self>, slot: SlotId, outcome: Outcome, load: Option<Load>) {
         let mut state = self.lock();
-        let Some(cause) = state.ejection.record(slot.index(), outcome, clock::now()) else {
-            return;
-        };
-        state.ejections.judged[cause as usize] += 1;
-        state.change(slot, |_| {});
-        let id = state.members[slot.index()].as_ref().map(|member| member.endpoint.id.clone());
+        let now = clock::now();
+        let mut tend = false;
+        if let Some(load) = load {
+            state.admission.reported(slot, load, now);
+            tend = state.admission.knows_others();
+        }
+        let due = load.is_some() && state.admission.is_due();
+        if let Some(cause) = state.ejection.record(slot.index(), outcome, now) {
+            state.ejections.judged[cause as usize] += 1;
+            state.change(slot, |_| {});
+            let id = state.members[slot.index()].as_ref().map(|member| member.endpoint.id.clone());
+            tracing::warn!(endpoint = id, cause = cause.code(), "endpoint ejected");
+            tend = true;
+        }
         drop(state);
-        tracing::warn!(endpoint = id, cause = cause.code(), "endpoint ejected");
+        if tend {
+            self.tended.notify_one();
+        }
+        if due {
+            self.dispatch(None);
+        }
+    }
+
+    /// An endpoint had no place for a request that this gate thought it had.
+    pub fn refused(&self, slot: SlotId) {
+        self.lock().admission.refused(slot, clock::now());
         self.tended.notify_one();
     }
 
-    /// Takes ejected endpoints back when their time is over, for ever.
+    /// Takes ejected endpoints back when their time is over, and forgets what is known of others, for
+    /// ever.
     pub async fn tend(self: Arc<Self>) {
         loop {
             match self.take_back() {
@@ -172,7 +192,8 @@ impl Gate {
                     state.change(slot, |_| {});
                 }
             }
-            state.ejection.next_deadline()
+            state.admission.forget(clock::now());
+            state.ejection.next_deadline().into_iter().chain(state.admission.next_forgotten()).min()
         };
         self.dispatch(None);
         next
@@ -211,7 +232,7 @@ impl State {
             back_in_seconds: out
                 .map(|(until, _)| until.saturating_duration_since(now).as_secs_f64()),
             in_flight: self.admission.slots().running_on(member.slot),
-            limit: member.limit,
+            limit: self.admission.slots().limit_of(member.slot),
         }
     }
 }

@@ -22,6 +22,10 @@ use super::tenants::{Charge, Tenants, Unit};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+mod foreign;
+
+pub use foreign::Load;
+
 /// How requests are ordered and bounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
@@ -49,6 +53,8 @@ pub struct Admission<W> {
     displaced: VecDeque<W>,
     /// An endpoint whose limit is found by measuring.
     adaptive: Option<(SlotId, GradientLimit)>,
+    /// What is known of endpoints that others use too; one entry at most for each.
+    foreign: Vec<foreign::Known>,
     running: Integral,
     waiting: Integral,
     drain_rate: DrainRate,
@@ -126,6 +132,7 @@ impl<W> Admission<W> {
             spent: 0,
             displaced: VecDeque::new(),
             adaptive: None,
+            foreign: Vec::new(),
             running: Integral::new(now),
             waiting: Integral::new(now),
             drain_rate: DrainRate::new(now),
@@ -323,6 +330,9 @@ impl<W> Admission<W> {
     }
 
     fn start_now(&mut self, claim: &Claim, now: Instant) -> Option<Grant> {
+        if self.knows_others() {
+            self.forget(now);
+        }
         // Somebody may wait beside a free slot for a moment: past its deadline, its timer still to
         // fire. It is not passed over in line, it is out of it. One who waits for budget is in it.
         if self.budget.is_some() && !(self.queue.is_empty() && self.affords(claim.cost)) {

@@ -155,6 +155,11 @@ impl Slots {
         self.places.get(id.0).and_then(Option::as_ref).map_or(0, |place| place.running)
     }
 
+    /// How many may run on one endpoint.
+    pub fn limit_of(&self, id: SlotId) -> u32 {
+        self.places.get(id.0).and_then(Option::as_ref).map_or(0, |place| place.limit)
+    }
+
     /// Slots of usable endpoints, free or taken.
     pub fn limit(&self) -> u32 {
         self.limit
