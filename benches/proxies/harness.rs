@@ -88,7 +88,7 @@ async fn measure(flags: Flags) -> Result<ExitCode> {
 /// Those that were asked for and are here.
 async fn find(flags: &Flags, gathered: &mut Gathered) -> Result<Vec<Found>> {
     let built = match &flags.tidegate {
-        _ if !flags.peers().contains(&Peer::Tidegate) => None,
+        _ if !flags.peers().iter().any(|peer| peer.is_ours()) => None,
         Some(given) => Some(given.clone()),
         None => Some(build::tidegate().await?),
     };

@@ -1,5 +1,6 @@
 //! What is compared: how each is found, told what to do, and started.
 
+mod gateway;
 mod haproxy;
 mod nginx;
 
@@ -28,6 +29,8 @@ pub(crate) enum Peer {
     Haproxy,
     /// Tidegate's sidecar
     Tidegate,
+    /// Tidegate's gateway, which finds the API by the model that a body names
+    Gateway,
 }
 
 /// A peer that is here.
@@ -69,7 +72,13 @@ impl Peer {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Tidegate => "tidegate",
+            Self::Gateway => "gateway",
         }
+    }
+
+    /// Whether it is Tidegate, in one of its roles.
+    pub(crate) const fn is_ours(self) -> bool {
+        matches!(self, Self::Tidegate | Self::Gateway)
     }
 
     /// Looks for it. `tidegate` is that peer's file.
@@ -93,7 +102,7 @@ impl Peer {
                 let version = haproxy::version(&output(&program, "-v")?);
                 (Some(program), version)
             }
-            Self::Tidegate => {
+            Self::Tidegate | Self::Gateway => {
                 let program = tidegate.context("no tidegate-proxy was built")?;
                 let said = output(program, "--version")?;
                 let version = said.split_whitespace().last().unwrap_or("unknown").to_owned();
@@ -132,6 +141,7 @@ impl Found {
             Peer::Nginx => nginx::arguments(setup)?,
             Peer::Haproxy => haproxy::arguments(setup)?,
             Peer::Tidegate => sidecar_arguments(setup)?,
+            Peer::Gateway => gateway::arguments(setup)?,
         };
         let words = words.into_iter().chain(self.extra.iter().cloned()).map(OsString::from);
         Ok(Some(std::iter::once(program.clone().into_os_string()).chain(words).collect()))
