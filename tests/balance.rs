@@ -6,3 +6,4 @@ mod fake;
 mod faults;
 mod peers;
 mod replace;
+mod retries;

@@ -58,6 +58,13 @@ pub const EJECT_MAX_SHARE: f64 = 0.5;
 /// `balancing.ejection.slowFactor`: off, since requests may differ in what they ask for.
 pub const EJECT_SLOW_FACTOR: f64 = 0.0;
 
+/// `balancing.retries.attempts`: a third endpoint in a row that is gone means something else.
+pub const RETRY_ATTEMPTS: u32 = 2;
+/// `balancing.retries.budget`: retries make a fault a fifth larger at the most.
+pub const RETRY_BUDGET: f64 = 0.2;
+/// `balancing.retries.floorPerSecond`: what a quiet API needs while a replica is replaced.
+pub const RETRY_FLOOR_PER_SECOND: f64 = 3.0;
+
 /// `autoscaling.minReplicas`: a model nobody asks costs nothing.
 pub const MIN_REPLICAS: u32 = 0;
 /// `autoscaling.maxReplicas`: a bound on cost that a first try does not reach by mistake.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 mod balancing;
 
-pub use balancing::{Balancing, BalancingPolicy, Ejection, HashBy};
+pub use balancing::{Balancing, BalancingPolicy, Ejection, HashBy, Retries};
 
 /// One model behind Tidegate: how it is started, queued, limited, routed and scaled.
 #[derive(Debug, Clone, PartialEq)]

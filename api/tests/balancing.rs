@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::time::Duration;
-use tidegate_api::document::{Balancing, BalancingPolicy, HashBy};
+use tidegate_api::document::{Balancing, BalancingPolicy, HashBy, Retries};
 use tidegate_api::{Report, parse};
 
 fn read(balancing: &str) -> Result<Balancing, Report> {
@@ -71,4 +71,11 @@ fn when_a_replica_is_taken_out_arrives() {
     assert_eq!(ejection.base_time, Duration::from_secs(1));
     assert_eq!(ejection.max_time, Duration::from_secs(2));
     assert_eq!((ejection.max_share, ejection.slow_factor), (0.25, 3.0));
+}
+
+#[test]
+fn how_often_requests_are_sent_elsewhere_arrives() {
+    let retries =
+        read("{retries: {attempts: 0, budget: 0.5, floorPerSecond: 1}}").expect("good").retries;
+    assert_eq!(retries, Retries { attempts: 0, budget: 0.5, floor_per_second: 1.0 });
 }

@@ -26,6 +26,7 @@ use crate::policy::limit::Limit;
 use crate::policy::models::ModelNames;
 use crate::policy::overload::QueueOrder;
 use crate::policy::queue::QueueLimits;
+use crate::policy::retry_budget::RetryRules;
 use crate::policy::route::Rule;
 use crate::rewrite::UpstreamProtocol;
 use crate::socket::Address;
@@ -204,6 +205,8 @@ pub struct GatewayApi {
     pub affinity: Option<Affinity>,
     /// When an endpoint is taken out.
     pub ejection: EjectionRules,
+    /// How many requests are sent on elsewhere.
+    pub retries: RetryRules,
 }
 
 // === impl SidecarSettings ===
@@ -252,8 +255,9 @@ impl SidecarSettings {
             },
             queue_timeout: self.live.queue_timeout,
             cold_start_timeout: self.live.queue_timeout,
-            // Its one endpoint is never taken out.
+            // Its one endpoint is never taken out, and there is no other.
             ejection: EjectionRules::default(),
+            retries: RetryRules::default(),
         }
     }
 }
@@ -325,6 +329,7 @@ impl GatewayApi {
             choice: balancing::choice(&api.balancing),
             affinity: balancing::affinity(&api.balancing),
             ejection: balancing::ejection(&api.balancing.ejection),
+            retries: balancing::retries(&api.balancing.retries),
         }
     }
 }
@@ -337,6 +342,7 @@ impl GatewayApi {
             queue_timeout: self.queue_timeout,
             cold_start_timeout: self.cold_start_timeout,
             ejection: self.ejection,
+            retries: self.retries,
         }
     }
 }

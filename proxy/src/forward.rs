@@ -26,9 +26,6 @@ use std::time::{Duration, Instant};
 use tidegate_api::names::header;
 use tidegate_api::reason::Reason;
 
-/// Endpoints that one request is sent to at the most. Each failure takes an endpoint out until it
-/// passes a probe, so more than a few mean that something else is wrong.
-const MAX_ATTEMPTS: u32 = 5;
 const COLD_START_HEADER: HeaderName = HeaderName::from_static(header::COLD_START);
 const ATTEMPTS_HEADER: HeaderName = HeaderName::from_static(header::ATTEMPTS);
 
@@ -97,7 +94,7 @@ impl Exchange<'_> {
         mut request: Outbound,
         upgradable: bool,
     ) -> Result<Response<ProxyBody>, (Account, Refusal)> {
-        let (mut attempts, mut failures) = (0, 0);
+        let (mut attempts, mut retried) = (0, 0);
         loop {
             attempts += 1;
             if let Some(entry) = self.account.entry() {
@@ -135,9 +132,15 @@ impl Exchange<'_> {
                         }
                         _ => self.suspect(),
                     }
-                    failures += u32::from(reason != Reason::QueueFull);
-                    if self.role == Role::Sidecar || failures == MAX_ATTEMPTS || request.spent {
+                    if self.role == Role::Sidecar || request.spent {
                         return Err((self.account, reason.into()));
+                    }
+                    // To ask a busy endpoint is how it is found out that it is.
+                    if reason != Reason::QueueFull {
+                        if !self.gate.may_retry(retried) {
+                            return Err((self.account, reason.into()));
+                        }
+                        retried += 1;
                     }
                     match self.gate.enter_again(self.ask, self.permit).await {
                         Ok(permit) => self.permit = permit,

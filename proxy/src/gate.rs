@@ -10,6 +10,7 @@ use crate::policy::claim::Claim;
 use crate::policy::ejection::{Ejection, EjectionRules};
 use crate::policy::limit::{GradientLimit, Limit};
 use crate::policy::queue::{QueueLimits, Ticket};
+use crate::policy::retry_budget::{RetryBudget, RetryRules};
 use crate::policy::slots::SlotId;
 // Unit tests run under a scheduler that tries interleavings, and knows of this lock.
 #[cfg(test)]
@@ -48,6 +49,8 @@ pub struct GateSettings {
     pub cold_start_timeout: Duration,
     /// When an endpoint is taken out.
     pub ejection: EjectionRules,
+    /// How many requests are sent on elsewhere.
+    pub retries: RetryRules,
 }
 
 /// What can change while requests run and wait.
@@ -73,6 +76,7 @@ struct State {
     members: Vec<Option<Member>>,
     ejection: Ejection,
     ejections: Ejections,
+    retries: RetryBudget,
 }
 
 /// Tells a waiter what became of it.
@@ -113,6 +117,7 @@ impl Gate {
             members: Vec::new(),
             ejection: Ejection::new(settings.ejection),
             ejections: Ejections::default(),
+            retries: RetryBudget::new(settings.retries, clock::now()),
         };
         let (held, tended) = (Notify::new(), Notify::new());
         Arc::new(Self { state: Mutex::new(state), held, tended })
@@ -128,6 +133,7 @@ impl Gate {
         let now = clock::now();
         let (waiting, due) = {
             let mut state = self.lock();
+            state.retries.request(now);
             match state.admission.offer(&ask.claim, ask.deadline, now) {
                 Offer::Admitted(grant) => return self.permit(&state, grant, None, false),
                 Offer::Refused(cause) => return Err(state.refusal(cause, now)),

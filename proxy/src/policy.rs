@@ -20,6 +20,7 @@ pub mod power_of_two;
 pub mod prompt;
 pub mod queue;
 pub mod rate;
+pub mod retry_budget;
 pub mod route;
 pub mod service_time;
 pub mod slots;

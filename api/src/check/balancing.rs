@@ -1,10 +1,10 @@
 //! `spec.balancing`: the choice among replicas and what it goes by.
 
 use super::{Check, INSTANT, word};
-use crate::document::{Balancing, BalancingPolicy, Ejection, HashBy};
+use crate::document::{Balancing, BalancingPolicy, Ejection, HashBy, Retries};
 use crate::key_path::KeyPath;
 use crate::quantity::MAX_DURATION;
-use crate::raw::{RawBalancing, RawBalancingPolicy, RawEjection, RawHash};
+use crate::raw::{RawBalancing, RawBalancingPolicy, RawEjection, RawHash, RawRetries};
 
 impl Check<'_> {
     pub(super) fn balancing(&mut self, raw: RawBalancing) -> Balancing {
@@ -17,7 +17,9 @@ impl Check<'_> {
                 BalancingPolicy::ConsistentHash { by, load_factor: raw.load_factor }
             }
         };
-        Balancing { policy, ejection: self.ejection(&raw.ejection) }
+        let RawRetries { attempts, budget, floor_per_second } = raw.retries;
+        let retries = Retries { attempts, budget, floor_per_second };
+        Balancing { policy, ejection: self.ejection(&raw.ejection), retries }
     }
 
     fn ejection(&mut self, raw: &RawEjection) -> Ejection {

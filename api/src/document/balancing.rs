@@ -10,6 +10,19 @@ pub struct Balancing {
     pub policy: BalancingPolicy,
     /// When a replica is taken out for a while.
     pub ejection: Ejection,
+    /// How often what never reached a model is sent elsewhere.
+    pub retries: Retries,
+}
+
+/// How often a request that never reached a model is sent to another replica.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retries {
+    /// For one request, after it was first sent.
+    pub attempts: u32,
+    /// For all: this share of the requests.
+    pub budget: f64,
+    /// And so many a second.
+    pub floor_per_second: f64,
 }
 
 /// When a replica is taken out for a while, by what became of the requests sent to it.
@@ -60,7 +73,23 @@ pub enum HashBy {
 
 impl Default for Balancing {
     fn default() -> Self {
-        Self { policy: BalancingPolicy::PowerOfTwo, ejection: Ejection::default() }
+        Self {
+            policy: BalancingPolicy::PowerOfTwo,
+            ejection: Ejection::default(),
+            retries: Retries::default(),
+        }
+    }
+}
+
+// === impl Retries ===
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            attempts: defaults::RETRY_ATTEMPTS,
+            budget: defaults::RETRY_BUDGET,
+            floor_per_second: defaults::RETRY_FLOOR_PER_SECOND,
+        }
     }
 }
 

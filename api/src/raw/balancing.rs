@@ -21,6 +21,23 @@ pub(crate) struct RawBalancing {
     pub(crate) load_factor: f64,
     /// When a replica is taken out for a while, by what became of the requests sent to it.
     pub(crate) ejection: RawEjection,
+    /// What becomes of requests that never reached a model: they are sent to another replica.
+    pub(crate) retries: RawRetries,
+}
+
+/// How often a request that never reached a model is sent to another replica.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RawRetries {
+    /// For one request, after it was first sent; 0 is off.
+    #[schemars(range(min = 0, max = 10))]
+    pub(crate) attempts: u32,
+    /// For all: this share of the last ten to twenty seconds' requests.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(crate) budget: f64,
+    /// And so many a second, however few requests there are.
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub(crate) floor_per_second: f64,
 }
 
 /// When a replica is taken out for a while. Answers 503 and 429 are back-pressure, not errors.
@@ -83,6 +100,17 @@ impl Default for RawBalancing {
             hash: None,
             load_factor: defaults::LOAD_FACTOR,
             ejection: RawEjection::default(),
+            retries: RawRetries::default(),
+        }
+    }
+}
+
+impl Default for RawRetries {
+    fn default() -> Self {
+        Self {
+            attempts: defaults::RETRY_ATTEMPTS,
+            budget: defaults::RETRY_BUDGET,
+            floor_per_second: defaults::RETRY_FLOOR_PER_SECOND,
         }
     }
 }

@@ -3,8 +3,9 @@
 use crate::affinity::Affinity;
 use crate::policy::choice::Choice;
 use crate::policy::ejection::EjectionRules;
+use crate::policy::retry_budget::RetryRules;
 use http::HeaderName;
-use tidegate_api::document::{Balancing, BalancingPolicy, Ejection, HashBy};
+use tidegate_api::document::{Balancing, BalancingPolicy, Ejection, HashBy, Retries};
 
 /// Which of the endpoints with a free slot a request is given.
 pub(super) fn choice(balancing: &Balancing) -> Choice {
@@ -40,5 +41,14 @@ pub(super) fn ejection(ejection: &Ejection) -> EjectionRules {
         max_time: ejection.max_time,
         max_share: ejection.max_share,
         slow_factor: ejection.slow_factor,
+    }
+}
+
+/// How many requests are sent on elsewhere.
+pub(super) fn retries(retries: &Retries) -> RetryRules {
+    RetryRules {
+        attempts: retries.attempts,
+        share: retries.budget,
+        floor_per_second: retries.floor_per_second,
     }
 }

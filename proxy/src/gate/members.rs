@@ -150,6 +150,11 @@ impl Gate {
         }
     }
 
+    /// Whether a request that was sent on so often may be sent on once more.
+    pub fn may_retry(&self, retried: u32) -> bool {
+        self.lock().retries.take(retried, clock::now())
+    }
+
     /// An endpoint had no place for a request that this gate thought it had.
     pub fn refused(&self, slot: SlotId) {
         self.lock().admission.refused(slot, clock::now());

@@ -32,6 +32,7 @@ fn gate(capacity: u32, budget: Option<u64>, timeout: Duration) -> (Arc<Gate>, Sl
         queue_timeout: timeout,
         cold_start_timeout: timeout,
         ejection: EjectionRules::default(),
+        retries: RetryRules::default(),
     };
     let gate = Gate::new(settings);
     let endpoint = Endpoint::new("model".to_owned(), Address::Unix("/".into()), 1, 1);

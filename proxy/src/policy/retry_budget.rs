@@ -1,0 +1,124 @@
+//! How many requests may be sent once more: a share of all requests, and a few a second whatever
+//! their number, so that retries cannot multiply a fault and a quiet API still has some.
+
+use std::time::{Duration, Instant};
+
+/// Over how long requests and retries are compared: one to two of these.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// How many retries there may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RetryRules {
+    /// For one request, after it was first sent.
+    pub attempts: u32,
+    /// Retries for each request.
+    pub share: f64,
+    /// Retries for each second, beside the share.
+    pub floor_per_second: f64,
+}
+
+/// What was used of the budget of late.
+#[derive(Debug)]
+pub struct RetryBudget {
+    rules: RetryRules,
+    now: Window,
+    before: Window,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    began: Instant,
+    requests: u32,
+    retries: u32,
+}
+
+// === impl RetryRules ===
+
+impl Default for RetryRules {
+    fn default() -> Self {
+        Self { attempts: 2, share: 0.2, floor_per_second: 3.0 }
+    }
+}
+
+// === impl RetryBudget ===
+
+impl RetryBudget {
+    /// Nothing was used yet.
+    pub fn new(rules: RetryRules, now: Instant) -> Self {
+        let window = Window { began: now, requests: 0, retries: 0 };
+        Self { rules, now: window, before: window }
+    }
+
+    /// A request comes.
+    pub fn request(&mut self, now: Instant) {
+        self.turn(now);
+        self.now.requests = self.now.requests.saturating_add(1);
+    }
+
+    /// Whether a request that was sent on so often may be sent once more; counts it if so.
+    pub fn take(&mut self, retried: u32, now: Instant) -> bool {
+        self.turn(now);
+        let requests = f64::from(self.now.requests) + f64::from(self.before.requests);
+        let retries = f64::from(self.now.retries) + f64::from(self.before.retries);
+        let floor = self.rules.floor_per_second * WINDOW.as_secs_f64();
+        let may = retried < self.rules.attempts && retries < self.rules.share * requests + floor;
+        self.now.retries += u32::from(may);
+        may
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let age = now.saturating_duration_since(self.now.began);
+        if age >= WINDOW {
+            let empty = Window { began: now, requests: 0, retries: 0 };
+            self.before = if age < 2 * WINDOW { self.now } else { empty };
+            self.now = empty;
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "simulated time needs a start")]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_quiet_api_has_the_floor_and_a_busy_one_its_share() {
+        let mut now = Instant::now();
+        let rules = RetryRules { attempts: 2, share: 0.2, floor_per_second: 1.0 };
+        let mut budget = RetryBudget::new(rules, now);
+        assert!(!budget.take(2, now), "it was sent on often enough");
+        assert_eq!((0..100).filter(|_| budget.take(0, now)).count(), 10);
+        (0..100).for_each(|_| budget.request(now));
+        assert_eq!((0..100).filter(|_| budget.take(1, now)).count(), 20);
+        now += WINDOW;
+        assert!(!budget.take(0, now), "ten seconds ago counts");
+        now += 2 * WINDOW;
+        assert_eq!((0..100).filter(|_| budget.take(0, now)).count(), 10);
+    }
+
+    proptest! {
+        #[test]
+        fn retries_stay_within_share_and_floor(
+            share in 0.0f64..1.0,
+            floor_per_second in 0.0f64..5.0,
+            steps in prop::collection::vec((any::<bool>(), 0u64..500), 1..400),
+        ) {
+            let mut now = Instant::now();
+            let start = now;
+            let rules = RetryRules { attempts: 1, share, floor_per_second };
+            let mut budget = RetryBudget::new(rules, now);
+            let (mut requests, mut retries) = (0.0, 0.0);
+            for (fails, passed_ms) in steps {
+                now += Duration::from_millis(passed_ms);
+                budget.request(now);
+                requests += 1.0;
+                retries += f64::from(u8::from(fails && budget.take(0, now)));
+                let windows = ((now - start).as_secs_f64() / WINDOW.as_secs_f64()).floor() + 1.0;
+                let floor = windows * floor_per_second * WINDOW.as_secs_f64();
+                // A window's requests count for the next one's retries, too.
+                prop_assert!(retries <= 2.0 * share * requests + floor + windows);
+            }
+        }
+    }
+}
