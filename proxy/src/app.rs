@@ -19,6 +19,7 @@ use crate::health;
 use crate::listen::{self, Worker};
 use crate::metrics::endpoints::EndpointCollector;
 use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
+use crate::model_route::ScanRoom;
 use crate::overview;
 use crate::policy::models::Target;
 use crate::policy::route::Rule;
@@ -111,6 +112,7 @@ impl Server {
             limits: settings.limits,
             access_log,
             connections: Arc::clone(&connections),
+            scan_room: ScanRoom::default(),
             hops: settings.hops,
             drain: drain.watch(),
         };
@@ -186,6 +188,7 @@ impl Server {
             limits: settings.limits,
             access_log,
             connections: Arc::clone(&connections),
+            scan_room: ScanRoom::default(),
             hops: settings.hops,
             drain: drain.watch(),
         };

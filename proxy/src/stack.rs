@@ -23,7 +23,7 @@ use crate::incoming::IncomingBody;
 use crate::interim::Interim;
 use crate::message::{Request, RequestParts, Response};
 use crate::metrics::ApiMetrics;
-use crate::model_route;
+use crate::model_route::{self, ScanRoom};
 use crate::orca;
 use crate::policy::model_field::Model;
 use crate::policy::models::{Models, Target, asks_for};
@@ -79,6 +79,8 @@ pub struct Stack {
     pub access_log: Option<Arc<AccessLog>>,
     /// The places for clients' connections.
     pub connections: Arc<Connections>,
+    /// Room for bodies whose models are looked for.
+    pub scan_room: ScanRoom,
     /// How the hops around are dealt with.
     pub hops: HopSettings,
     /// Whether the process is ending.
@@ -295,7 +297,8 @@ impl Stack {
         body: IncomingBody,
         manner: &mut Manner,
     ) -> Result<(Arc<Service>, RequestBody), Refusal> {
-        let reading = model_route::named(headers, body, &self.limits, models.scan_limit());
+        let limit = models.scan_limit();
+        let reading = model_route::named(headers, body, &self.limits, limit, &self.scan_room);
         let (model, body) = reading.await?;
         let found = model_route::api(models, &model).cloned();
         if let (Manner::OpenAi(named), Model::Named(name)) = (manner, model) {
