@@ -6,9 +6,7 @@ use bytes::{Bytes, BytesMut};
 use divan::Bencher;
 use http::Method;
 use tidegate_proxy::framing::{Decoded, Decoder, Framing};
-use tidegate_proxy::head::encode::{
-    ResponseHop, encode_end, encode_fields, encode_request_line, encode_response,
-};
+use tidegate_proxy::head::encode::{ResponseHop, encode_end, encode_request_line, encode_response};
 use tidegate_proxy::head::{HeadScan, RequestHead, ResponseHead, parse_request, parse_response};
 
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -85,7 +83,7 @@ fn write_request(bencher: Bencher<'_, '_>, kind: Kind) {
     bencher.bench_local(|| {
         out.clear();
         encode_request_line(divan::black_box(&parts), &mut out);
-        encode_fields(&parts.headers, &mut out);
+        parts.headers.encode(&mut out);
         encode_end(Some(framing), None, &mut out);
         out.len()
     });
