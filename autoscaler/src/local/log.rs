@@ -22,7 +22,9 @@ pub(super) fn trim(log: &Path) -> io::Result<bool> {
     let mut from = std::fs::File::open(log)?;
     let length = from.metadata()?.len();
     io::Seek::seek(&mut from, io::SeekFrom::Start(length.saturating_sub(MOST_BYTES)))?;
-    let copied = std::fs::File::create(&old).and_then(|mut to| io::copy(&mut from, &mut to));
+    // No more than that, however much is written meanwhile.
+    let mut newest = io::Read::take(from, MOST_BYTES);
+    let copied = std::fs::File::create(&old).and_then(|mut to| io::copy(&mut newest, &mut to));
     // Where there is no room for an old file the new one must not fill the disk even so.
     OpenOptions::new().write(true).open(log)?.set_len(0)?;
     copied.map(|_| true)
