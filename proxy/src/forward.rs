@@ -123,9 +123,13 @@ impl Exchange<'_> {
                     return Err((self.account, reason.into()));
                 }
                 Attempt::Unsent(reason) => {
+                    if self.role == Role::Gateway {
+                        // For a moment not even this request finds it free, whatever its probe says.
+                        self.gate.refused(self.permit.slot());
+                    }
                     match reason {
                         // Others were there first: it is well, and busy.
-                        Reason::QueueFull => self.gate.refused(self.permit.slot()),
+                        Reason::QueueFull => {}
                         Reason::UpstreamConnect | Reason::UpstreamReset => {
                             self.record(Outcome::Broken);
                             self.suspect();
