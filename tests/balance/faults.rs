@@ -105,8 +105,9 @@ async fn a_replica_that_is_killed_costs_what_ran_there_and_nothing_else() {
     let mut answers = load.stop().await;
     let answered = answers.remove(&(200, String::new())).unwrap();
     // Its requests had been sent: nobody knows whether the model has seen them.
+    // Four ran there; while the system takes the process down, its listener may take one more of each.
     let lost = answers.remove(&(502, "upstream-reset".to_owned())).unwrap_or(0);
-    assert!(lost <= 4 && answers.is_empty(), "{lost} lost, {answers:?}");
+    assert!(lost <= 8 && answers.is_empty(), "{lost} lost, {answers:?}");
     let counted = |labels: &str| gateway.metric("tidegate_requests_total", labels);
     eventually("the counters add up", || {
         counted(r#"code="200""#) == answered as f64 && counted(r#"code="502""#) == lost as f64

@@ -93,5 +93,8 @@ fn a_client_of_http1_reaches_a_model_of_http2() {
     sidecar.wait_until_idle();
     let answer = get(sidecar.data, "/status?429");
     assert_eq!((answer.status, answer.header("retry-after"), answer.reason()), (429, "7", ""));
+    // What it printed may be on its way still; a second line would come before that of the next request.
+    get(sidecar.data, "/last");
+    sidecar.model.wait_for_line("REQUEST GET /last");
     assert_eq!(sidecar.model.count_lines("REQUEST GET /status?429"), 1);
 }
