@@ -5,11 +5,11 @@ mod storm;
 use crate::support::http::{Answer, Http, connect, get};
 use crate::support::process::Process;
 use crate::support::sidecar::Sidecar;
-use crate::support::{binary, eventually, now};
+use crate::support::{binary, eventually, now, replace};
 use rustix::process::Signal;
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -51,13 +51,6 @@ fn positions(sidecar: &Sidecar, count: usize, target: &str) -> Vec<usize> {
 /// A settings file.
 fn settings_file(folder: &TempDir) -> PathBuf {
     folder.path().join("live.yaml")
-}
-
-/// Replaces a file in one step, as a careful editor does.
-fn replace(file: &Path, text: &str) {
-    let new = file.with_extension("new");
-    std::fs::write(&new, text).unwrap();
-    std::fs::rename(new, file).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,6 +55,13 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// Replaces a file in one step, as a careful editor does.
+pub(crate) fn replace(file: &Path, text: impl AsRef<[u8]>) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, file).unwrap();
+}
+
 /// Says what was measured, or why there is nothing to test; seen also when the test passes.
 pub(crate) fn say(text: &str) {
     // Not by `println!`, which is shown for failures only. If nobody can be told, so be it.

@@ -1,5 +1,6 @@
 //! Follows the endpoints file: adds, drains and removes a gateway's endpoints as it changes.
 
+use crate::bounded_file;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
 use crate::file_watch::FileWatch;
@@ -9,6 +10,7 @@ use crate::policy::slots::{SlotId, Usability};
 use crate::probe::Probe;
 use crate::socket::Address;
 use std::collections::HashMap;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -171,16 +173,10 @@ impl Discovery {
     }
 }
 
-fn read(file: &Path) -> std::io::Result<Option<EndpointsFile>> {
-    let size = match std::fs::metadata(file) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if size > MAX_FILE_BYTES {
-        return Err(std::io::Error::other(format!(
-            "it has {size} bytes, {MAX_FILE_BYTES} at most"
-        )));
+fn read(file: &Path) -> io::Result<Option<EndpointsFile>> {
+    match bounded_file::bytes(file, MAX_FILE_BYTES) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
-    Ok(Some(serde_json::from_slice(&std::fs::read(file)?)?))
 }

@@ -1,12 +1,12 @@
 //! Follows the file of documents that a gateway serves: as it changes, and on SIGHUP.
 
+use crate::bounded_file;
 use crate::config::GatewayApi;
 use crate::error::StartError;
 use crate::file_watch::FileWatch;
+use crate::hangup::Hangup;
 use prometheus::IntCounter;
-use std::future::pending;
 use std::path::{Path, PathBuf};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// No file of documents is larger: the parser refuses what has more than half of this.
 const MAX_FILE_BYTES: u64 = 2 << 20;
@@ -16,7 +16,8 @@ pub struct Documents {
     path: PathBuf,
     watch: FileWatch,
     failures: IntCounter,
-    hangup: Option<Signal>,
+    /// Listened for from within the runtime.
+    hangup: Option<Hangup>,
     /// What was read last.
     text: Option<String>,
     complaint: Option<String>,
@@ -37,12 +38,7 @@ impl Documents {
     /// What is to be served, as soon as it is something else. A file that is gone or wrong changes
     /// nothing: a warning says why, and it is counted. Nothing is lost when this is dropped.
     pub async fn changed(&mut self) -> Vec<GatewayApi> {
-        if self.hangup.is_none() {
-            match signal(SignalKind::hangup()) {
-                Ok(hangup) => self.hangup = Some(hangup),
-                Err(error) => tracing::warn!(%error, "can't wait for SIGHUP"),
-            }
-        }
+        let hangup = self.hangup.get_or_insert_with(Hangup::listen);
         loop {
             self.watch.reading();
             let (path, known) = (self.path.clone(), self.text.clone());
@@ -64,26 +60,15 @@ impl Documents {
             }
             tokio::select! {
                 () = self.watch.changed() => {}
-                () = next(&mut self.hangup) => self.text = None,
+                () = hangup.next() => self.text = None,
             }
         }
     }
 }
 
-async fn next(hangup: &mut Option<Signal>) {
-    match hangup {
-        Some(hangup) => drop(hangup.recv().await),
-        None => pending().await,
-    }
-}
-
 /// What the file says, if that is not what is known already.
 fn read(path: &Path, known: Option<&str>) -> Result<Option<(String, Vec<GatewayApi>)>, String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if size > MAX_FILE_BYTES {
-        return Err(format!("it has {size} bytes, {MAX_FILE_BYTES} at most"));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = bounded_file::text(path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
     if known == Some(text.as_str()) {
         return Ok(None);
     }

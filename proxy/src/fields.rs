@@ -4,7 +4,7 @@
 //! list, which for the dozen fields of an ordinary head is cheaper than building a map; writing the
 //! next head copies runs of lines that nobody has touched.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Lines that a hop adds: room for them is made at once.
@@ -99,14 +99,14 @@ impl Fields {
 
     /// One field of this name: where the first of them stands, else at the end.
     pub fn insert(&mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) {
-        let line = self.write(name.as_ref(), value.as_ref());
-        let Some(first) = self.lines.iter().position(|at| self.is_named(at, name.as_ref())) else {
-            return self.lines.push(line);
-        };
-        let mut rest = self.lines.split_off(first);
-        self.lines.push(line);
-        rest.retain(|at| !self.is_named(at, name.as_ref()));
-        self.lines.append(&mut rest);
+        let name = name.as_ref();
+        let mut new = Some(self.write(name, value.as_ref()));
+        let (head, own) = (&self.head, &self.own);
+        self.lines.retain_mut(|line| {
+            let is_named = text(head, own, line, line.name).eq_ignore_ascii_case(name.as_bytes());
+            !is_named || new.take().map(|new| *line = new).is_some()
+        });
+        self.lines.extend(new);
     }
 
     /// One more field, at the end.
@@ -137,10 +137,7 @@ impl Fields {
             if line.is_plain {
                 (run, of_own) = (start..end, line.is_own);
             } else {
-                let (name, value) = (self.text(line, line.name), self.text(line, line.value));
-                for part in [name, b": ", value, b"\r\n"] {
-                    out.extend_from_slice(part);
-                }
+                encode_field(self.text(line, line.name), self.text(line, line.value), out);
             }
         }
         self.copy(&mut run, of_own, out);
@@ -196,12 +193,17 @@ impl Fields {
         if self.own.capacity() - start < length {
             self.own.reserve(length.max(OWN_BYTES));
         }
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            self.own.extend_from_slice(part);
-        }
+        encode_field(name.as_bytes(), value, &mut self.own);
         let value = Place::new(start + name.len() + 2, value.len());
         let name = Place::new(start, name.len());
         Line { name, value, is_own: true, is_plain: true, is_sensitive: false }
+    }
+}
+
+/// Writes one field.
+pub fn encode_field(name: &[u8], value: &[u8], out: &mut impl BufMut) {
+    for part in [name, b": ", value, b"\r\n"] {
+        out.put_slice(part);
     }
 }
 

@@ -104,8 +104,9 @@ impl Exchange<'_> {
             match self.attempt(&mut request).await {
                 Attempt::Answered(answered) => {
                     let (head, lease) = *answered;
-                    self.record_answer(&head);
-                    return Ok(self.answer(head, lease, attempts, upgradable));
+                    let now = clock::now();
+                    self.record_answer(&head, now);
+                    return Ok(self.answer(head, lease, attempts, upgradable, now));
                 }
                 Attempt::Failed(reason) => {
                     match reason {
@@ -300,9 +301,10 @@ impl Exchange<'_> {
         lease: Lease,
         attempts: u32,
         upgradable: bool,
+        now: Instant,
     ) -> Response<ProxyBody> {
         let status = head.response.status();
-        self.account.head(status.as_u16(), self.sidecars_reason(&head), clock::now());
+        self.account.head(status.as_u16(), self.sidecars_reason(&head), now);
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(head, lease, upgradable);
         }
@@ -353,13 +355,13 @@ impl Exchange<'_> {
     }
 
     /// Back-pressure (503 and 429) is no error.
-    fn record_answer(&self, head: &ResponseHead) {
+    fn record_answer(&self, head: &ResponseHead, now: Instant) {
         if self.role != Role::Gateway {
             return;
         }
         let status = head.response.status();
         let is_error = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
-        let took = clock::now().saturating_duration_since(self.permit.granted_at);
+        let took = now.saturating_duration_since(self.permit.granted_at);
         let outcome = if is_error { Outcome::Error } else { Outcome::Answered(took) };
         let load = orca::read(head.response.headers());
         self.gate.record(self.permit.slot(), outcome, load);

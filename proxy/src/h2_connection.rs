@@ -219,8 +219,10 @@ async fn reply(
     let (mut parts, body) = response.into_parts();
     // What the end of a connection is here, GOAWAY says.
     parts.headers.remove(CONNECTION);
-    // RFC 9110 section 6.6.1: who forwards an answer without a date adds one.
-    parts.headers.insert_if_absent(DATE, clock::http_date());
+    if !parts.headers.contains(DATE) {
+        // RFC 9110 section 6.6.1: who forwards an answer without a date adds one.
+        parts.headers.append(DATE, clock::http_date());
+    }
     let bodiless = *method == Method::HEAD
         || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let ended = bodiless || body.is_end_stream();

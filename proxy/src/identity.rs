@@ -3,8 +3,7 @@
 //! Both are kept if they are well-formed, whoever sent them: they grant nothing. So what is made up
 //! here need only differ, not be beyond guessing.
 
-use crate::fields::Fields;
-use crate::head::encode::encode_field;
+use crate::fields::{Fields, encode_field};
 use bytes::BytesMut;
 use http::header::HeaderName;
 use tidegate_api::names::header;
@@ -88,9 +87,12 @@ impl Identity {
         let request_id = request_id.map(|id| RequestId::Given(id.into()));
         let traceparent = said.traceparent.flatten().and_then(traceparent);
         let has = (said.request_id.is_some(), said.traceparent.is_some(), said.tracestate);
-        if let (Some(request_id), Some(traceparent)) = (&request_id, traceparent) {
-            return Self { request_id: request_id.clone(), traceparent, is_new: (false, false) };
-        }
+        let (request_id, traceparent) = match (request_id, traceparent) {
+            (Some(request_id), Some(traceparent)) => {
+                return Self { request_id, traceparent, is_new: (false, false) };
+            }
+            some_missing => some_missing,
+        };
         let drawn = [draw(), draw()];
         let is_new = (request_id.is_none(), traceparent.is_none());
         let request_id = request_id.unwrap_or_else(|| {

@@ -1,5 +1,6 @@
 //! API keys: files of their digests, followed as they change. No key is ever kept.
 
+use crate::bounded_file;
 use crate::fields::Fields;
 use crate::file_watch::FileWatch;
 use arc_swap::ArcSwap;
@@ -154,11 +155,7 @@ impl Presented {
 }
 
 fn text(path: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if size > MAX_FILE_BYTES {
-        return Err(format!("it has {size} bytes, {MAX_FILE_BYTES} at most"));
-    }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
+    bounded_file::text(path, MAX_FILE_BYTES).map_err(|error| error.to_string())
 }
 
 fn unhex(text: &str) -> Option<KeyDigest> {

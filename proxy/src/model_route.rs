@@ -10,7 +10,6 @@ use crate::policy::models::Models;
 use crate::read_ahead::{read_ahead, read_until};
 use crate::request_body::RequestBody;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http_body::Body;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tidegate_api::reason::Reason;
 
@@ -81,7 +80,7 @@ pub async fn named(
     scan_limit: usize,
     room: &ScanRoom,
 ) -> Result<(Model, RequestBody), Refusal> {
-    if body.is_end_stream() || !is_readable(headers) {
+    if !is_readable(headers) {
         return Ok((Model::Absent, read_ahead(body, limits).await?));
     }
     let (mut scan, mut taken) = (Scan::default(), room.none_taken());

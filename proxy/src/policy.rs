@@ -24,6 +24,8 @@ pub mod retry_budget;
 pub mod route;
 pub mod service_time;
 pub mod slots;
+pub mod split_mix;
 pub mod tenants;
 pub mod token_stream;
 pub mod tokens;
+pub mod two_windows;

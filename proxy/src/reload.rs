@@ -4,11 +4,10 @@ use crate::config::file;
 use crate::error::StartError;
 use crate::file_watch::FileWatch;
 use crate::gate::{Gate, LiveSettings};
+use crate::hangup::Hangup;
 use crate::policy::slots::SlotId;
-use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Follows one file for the gate of one endpoint.
 pub struct Reload {
@@ -53,13 +52,7 @@ impl Reload {
     /// Follows the file until dropped. One that is missing or wrong changes nothing, and a warning
     /// says why.
     pub async fn run(mut self) {
-        let mut hangup = match signal(SignalKind::hangup()) {
-            Ok(hangup) => Some(hangup),
-            Err(error) => {
-                tracing::warn!(%error, "can't wait for SIGHUP; the file is followed all the same");
-                None
-            }
-        };
+        let mut hangup = Hangup::listen();
         let mut complaint = None;
         loop {
             let mut hung_up = false;
@@ -67,12 +60,12 @@ impl Reload {
                 Some((_, watch)) => {
                     tokio::select! {
                         () = watch.changed() => {}
-                        () = next(&mut hangup) => hung_up = true,
+                        () = hangup.next() => hung_up = true,
                     }
                     watch.reading();
                 }
                 None => {
-                    next(&mut hangup).await;
+                    hangup.next().await;
                     tracing::info!("got SIGHUP, but there is no --config to read again");
                 }
             }
@@ -104,12 +97,5 @@ impl Reload {
                 *complaint = Some(error);
             }
         }
-    }
-}
-
-async fn next(hangup: &mut Option<Signal>) {
-    match hangup {
-        Some(hangup) => drop(hangup.recv().await),
-        None => pending().await,
     }
 }

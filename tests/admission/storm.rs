@@ -4,10 +4,10 @@
 mod http1;
 mod http2;
 
-use super::{replace, settings_file};
+use super::settings_file;
 use crate::support::http::{get, sum};
 use crate::support::sidecar::proxy;
-use crate::support::{eventually, now};
+use crate::support::{eventually, now, replace};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};

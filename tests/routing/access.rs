@@ -1,8 +1,8 @@
 //! Who is let in, and how often.
 
 use super::Routed;
-use crate::support::eventually;
 use crate::support::http::Answer;
+use crate::support::{eventually, replace};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -100,11 +100,7 @@ fn keys_come_and_go_with_their_file_and_a_wrong_one_changes_nothing() {
     let guarded = Guarded::start();
     let status = |key: &str| guarded.ask("/own", &format!("x-api-key: {key}")).status;
     assert_eq!((status("red-key"), status("blue-key")), (200, 401));
-    let replace = |text: &str| {
-        let new = guarded.keys.with_extension("new");
-        std::fs::write(&new, text).unwrap();
-        std::fs::rename(new, &guarded.keys).unwrap();
-    };
+    let replace = |text: &str| replace(&guarded.keys, text);
     replace(&format!("blue:{BLUE}\n"));
     eventually("the new key is known", || status("blue-key") == 200);
     assert_eq!(status("red-key"), 401);

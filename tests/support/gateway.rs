@@ -1,9 +1,9 @@
 //! A gateway process that serves one API, with the endpoints that the test writes.
 
-use super::eventually;
 use super::http::metric;
 use super::process::Process;
 use super::sidecar::{Sidecar, proxy};
+use super::{eventually, replace};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -69,9 +69,7 @@ impl Gateway {
 
     /// Replaces what it serves.
     pub(crate) fn write_documents(&self, text: &str) {
-        let new = self.documents.with_extension("new");
-        std::fs::write(&new, text).unwrap();
-        std::fs::rename(new, &self.documents).unwrap();
+        replace(&self.documents, text);
     }
 
     /// Replaces the endpoints.
@@ -81,10 +79,7 @@ impl Gateway {
 
     /// Replaces the endpoints of all APIs.
     pub(crate) fn write_endpoints_of(&self, apis: BTreeMap<String, Vec<EndpointEntry>>) {
-        let file = EndpointsFile { apis };
-        let new = self.endpoints_file.with_extension("new");
-        std::fs::write(&new, serde_json::to_vec(&file).unwrap()).unwrap();
-        std::fs::rename(new, &self.endpoints_file).unwrap();
+        replace(&self.endpoints_file, serde_json::to_vec(&EndpointsFile { apis }).unwrap());
     }
 
     /// One of its metrics.

@@ -3,20 +3,13 @@
 use crate::support::http::metric;
 use crate::support::process::Process;
 use crate::support::up::{Up, document};
-use crate::support::{eventually, root};
+use crate::support::{eventually, replace, root};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
 const QUERY: &str = r#"sum(jobs{queue="main"}) + 0 > bool 1"#;
-
-/// Puts a text in place of a file at once, so that nobody reads half of it.
-fn write(file: &Path, text: &str) {
-    let beside = file.with_extension("new");
-    std::fs::write(&beside, text).unwrap();
-    std::fs::rename(&beside, file).unwrap();
-}
 
 /// A document whose replicas follow a metric at once.
 fn metered(jobs: &Path, limits: &str, source: &str) -> String {
@@ -50,25 +43,25 @@ fn stays(up: &Up, replicas: u64) {
 fn the_models_own_metric_adds_and_removes_replicas_and_what_is_no_number_changes_nothing() {
     let folder = TempDir::new().unwrap();
     let jobs = folder.path().join("jobs");
-    write(&jobs, "5");
+    replace(&jobs, "5");
     let source = r#"podMetric: {name: jobs, labels: {queue: main}, path: /counts}"#;
     let text = metered(&jobs, "minReplicas: 1, maxReplicas: 4", source);
     let up = Up::start(&text, &["--tick", "100ms", "--drain-timeout", "1s"]);
     up.wait_for_ready(1);
-    write(&jobs, "25");
+    replace(&jobs, "25");
     up.wait_for_ready(3);
-    write(&jobs, "99");
+    replace(&jobs, "99");
     up.wait_for_ready(4);
     for bad in ["NaN", "-1", "+Inf"] {
-        write(&jobs, bad);
+        replace(&jobs, bad);
         // One of four gives no number: what the others say is no ground for fewer.
         stays(&up, 4);
     }
-    write(&jobs, "12");
+    replace(&jobs, "12");
     up.wait_for_ready(2);
-    write(&jobs, "1");
+    replace(&jobs, "1");
     up.wait_for_ready(1);
-    write(&jobs, "NaN");
+    replace(&jobs, "NaN");
     stays(&up, 1);
     let decisions = up.status()["decisions"].to_string();
     assert!(decisions.contains("the metric is 25.00 on average over 1 at 10.00"), "{decisions}");
@@ -87,7 +80,7 @@ fn prometheus(answer: &Path) -> (Process, SocketAddr) {
 fn a_query_wakes_from_zero_and_only_an_answer_of_one_number_changes_anything() {
     let folder = TempDir::new().unwrap();
     let answer: PathBuf = folder.path().join("answer");
-    write(&answer, "0");
+    replace(&answer, "0");
     let (process, address) = prometheus(&answer);
     let url = format!("http://{address}/prom");
     let source = format!("query: {}", serde_json::json!(QUERY));
@@ -96,13 +89,13 @@ fn a_query_wakes_from_zero_and_only_an_answer_of_one_number_changes_anything() {
     let up = Up::start(&text, &flags);
     assert_eq!(process.wait_for_line("QUERY"), format!("QUERY {QUERY}"));
     assert_eq!(wanted(&up), 0);
-    write(&answer, "11");
+    replace(&answer, "11");
     up.wait_for_ready(2);
     for bad in ["", "1 2", "error", "NaN"] {
-        write(&answer, bad);
+        replace(&answer, bad);
         stays(&up, 2);
     }
-    write(&answer, "21");
+    replace(&answer, "21");
     up.wait_for_ready(3);
     drop(process);
     stays(&up, 3);
@@ -112,12 +105,12 @@ fn a_query_wakes_from_zero_and_only_an_answer_of_one_number_changes_anything() {
 fn an_answer_of_zero_lets_the_api_sleep() {
     let folder = TempDir::new().unwrap();
     let answer: PathBuf = folder.path().join("answer");
-    write(&answer, "8");
+    replace(&answer, "8");
     let (_process, address) = prometheus(&answer);
     let source = format!("query: jobs, prometheus: \"http://{address}/prom\"");
     let text = metered(&folder.path().join("jobs"), "minReplicas: 0, maxReplicas: 3", &source);
     let up = Up::start(&text, &["--tick", "100ms", "--drain-timeout", "1s"]);
     up.wait_for_ready(1);
-    write(&answer, "0");
+    replace(&answer, "0");
     up.wait_for_ready(0);
 }

@@ -1,8 +1,10 @@
 //! The file of settings that can change while requests run: YAML, or JSON, which is YAML too.
 
 use super::value::{duration, limit, size};
+use crate::bounded_file;
 use crate::gate::LiveSettings;
 use saphyr_parser::{Event, Parser};
+use std::io::ErrorKind;
 use std::num::NonZeroU64;
 use std::path::Path;
 
@@ -16,16 +18,12 @@ const KEYS: &str = "concurrency, cost-budget, queue-capacity, queue-bytes, queue
 /// # Errors
 /// With what is wrong in it, where, and what it must be.
 pub fn read(file: &Path, flags: &LiveSettings) -> Result<Option<LiveSettings>, String> {
-    let size = match std::fs::metadata(file) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("can't read it: {error}")),
-    };
-    if size > MAX_BYTES {
-        return Err(format!("it has {size} bytes, {MAX_BYTES} at most"));
+    match bounded_file::text(file, MAX_BYTES) {
+        Ok(text) => parse(&text, flags).map(Some),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => Err(error.to_string()),
+        Err(error) => Err(format!("can't read it: {error}")),
     }
-    let text = std::fs::read_to_string(file).map_err(|error| format!("can't read it: {error}"))?;
-    parse(&text, flags).map(Some)
 }
 
 /// The settings of a file's text.

@@ -32,7 +32,7 @@ pub enum Condition {
     Ready,
     /// It finishes what it has.
     Draining,
-    /// It takes none for now.
+    /// It is out, and takes none until it comes back.
     Ejected,
 }
 

@@ -1,5 +1,6 @@
 //! Writes heads, chunk sizes and trailers.
 
+use crate::fields::encode_field;
 use crate::framing::Framing;
 use crate::message::{RequestParts, ResponseParts};
 use bytes::BytesMut;
@@ -73,15 +74,6 @@ pub fn encode_chunk_size(size: usize, out: &mut BytesMut) {
         }
     }
     out.extend_from_slice(digits.get(first..).unwrap_or_default());
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Writes one field.
-pub fn encode_field(name: &[u8], value: &[u8], out: &mut BytesMut) {
-    out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 

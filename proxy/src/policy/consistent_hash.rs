@@ -6,6 +6,8 @@
 //! second. No endpoint is given more than a factor times its share of what runs (Mirrokni, Thorup
 //! and Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2018).
 
+use super::split_mix::mix;
+
 /// One endpoint that takes requests, full or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
@@ -54,13 +56,6 @@ fn score(key: u64, candidate: &Candidate) -> f64 {
     // In (0, 1): 53 bits, and half a unit so that neither end is reached.
     let uniform = ((hash >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
     f64::from(candidate.limit) / -uniform.ln()
-}
-
-/// The finalizer of SplitMix64.
-fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! Each time in a row an endpoint stays out twice as long; there is a bound on how long, and on the
 //! share of endpoints that are out at once.
 
+use super::two_windows::TwoWindows;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -62,8 +63,7 @@ pub struct Ejection {
 #[derive(Debug)]
 struct Member {
     broken: u32,
-    now: Window,
-    before: Window,
+    late: TwoWindows<Seen>,
     out: Option<(Instant, Cause)>,
     /// How often it was taken out in a row.
     times: u32,
@@ -71,9 +71,8 @@ struct Member {
     back: Instant,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    began: Instant,
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
     answers: u32,
     errors: u32,
     took: Duration,
@@ -125,10 +124,8 @@ impl Ejection {
 
     /// An endpoint comes, with nothing held against it.
     pub fn add(&mut self, index: usize, now: Instant) {
-        let window = Window::new(now);
-        let member =
-            Member { broken: 0, now: window, before: window, out: None, times: 0, back: now };
-        self.members.insert(index, member);
+        let late = TwoWindows::new(WINDOW, now);
+        self.members.insert(index, Member { broken: 0, late, out: None, times: 0, back: now });
     }
 
     /// An endpoint goes.
@@ -161,7 +158,7 @@ impl Ejection {
         member.out = None;
         member.back = now;
         // What ran while it was out says nothing of how it is now.
-        (member.broken, member.now, member.before) = (0, Window::new(now), Window::new(now));
+        (member.broken, member.late) = (0, TwoWindows::new(WINDOW, now));
         Some(*index)
     }
 
@@ -212,34 +209,31 @@ impl Ejection {
 
 impl Member {
     fn count(&mut self, outcome: Outcome, now: Instant) {
-        let age = now.saturating_duration_since(self.now.began);
-        if age >= WINDOW {
-            self.before = if age < 2 * WINDOW { self.now } else { Window::new(now) };
-            self.now = Window::new(now);
-        }
-        self.now.answers += 1;
+        let current = self.late.current(now);
+        current.answers += 1;
         match outcome {
             Outcome::Answered(took) => {
                 self.broken = 0;
-                self.now.took += took;
+                current.took += took;
             }
             // It can be reached.
             Outcome::Error => {
                 self.broken = 0;
-                self.now.errors += 1;
+                current.errors += 1;
             }
             Outcome::Broken => {
                 self.broken += 1;
-                self.now.errors += 1;
+                current.errors += 1;
             }
         }
     }
 
     /// Answers, errors among them, and the mean seconds to one that was none.
     fn seen(&self) -> (u32, u32, f64) {
-        let answers = self.now.answers + self.before.answers;
-        let errors = self.now.errors + self.before.errors;
-        let took = (self.now.took + self.before.took).as_secs_f64();
+        let (current, previous) = self.late.both();
+        let answers = current.answers + previous.answers;
+        let errors = current.errors + previous.errors;
+        let took = (current.took + previous.took).as_secs_f64();
         (answers, errors, took / f64::from((answers - errors).max(1)))
     }
 
@@ -253,15 +247,7 @@ impl Member {
         self.times = self.times.saturating_add(1);
         self.out = Some((now + time, cause));
         // What was held against it is dealt with.
-        (self.broken, self.now, self.before) = (0, Window::new(now), Window::new(now));
-    }
-}
-
-// === impl Window ===
-
-impl Window {
-    fn new(began: Instant) -> Self {
-        Self { began, answers: 0, errors: 0, took: Duration::ZERO }
+        (self.broken, self.late) = (0, TwoWindows::new(WINDOW, now));
     }
 }
 

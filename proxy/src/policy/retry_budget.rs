@@ -1,6 +1,7 @@
 //! How many requests may be sent once more: a share of all requests, and a few a second whatever
 //! their number, so that retries cannot multiply a fault and a quiet API still has some.
 
+use super::two_windows::TwoWindows;
 use std::time::{Duration, Instant};
 
 /// Over how long requests and retries are compared: one to two of these.
@@ -21,13 +22,11 @@ pub struct RetryRules {
 #[derive(Debug)]
 pub struct RetryBudget {
     rules: RetryRules,
-    now: Window,
-    before: Window,
+    seen: TwoWindows<Seen>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    began: Instant,
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
     requests: u32,
     retries: u32,
 }
@@ -45,34 +44,25 @@ impl Default for RetryRules {
 impl RetryBudget {
     /// Nothing was used yet.
     pub fn new(rules: RetryRules, now: Instant) -> Self {
-        let window = Window { began: now, requests: 0, retries: 0 };
-        Self { rules, now: window, before: window }
+        Self { rules, seen: TwoWindows::new(WINDOW, now) }
     }
 
     /// A request comes.
     pub fn request(&mut self, now: Instant) {
-        self.turn(now);
-        self.now.requests = self.now.requests.saturating_add(1);
+        let current = self.seen.current(now);
+        current.requests = current.requests.saturating_add(1);
     }
 
     /// Whether a request that was sent on so often may be sent once more; counts it if so.
     pub fn take(&mut self, retried: u32, now: Instant) -> bool {
-        self.turn(now);
-        let requests = f64::from(self.now.requests) + f64::from(self.before.requests);
-        let retries = f64::from(self.now.retries) + f64::from(self.before.retries);
+        self.seen.current(now);
+        let (current, previous) = self.seen.both();
+        let requests = f64::from(current.requests) + f64::from(previous.requests);
+        let retries = f64::from(current.retries) + f64::from(previous.retries);
         let floor = self.rules.floor_per_second * WINDOW.as_secs_f64();
         let may = retried < self.rules.attempts && retries < self.rules.share * requests + floor;
-        self.now.retries += u32::from(may);
+        self.seen.current(now).retries += u32::from(may);
         may
-    }
-
-    fn turn(&mut self, now: Instant) {
-        let age = now.saturating_duration_since(self.now.began);
-        if age >= WINDOW {
-            let empty = Window { began: now, requests: 0, retries: 0 };
-            self.before = if age < 2 * WINDOW { self.now } else { empty };
-            self.now = empty;
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! How long requests took of late: at the least, which nobody can go below, and on average.
 
+use super::two_windows::TwoWindows;
 use std::time::{Duration, Instant};
 
 /// Two of these give it its memory, as with the drain rate.
@@ -9,11 +10,7 @@ const ENOUGH: u32 = 10;
 
 /// Minimum and mean of service times over the last one to two buckets.
 #[derive(Debug, Clone)]
-pub struct ServiceTime {
-    bucket_start: Instant,
-    current: Bucket,
-    previous: Bucket,
-}
+pub struct ServiceTime(TwoWindows<Bucket>);
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
@@ -27,44 +24,43 @@ struct Bucket {
 impl ServiceTime {
     /// Nothing is known yet.
     pub fn new(now: Instant) -> Self {
-        Self { bucket_start: now, current: Bucket::EMPTY, previous: Bucket::EMPTY }
+        Self(TwoWindows::new(BUCKET, now))
     }
 
     /// A request has run for so long.
     pub fn add(&mut self, ran: Duration, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.bucket_start);
-        if elapsed >= BUCKET {
-            self.previous = if elapsed < 2 * BUCKET { self.current } else { Bucket::EMPTY };
-            self.current = Bucket::EMPTY;
-            self.bucket_start = now;
-        }
-        self.current.count = self.current.count.saturating_add(1);
-        self.current.shortest = self.current.shortest.min(ran);
-        self.current.sum = self.current.sum.saturating_add(ran);
+        let current = self.0.current(now);
+        current.count = current.count.saturating_add(1);
+        current.shortest = current.shortest.min(ran);
+        current.sum = current.sum.saturating_add(ran);
     }
 
     /// The mean of late, or `None` if too little was seen.
     pub fn mean(&self, now: Instant) -> Option<Duration> {
         self.shortest(now)?;
-        let count = self.current.count.saturating_add(self.previous.count);
-        self.current.sum.saturating_add(self.previous.sum).checked_div(count)
+        let (current, previous) = self.0.both();
+        let count = current.count.saturating_add(previous.count);
+        current.sum.saturating_add(previous.sum).checked_div(count)
     }
 
     /// The shortest of late, or `None` if too little was seen.
     pub fn shortest(&self, now: Instant) -> Option<Duration> {
         // Buckets roll when something is added; what is too old by then counts no more.
-        if now.saturating_duration_since(self.bucket_start) >= 2 * BUCKET {
+        if self.0.is_past(now) {
             return None;
         }
-        let count = self.current.count.saturating_add(self.previous.count);
-        (count >= ENOUGH).then(|| self.current.shortest.min(self.previous.shortest))
+        let (current, previous) = self.0.both();
+        let count = current.count.saturating_add(previous.count);
+        (count >= ENOUGH).then(|| current.shortest.min(previous.shortest))
     }
 }
 
 // === impl Bucket ===
 
-impl Bucket {
-    const EMPTY: Self = Self { count: 0, shortest: Duration::MAX, sum: Duration::ZERO };
+impl Default for Bucket {
+    fn default() -> Self {
+        Self { count: 0, shortest: Duration::MAX, sum: Duration::ZERO }
+    }
 }
 
 #[cfg(test)]

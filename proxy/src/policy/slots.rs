@@ -5,6 +5,7 @@
 
 use super::choice::Choice;
 use super::consistent_hash::{self, Candidate};
+use super::split_mix::SplitMix64;
 use super::{least_loaded, power_of_two};
 
 /// One endpoint among those of a [`Slots`]. Given again only after the endpoint is gone and the
@@ -174,7 +175,7 @@ impl Slots {
         if let [Some(_)] = self.places.as_slice() {
             return Some(0);
         }
-        let draw = self.random.next();
+        let draw = self.random.draw();
         let (count, load) = (self.places.len(), |index: usize| self.load(index));
         match (self.choice, key) {
             (Choice::LeastLoaded, _) => least_loaded::choose(count, draw, load),
@@ -233,20 +234,6 @@ impl Place {
             Usability::Usable => self.limit.saturating_sub(self.taken()),
             Usability::Unusable => 0,
         }
-    }
-}
-
-/// Steele, Lea and Flood's SplitMix64: enough randomness for a draw of two, from one seed.
-#[derive(Debug)]
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }
 

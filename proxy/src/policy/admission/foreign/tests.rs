@@ -7,6 +7,7 @@ use crate::policy::claim::Claim;
 use crate::policy::overload::QueueOrder;
 use crate::policy::queue::QueueLimits;
 use crate::policy::slots::Usability;
+use crate::policy::split_mix::SplitMix64;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -34,7 +35,7 @@ enum Event {
 }
 
 /// Exponential numbers from a seed.
-struct Draws(u64);
+struct Draws(SplitMix64);
 
 struct World {
     start: Instant,
@@ -54,19 +55,14 @@ struct World {
 
 impl Draws {
     fn exponential(&mut self, mean: f64) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        -mean * (((z >> 11) as f64 + 0.5) / (1u64 << 53) as f64).ln()
+        -mean * (((self.0.draw() >> 11) as f64 + 0.5) / (1u64 << 53) as f64).ln()
     }
 }
 
 impl World {
     fn new(gateways: usize) -> Self {
         let start = Instant::now();
-        let mut draws = Draws(7);
+        let mut draws = Draws(SplitMix64(7));
         let mut at = start;
         let (mut arrived, mut service) = (Vec::new(), Vec::new());
         for _ in 0..REQUESTS {
