@@ -5,4 +5,5 @@ mod connections;
 mod hops;
 mod load;
 mod metrics;
+mod takeover;
 mod tokens;

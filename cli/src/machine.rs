@@ -17,7 +17,7 @@ use tidegate_api::document::InferenceApi;
 use tidegate_autoscaler::{App, Handle, Settings, StartError};
 use tidegate_proxy::{
     AccessLogSelection, ClassifySettings, Gateway, GatewayApi, GatewaySettings, HopSettings,
-    HttpLimits, QueueOrder,
+    HttpLimits, ListenSettings, QueueOrder,
 };
 
 /// Failed starts in a row after which an API that never was ready ends the run.
@@ -91,9 +91,12 @@ impl Machine {
             Err(error) => return Err(error.into()),
         };
         let gateway = Gateway::start(GatewaySettings {
-            listen: plan.listen,
-            admin: plan.admin,
-            workers: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            listen: ListenSettings {
+                data: plan.listen,
+                admin: plan.admin,
+                workers: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+                takeover: None,
+            },
             wake: Some(autoscaler.admin_addr()),
             endpoints_file: Some(run_dir.endpoints()),
             apis: gateway_apis,

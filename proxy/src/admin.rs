@@ -4,7 +4,7 @@ use crate::connections::Connections;
 use crate::drain::DrainWatch;
 use crate::metrics::ProcessMetrics;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
@@ -41,11 +41,16 @@ pub struct Admin {
 // === impl Admin ===
 
 impl Admin {
-    /// Serves the admin port until dropped.
+    /// Serves the admin port until another process does.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let connections = TaskTracker::new();
+        let mut drain = self.drain.clone();
         loop {
-            let stream = match listener.accept().await {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = drain.taken_over() => return,
+            };
+            let stream = match accepted {
                 Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => stream,
                 Ok(_) => continue,
                 Err(error) => {
@@ -57,7 +62,12 @@ impl Admin {
             let admin = Arc::clone(&self);
             connections.spawn(async move {
                 let service = service_fn(|request| {
-                    let response = admin.answer(&request);
+                    let mut response = admin.answer(&request);
+                    if admin.drain.is_draining() {
+                        // Another process may answer here next.
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(CONNECTION, close);
+                    }
                     async move { Ok::<_, Infallible>(response) }
                 });
                 let serving = http1::Builder::new()

@@ -17,6 +17,7 @@ use crate::gate::Gate;
 use crate::guard::HttpLimits;
 use crate::health;
 use crate::listen::{self, Worker};
+use crate::listeners::Listeners;
 use crate::metrics::endpoints::EndpointCollector;
 use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
 use crate::model_route::ScanRoom;
@@ -51,6 +52,9 @@ pub struct Server {
     workers: Vec<Worker>,
     control: Control,
     log_writer: Option<Writer>,
+    /// Hears of it when another process has taken over.
+    successor: Option<oneshot::Receiver<()>>,
+    is_taken_over: bool,
 }
 
 /// The gateway, as `up` starts it.
@@ -73,9 +77,9 @@ impl Server {
     /// If an address is taken or the system refuses a thread.
     pub fn sidecar(settings: SidecarSettings) -> Result<Self, StartError> {
         let gate = Gate::new(settings.gate());
-        let SidecarSettings { workers, readiness, .. } = settings;
-        let data = listen::bind(settings.listen, workers, "--listen")?;
-        let admin = bind_admin(settings.admin)?;
+        let SidecarSettings { readiness, .. } = settings;
+        let listeners = Listeners::open(&settings.listen)?;
+        let workers = listeners.workers();
         let registry = Registry::new();
         let classifier = Arc::new(Classifier::new(settings.classify));
         let service = service(
@@ -135,7 +139,7 @@ impl Server {
             }),
             Box::pin(async move { swept.sweep().await }),
         ];
-        Ok(Self { log_writer, ..Self::run(data, admin, stack, admin_page, tasks, drain)? })
+        Ok(Self { log_writer, ..Self::run(listeners, stack, admin_page, tasks, drain)? })
     }
 
     /// Starts a gateway.
@@ -144,9 +148,9 @@ impl Server {
     /// If an address is taken, an API is named twice, a file can't be watched or the system
     /// refuses a thread.
     pub fn start(settings: GatewaySettings) -> Result<Self, StartError> {
-        let GatewaySettings { workers, wake, .. } = settings;
-        let data = listen::bind(settings.listen, workers, "--listen")?;
-        let admin = bind_admin(settings.admin)?;
+        let GatewaySettings { wake, .. } = settings;
+        let listeners = Listeners::open(&settings.listen)?;
+        let workers = listeners.workers();
         let registry = Registry::new();
         let process = ProcessMetrics::register(&registry, "gateway")?;
         let mut catalog = Catalog::new(Common {
@@ -200,7 +204,7 @@ impl Server {
             endpoints: Some(Box::new(move || overview::page(&shown.borrow()))),
             drain: drain.watch(),
         };
-        Ok(Self { log_writer, ..Self::run(data, admin, stack, admin_page, tasks, drain)? })
+        Ok(Self { log_writer, ..Self::run(listeners, stack, admin_page, tasks, drain)? })
     }
 
     /// Where requests are taken.
@@ -213,10 +217,23 @@ impl Server {
         self.admin
     }
 
+    /// Waits until another process has taken over.
+    pub async fn taken_over(&mut self) {
+        let word = match &mut self.successor {
+            Some(word) => word.await.is_ok(),
+            None => false,
+        };
+        self.successor = None;
+        if !word {
+            pending().await
+        }
+        self.is_taken_over = true;
+    }
+
     /// Drains: unready at once, closed after the delay, ended when nothing runs or waits any more,
-    /// or at the timeout.
+    /// or at the timeout. Where another process has taken over, it has the new connections at once.
     pub async fn drain(self) {
-        self.drain.begin().await;
+        self.drain.begin(self.is_taken_over).await;
         for worker in self.workers {
             worker.join().await;
         }
@@ -230,21 +247,25 @@ impl Server {
     }
 
     fn run(
-        listeners: Vec<TcpListener>,
-        admin_listener: TcpListener,
+        listeners: Listeners,
         stack: Stack,
         admin_page: Admin,
-        tasks: Vec<Task>,
+        mut tasks: Vec<Task>,
         drain: Drain,
     ) -> Result<Self, StartError> {
         let failed =
             |address| move |source| StartError::Listen { flag: "--listen", address, source };
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let Listeners { data: listeners, admin: admin_listener, handover, predecessor } = listeners;
         let data = listeners
             .first()
             .map_or(Ok(nowhere), TcpListener::local_addr)
             .map_err(failed(nowhere))?;
         let admin = admin_listener.local_addr().map_err(failed(nowhere))?;
+        let successor = handover.map(|(handover, successor)| {
+            tasks.push(Box::pin(handover.run(stack.drain.clone())));
+            successor
+        });
         let control = control(admin_listener, admin_page, tasks)?;
         let stack = Arc::new(stack);
         let workers = listeners
@@ -254,14 +275,12 @@ impl Server {
                 listen::start(worker, listener, Arc::clone(&stack), drain.timeout)
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { data, admin, drain, workers, control, log_writer: None })
+        if let Some(predecessor) = predecessor {
+            predecessor.release();
+        }
+        let (log_writer, is_taken_over) = (None, false);
+        Ok(Self { data, admin, drain, workers, control, log_writer, successor, is_taken_over })
     }
-}
-
-fn bind_admin(address: SocketAddr) -> Result<TcpListener, StartError> {
-    // One worker gives one listener.
-    let mut listeners = listen::bind(address, 1, "--admin")?;
-    Ok(listeners.remove(0))
 }
 
 fn places(limits: &HttpLimits, process: &ProcessMetrics) -> Arc<Connections> {

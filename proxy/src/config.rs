@@ -19,6 +19,7 @@ use crate::gate::{GateSettings, LiveSettings};
 use crate::guard::HttpLimits;
 use crate::health::Schedule;
 use crate::hop::HopSettings;
+use crate::listeners::ListenSettings;
 use crate::policy::admission::Rules;
 use crate::policy::choice::Choice;
 use crate::policy::ejection::EjectionRules;
@@ -107,12 +108,8 @@ pub struct GatewayArgs {
 /// A sidecar's settings.
 #[derive(Debug, Clone)]
 pub struct SidecarSettings {
-    /// Where requests are taken.
-    pub listen: SocketAddr,
-    /// The admin port.
-    pub admin: SocketAddr,
-    /// Worker threads.
-    pub workers: usize,
+    /// Where it listens.
+    pub listen: ListenSettings,
     /// The model.
     pub upstream: Address,
     /// How many run and wait, unless the file says otherwise.
@@ -146,12 +143,8 @@ pub struct SidecarSettings {
 /// A gateway's settings.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
-    /// Where requests are taken.
-    pub listen: SocketAddr,
-    /// The admin port.
-    pub admin: SocketAddr,
-    /// Worker threads.
-    pub workers: usize,
+    /// Where it listens.
+    pub listen: ListenSettings,
     /// The autoscaler's admin address.
     pub wake: Option<SocketAddr>,
     /// Where the endpoints are read from.
@@ -214,9 +207,7 @@ pub struct GatewayApi {
 impl From<SidecarArgs> for SidecarSettings {
     fn from(args: SidecarArgs) -> Self {
         Self {
-            listen: args.listen,
-            admin: args.admin,
-            workers: args.server.workers.map_or(1, NonZeroUsize::get),
+            listen: args.server.listen(args.listen, args.admin, 1),
             upstream: args.upstream.upstream.clone(),
             live: LiveSettings {
                 limit: args.concurrency,
@@ -269,9 +260,7 @@ impl GatewaySettings {
     pub fn new(args: GatewayArgs, apis: &[InferenceApi], text: String) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
-            listen: args.listen,
-            admin: args.admin,
-            workers: args.server.workers.map_or(cores, NonZeroUsize::get),
+            listen: args.server.listen(args.listen, args.admin, cores),
             wake: args.wake,
             order: args.server.order(),
             classify: args.server.classify(),

@@ -47,6 +47,14 @@ pub enum StartError {
     /// The access log's thread can't be made.
     #[error("can't start the access log: the system refused a thread")]
     AccessLog(#[source] std::io::Error),
+    /// The sockets of the process before can't be taken over, or none offered to the next.
+    #[error("can't use {path} (--takeover) to take over from the process before: {what}")]
+    Takeover {
+        /// Where both meet.
+        path: String,
+        /// What went wrong.
+        what: String,
+    },
     /// Two things of one name.
     #[error("can't register metrics: is one API named twice?")]
     Metrics(#[from] prometheus::Error),

@@ -1,4 +1,4 @@
-//! Listeners, and the worker threads that serve their connections.
+//! The worker threads, which accept connections and serve them.
 //!
 //! Each worker is a thread with a runtime and a listener of its own: the kernel spreads new
 //! connections over them (`SO_REUSEPORT`), and a connection never changes threads.
@@ -8,8 +8,6 @@ use crate::error::StartError;
 use crate::stack::Stack;
 use crate::turn_away::turn_away;
 use crate::upstream::Connector;
-use socket2::{Domain, Protocol, Socket, Type};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -18,8 +16,6 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-/// Connections the kernel may hold until they are accepted.
-const BACKLOG: i32 = 1024;
 /// Clients for whom there is no place, and who are being told so. More are not told.
 const MAX_TURNED_AWAY: usize = 64;
 /// When no more files can be opened, wait for connections to end instead of spinning.
@@ -30,30 +26,6 @@ pub struct Worker {
     /// Its sender is dropped when the worker has drained.
     drained: oneshot::Receiver<()>,
     thread: JoinHandle<()>,
-}
-
-/// Listens on `address`, once for each worker. Port 0 takes a free port, the same for all.
-///
-/// # Errors
-/// If the address is taken or can't be listened on.
-pub fn bind(
-    address: SocketAddr,
-    workers: usize,
-    flag: &'static str,
-) -> Result<Vec<std::net::TcpListener>, StartError> {
-    let failed = |source| StartError::Listen { flag, address, source };
-    let shared = workers > 1;
-    if shared && address.port() != 0 {
-        // With SO_REUSEPORT a second process on the same port would go unnoticed.
-        drop(listener(address, false).map_err(failed)?);
-    }
-    let first = listener(address, shared).map_err(failed)?;
-    let address = first.local_addr().map_err(failed)?;
-    let mut listeners = vec![first];
-    for _ in 1..workers {
-        listeners.push(listener(address, true).map_err(failed)?);
-    }
-    Ok(listeners)
 }
 
 /// Starts a worker on a thread of its own.
@@ -111,7 +83,7 @@ async fn serve(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = drain.closing() => break,
+            () = drain.not_accepting() => break,
         };
         match accepted {
             Ok((stream, from)) => serve(stream, from),
@@ -121,27 +93,19 @@ async fn serve(
             }
         }
     }
-    // Those who connected before the listener closes are served too.
-    while let Some(Ok((stream, from))) = now_or_never(listener.accept()).await {
+    // Those who connected before the listener closes are served too, here or where it lives on.
+    while !drain.is_taken_over()
+        && let Some(Ok((stream, from))) = now_or_never(listener.accept()).await
+    {
         serve(stream, from);
     }
     drop(listener);
     connections.close();
+    drain.closing().await;
     if tokio::time::timeout(drain_timeout, connections.wait()).await.is_err() {
         let left = connections.len();
         tracing::warn!(worker, left, "drain timeout: cutting off what still runs");
     }
-}
-
-fn listener(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for connections of the last run to be forgotten.
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {

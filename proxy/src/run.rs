@@ -54,12 +54,16 @@ fn run(start: impl FnOnce() -> anyhow::Result<Server>) -> anyhow::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
         // By itself it would end the process. A sidecar reads its settings again (`reload`).
         let mut hangup = signal(SignalKind::hangup()).context("can't wait for SIGHUP")?;
-        let server = start()?;
+        let mut server = start()?;
         announce(&server);
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
+                () = server.taken_over() => {
+                    tracing::info!("another process has taken over");
+                    break;
+                }
                 Some(()) = hangup.recv() => tracing::debug!("SIGHUP ends nothing here"),
             }
         }

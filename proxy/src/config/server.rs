@@ -5,10 +5,13 @@ use super::value::{duration, head_size, positive_duration, selection, size, weig
 use crate::access_log::Selection;
 use crate::classify::{ClassifySettings, Cost};
 use crate::guard::HttpLimits;
+use crate::listeners::ListenSettings;
 use crate::policy::overload::QueueOrder;
 use clap::{Args, ValueEnum};
 use http::HeaderName;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Flags that both have.
@@ -63,6 +66,11 @@ pub(crate) struct ServerArgs {
     /// Worker threads; by default 1 in a sidecar and one for each core in a gateway
     #[arg(long, env = "TIDEGATE_WORKERS", value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,
+    /// A Unix socket at which a process that is started with the same path takes over from this one:
+    /// it gets what this one listens on, and this one drains. No connection is refused or lost
+    /// between them. The first process makes the socket
+    #[arg(long, env = "TIDEGATE_TAKEOVER", value_name = "PATH")]
+    pub(crate) takeover: Option<PathBuf>,
     /// After SIGTERM: how long to be unready but still serve, so that senders have time to leave
     #[arg(long, env = "TIDEGATE_DRAIN_DELAY", default_value = "5s", value_parser = duration, value_name = "TIME")]
     pub(crate) drain_delay: Duration,
@@ -101,6 +109,16 @@ pub(crate) enum QueueOrderArg {
 // === impl ServerArgs ===
 
 impl ServerArgs {
+    pub(super) fn listen(
+        &self,
+        data: SocketAddr,
+        admin: SocketAddr,
+        workers: usize,
+    ) -> ListenSettings {
+        let workers = self.workers.map_or(workers, NonZeroUsize::get);
+        ListenSettings { data, admin, workers, takeover: self.takeover.clone() }
+    }
+
     pub(super) fn order(&self) -> QueueOrder {
         match self.queue_order {
             QueueOrderArg::Fifo => QueueOrder::Fifo,

@@ -1,0 +1,189 @@
+//! The listening sockets of a process: new ones, or those of the process that it takes over from.
+
+use crate::error::StartError;
+use crate::takeover::{self, Handover, Kind, Predecessor, Taken};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use tokio::sync::oneshot;
+
+/// Connections the kernel may hold until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// Where a process listens.
+#[derive(Debug, Clone)]
+pub struct ListenSettings {
+    /// Where requests are taken.
+    pub data: SocketAddr,
+    /// The admin port.
+    pub admin: SocketAddr,
+    /// Worker threads, each with a listener of its own.
+    pub workers: usize,
+    /// Where processes that follow each other meet.
+    pub takeover: Option<PathBuf>,
+}
+
+/// All that a process listens on.
+pub struct Listeners {
+    /// One for each worker.
+    pub data: Vec<TcpListener>,
+    /// The admin port's.
+    pub admin: TcpListener,
+    /// What the next process takes over from, and the word that it did.
+    pub handover: Option<(Handover, oneshot::Receiver<()>)>,
+    /// The process before, which goes on until it is told.
+    pub predecessor: Option<Predecessor>,
+}
+
+// === impl Listeners ===
+
+impl Listeners {
+    /// Takes over what the process before listens on, as far as the addresses are the same, and
+    /// listens anew on the rest. Port 0 takes whatever was taken over, or a free port.
+    ///
+    /// # Errors
+    /// If an address is taken or can't be listened on, or the process before does not answer.
+    pub fn open(settings: &ListenSettings) -> Result<Self, StartError> {
+        let before = match &settings.takeover {
+            Some(path) => takeover::take(path)?,
+            None => None,
+        };
+        let (taken, predecessor) =
+            before.map_or((Taken::default(), None), |(taken, before)| (taken, Some(before)));
+        let data = match inherited(taken.data, settings.data) {
+            Some(taken) => spread(taken, settings.workers).map_err(|source| {
+                StartError::Listen { flag: "--listen", address: settings.data, source }
+            })?,
+            None => bind(settings.data, settings.workers, "--listen")?,
+        };
+        let mut admin = match inherited(taken.admin, settings.admin) {
+            Some(taken) => taken,
+            // One worker gives one listener.
+            None => bind(settings.admin, 1, "--admin")?,
+        };
+        let admin = admin.remove(0);
+        let handover = match &settings.takeover {
+            Some(path) => {
+                let all = data.iter().map(|listener| (Kind::Data, listener));
+                let all = all.chain([(Kind::Admin, &admin)]);
+                Some(Handover::bind(path, all)?)
+            }
+            None => None,
+        };
+        Ok(Self { data, admin, handover, predecessor })
+    }
+
+    /// How many workers there are to be.
+    pub fn workers(&self) -> usize {
+        self.data.len()
+    }
+}
+
+/// What was taken over, if it listens where this process is to listen.
+fn inherited(taken: Vec<TcpListener>, address: SocketAddr) -> Option<Vec<TcpListener>> {
+    let before = taken.first()?.local_addr().ok()?;
+    let same = address.port() == 0 || before == address;
+    if !same {
+        tracing::info!(%before, now = %address, "the process before listens elsewhere");
+    }
+    same.then_some(taken)
+}
+
+/// At least one for each worker: several may accept from one. A listener too many gets a worker
+/// more, as who has connected to it would be lost with it.
+fn spread(mut taken: Vec<TcpListener>, workers: usize) -> io::Result<Vec<TcpListener>> {
+    if taken.len() > workers {
+        let (before, wanted) = (taken.len(), workers);
+        tracing::info!(before, wanted, "as many workers as the process before had");
+    }
+    let more = (0..workers.saturating_sub(taken.len())).map(|index| {
+        taken.get(index % taken.len()).map_or_else(no_listener, TcpListener::try_clone)
+    });
+    let more = more.collect::<io::Result<Vec<_>>>()?;
+    taken.extend(more);
+    for listener in &taken {
+        listener.set_nonblocking(true)?;
+    }
+    Ok(taken)
+}
+
+fn no_listener() -> io::Result<TcpListener> {
+    Err(io::ErrorKind::NotFound.into())
+}
+
+/// Listens on `address`, once for each worker. Port 0 takes a free port, the same for all.
+///
+/// # Errors
+/// If the address is taken or can't be listened on.
+pub fn bind(
+    address: SocketAddr,
+    workers: usize,
+    flag: &'static str,
+) -> Result<Vec<TcpListener>, StartError> {
+    let failed = |source| StartError::Listen { flag, address, source };
+    let shared = workers > 1;
+    if shared && address.port() != 0 {
+        // With SO_REUSEPORT a second process on the same port would go unnoticed.
+        drop(listener(address, false).map_err(failed)?);
+    }
+    let first = listener(address, shared).map_err(failed)?;
+    let address = first.local_addr().map_err(failed)?;
+    let mut listeners = vec![first];
+    for _ in 1..workers {
+        listeners.push(listener(address, true).map_err(failed)?);
+    }
+    Ok(listeners)
+}
+
+fn listener(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for connections of the last run to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    fn local() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+
+    #[test]
+    fn every_worker_has_a_listener_and_no_listener_is_left_out() {
+        for (taken, workers, expected) in [(1, 1, 1), (1, 3, 3), (2, 3, 3), (4, 2, 4)] {
+            let taken = bind(local(), taken, "--listen").unwrap();
+            let address = taken[0].local_addr().unwrap();
+            let spread = spread(taken, workers).unwrap();
+            assert_eq!(spread.len(), expected);
+            assert!(spread.iter().all(|listener| listener.local_addr().unwrap() == address));
+        }
+    }
+
+    #[test]
+    fn a_socket_is_taken_over_where_the_address_is_the_same() {
+        let taken = || bind(local(), 1, "--listen").unwrap();
+        assert!(inherited(taken(), local()).is_some());
+        let same = taken();
+        let address = same[0].local_addr().unwrap();
+        assert!(inherited(same, address).is_some());
+        assert!(inherited(taken(), "127.0.0.1:1".parse().unwrap()).is_none());
+        assert!(inherited(Vec::new(), local()).is_none());
+    }
+
+    #[test]
+    fn who_waits_at_a_taken_socket_is_not_lost_when_the_first_owner_closes() {
+        let first = bind(local(), 1, "--listen").unwrap();
+        let second = spread(vec![first[0].try_clone().unwrap()], 1).unwrap();
+        let _client = TcpStream::connect(first[0].local_addr().unwrap()).unwrap();
+        drop(first);
+        assert!(second[0].accept().is_ok());
+    }
+}
