@@ -5,5 +5,7 @@ mod connections;
 mod hops;
 mod load;
 mod metrics;
+mod proxy_protocol;
+mod redirect;
 mod takeover;
 mod tokens;

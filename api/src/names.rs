@@ -49,6 +49,8 @@ pub mod metric {
     pub const CONNECTIONS: &str = "tidegate_connections";
     /// Connections that found no place.
     pub const CONNECTIONS_REFUSED: &str = "tidegate_connections_refused_total";
+    /// Connections closed for what they said, or did not say, of their client (PROXY protocol).
+    pub const PROXY_PROTOCOL_REFUSED: &str = "tidegate_proxy_protocol_refused_total";
     /// Lines of the access log that were dropped, as their reader was too slow.
     pub const ACCESS_LOG_DROPPED: &str = "tidegate_access_log_dropped_total";
     /// Files of documents or keys that changed and could not be used; what was stays in force.

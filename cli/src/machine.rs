@@ -95,6 +95,7 @@ impl Machine {
                 data: plan.listen,
                 admin: plan.admin,
                 workers: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+                redirect: None,
                 takeover: None,
             },
             wake: Some(autoscaler.admin_addr()),

@@ -4,6 +4,7 @@
 //! requests are, lines are dropped and counted; no request waits for it.
 
 use crate::clock;
+use crate::hop::Peer;
 use crate::identity::{Identity, Sampling, draw};
 use crate::message::Request;
 use http::{Method, Uri};
@@ -57,6 +58,8 @@ pub struct Entry {
     method: Option<Method>,
     uri: Option<Uri>,
     identity: Identity,
+    /// Who sent it, as its connection has it.
+    pub client: Option<String>,
     /// Whose it is.
     pub tenant: Option<String>,
     /// The endpoint that it was sent to last.
@@ -110,6 +113,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     api: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
     queue_wait_seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,15 +165,20 @@ impl AccessLog {
         self: &Arc<Self>,
         request: &Request<B>,
         identity: &Identity,
+        peer: &Peer,
     ) -> Option<Box<Entry>> {
-        let mut entry = self.begin_unread(identity)?;
+        let mut entry = self.begin_unread(identity, Some(peer))?;
         entry.method = Some(request.method().clone());
         entry.uri = Some(request.uri().clone());
         Some(entry)
     }
 
     /// Begins the entry of a request whose head can't be read.
-    pub fn begin_unread(self: &Arc<Self>, identity: &Identity) -> Option<Box<Entry>> {
+    pub fn begin_unread(
+        self: &Arc<Self>,
+        identity: &Identity,
+        peer: Option<&Peer>,
+    ) -> Option<Box<Entry>> {
         match self.selection {
             Selection::Sampled(share) if !share.takes(draw()) => return None,
             Selection::Off => return None,
@@ -179,6 +189,7 @@ impl AccessLog {
             method: None,
             uri: None,
             identity: identity.clone(),
+            client: peer.map(|peer| peer.address.clone()),
             tenant: None,
             endpoint: None,
             attempts: 0,
@@ -226,6 +237,7 @@ impl Entry {
             // Without the query, which may hold what nobody should read.
             path: self.uri.as_ref().map(Uri::path).map(cut),
             api: ending.api,
+            client: self.client.as_deref(),
             tenant: self.tenant.as_deref().map(cut),
             queue_wait_seconds: seconds(ending.queue_wait),
             first_byte_seconds: ending.first_byte.map(seconds),

@@ -16,7 +16,7 @@ use crate::forward::Role;
 use crate::gate::Gate;
 use crate::guard::HttpLimits;
 use crate::health;
-use crate::listen::{self, Worker};
+use crate::listen::{self, Sockets, Worker};
 use crate::listeners::Listeners;
 use crate::metrics::endpoints::EndpointCollector;
 use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
@@ -48,6 +48,7 @@ const EVERYTHING: &str = "/";
 pub struct Server {
     data: SocketAddr,
     admin: SocketAddr,
+    redirect: Option<SocketAddr>,
     drain: Drain,
     workers: Vec<Worker>,
     control: Control,
@@ -116,6 +117,7 @@ impl Server {
             limits: settings.limits,
             access_log,
             connections: Arc::clone(&connections),
+            refused_arrivals: process.refused_arrivals.clone(),
             scan_room: ScanRoom::default(),
             hops: settings.hops,
             drain: drain.watch(),
@@ -192,6 +194,7 @@ impl Server {
             limits: settings.limits,
             access_log,
             connections: Arc::clone(&connections),
+            refused_arrivals: process.refused_arrivals.clone(),
             scan_room: ScanRoom::default(),
             hops: settings.hops,
             drain: drain.watch(),
@@ -230,6 +233,11 @@ impl Server {
         self.is_taken_over = true;
     }
 
+    /// Where requests are sent on to HTTPS.
+    pub fn redirect_addr(&self) -> Option<SocketAddr> {
+        self.redirect
+    }
+
     /// Drains: unready at once, closed after the delay, ended when nothing runs or waits any more,
     /// or at the timeout. Where another process has taken over, it has the new connections at once.
     pub async fn drain(self) {
@@ -256,12 +264,20 @@ impl Server {
         let failed =
             |address| move |source| StartError::Listen { flag: "--listen", address, source };
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let Listeners { data: listeners, admin: admin_listener, handover, predecessor } = listeners;
+        let Listeners {
+            data: listeners,
+            admin: admin_listener,
+            handover,
+            predecessor,
+            mut redirect,
+        } = listeners;
         let data = listeners
             .first()
             .map_or(Ok(nowhere), TcpListener::local_addr)
             .map_err(failed(nowhere))?;
         let admin = admin_listener.local_addr().map_err(failed(nowhere))?;
+        let redirected = redirect.as_ref().map(|(listener, _)| listener.local_addr());
+        let redirected = redirected.transpose().map_err(failed(nowhere))?;
         let successor = handover.map(|(handover, successor)| {
             tasks.push(Box::pin(handover.run(stack.drain.clone())));
             successor
@@ -271,15 +287,27 @@ impl Server {
         let workers = listeners
             .into_iter()
             .enumerate()
-            .map(|(worker, listener)| {
-                listen::start(worker, listener, Arc::clone(&stack), drain.timeout)
+            .map(|(worker, data)| {
+                // What is sent on is little: the first worker does it.
+                let sockets = Sockets { data, redirect: redirect.take() };
+                listen::start(worker, sockets, Arc::clone(&stack), drain.timeout)
             })
             .collect::<Result<_, _>>()?;
         if let Some(predecessor) = predecessor {
             predecessor.release();
         }
         let (log_writer, is_taken_over) = (None, false);
-        Ok(Self { data, admin, drain, workers, control, log_writer, successor, is_taken_over })
+        Ok(Self {
+            data,
+            admin,
+            redirect: redirected,
+            drain,
+            workers,
+            control,
+            log_writer,
+            successor,
+            is_taken_over,
+        })
     }
 }
 

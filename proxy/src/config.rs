@@ -19,7 +19,7 @@ use crate::gate::{GateSettings, LiveSettings};
 use crate::guard::HttpLimits;
 use crate::health::Schedule;
 use crate::hop::HopSettings;
-use crate::listeners::ListenSettings;
+use crate::listeners::{HTTPS_PORT, ListenSettings, RedirectSettings};
 use crate::policy::admission::Rules;
 use crate::policy::choice::Choice;
 use crate::policy::ejection::EjectionRules;
@@ -33,7 +33,7 @@ use crate::rewrite::UpstreamProtocol;
 use crate::socket::Address;
 use clap::Args;
 use std::net::SocketAddr;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 use tidegate_api::document::{InferenceApi, OpenAi, Route, WhenNotFound};
@@ -94,6 +94,13 @@ pub struct GatewayArgs {
     /// Where /healthz, /readyz and /metrics are
     #[arg(long, env = "TIDEGATE_ADMIN", default_value = "0.0.0.0:8081", value_name = "ADDR")]
     pub admin: SocketAddr,
+    /// Where requests without TLS are sent on to https:// with their host and path (308), such as
+    /// 0.0.0.0:80
+    #[arg(long, env = "TIDEGATE_REDIRECT_LISTEN", value_name = "ADDR")]
+    pub redirect_listen: Option<SocketAddr>,
+    /// The port that they are sent to
+    #[arg(long, env = "TIDEGATE_REDIRECT_PORT", default_value_t = HTTPS_PORT, value_name = "PORT")]
+    pub redirect_port: NonZeroU16,
     /// The file, kept by the autoscaler, that says where each API's replicas listen; followed as it
     /// changes
     #[arg(long, env = "TIDEGATE_ENDPOINTS", value_name = "FILE")]
@@ -259,8 +266,13 @@ impl GatewaySettings {
     /// The settings of these flags, to serve these APIs, which are what the file says.
     pub fn new(args: GatewayArgs, apis: &[InferenceApi], text: String) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let port = args.redirect_port;
+        let redirect = args.redirect_listen.map(|listen| RedirectSettings { listen, port });
         Self {
-            listen: args.server.listen(args.listen, args.admin, cores),
+            listen: ListenSettings {
+                redirect,
+                ..args.server.listen(args.listen, args.admin, cores)
+            },
             wake: args.wake,
             order: args.server.order(),
             classify: args.server.classify(),

@@ -14,6 +14,7 @@ use crate::incoming::IncomingBody;
 use crate::interim::Interim;
 use crate::lazy_timer::LazyTimer;
 use crate::message::Response;
+use crate::proxy_protocol::{self, Arrival};
 use crate::socket::Socket;
 use crate::stack::Stack;
 use crate::tunnel;
@@ -24,6 +25,7 @@ use http::header::{CONNECTION, DATE};
 use http::{Method, StatusCode, Version};
 use http_body::{Body, Frame};
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -90,12 +92,24 @@ struct Stall<'a> {
 struct BrokenOff;
 
 /// Serves a connection to its end.
-pub async fn serve(stream: TcpStream, peer: Peer, stack: Arc<Stack>, connector: Arc<Connector>) {
+pub async fn serve(
+    mut stream: TcpStream,
+    from: IpAddr,
+    stack: Arc<Stack>,
+    connector: Arc<Connector>,
+) {
     // Small writes go at once: a token must not wait for the next.
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let inbound = Inbound::new(Wire::new(Socket::Tcp(stream)));
+    let Some(Arrival { peer, early }) = arrive(&mut stream, from, &stack).await else { return };
+    let mut wire = Wire::new(Socket::Tcp(stream));
+    wire.read = early;
+    answer_all(Inbound::new(wire), peer, stack, connector).await;
+}
+
+/// Answers one request after the other, to the connection's end.
+async fn answer_all(inbound: Inbound, peer: Peer, stack: Arc<Stack>, connector: Arc<Connector>) {
     let mut drain = stack.drain.clone();
     let mut closing = pin!(closing(&mut drain));
     let mut out = Outgoing::default();
@@ -118,7 +132,9 @@ pub async fn serve(stream: TcpStream, peer: Peer, stack: Arc<Stack>, connector: 
         };
         let RequestHead { request, framing, keep_alive, expects_continue } = match head {
             Ok(head) => head,
-            Err(reason) => return refuse(&inbound, &mut out, stack.refuse(reason)).await,
+            Err(reason) => {
+                return refuse(&inbound, &mut out, stack.refuse(reason, Some(&peer))).await;
+            }
         };
         first = false;
         let (method, version) = (request.method().clone(), request.version());
@@ -162,6 +178,12 @@ pub async fn serve(stream: TcpStream, peer: Peer, stack: Arc<Stack>, connector: 
             return close(&inbound).await;
         }
     }
+}
+
+/// Who comes; `None` if it may not go on.
+pub(crate) async fn arrive(stream: &mut TcpStream, from: IpAddr, stack: &Stack) -> Option<Arrival> {
+    let timeout = stack.limits.header_timeout;
+    proxy_protocol::arrive(stream, from, &stack.hops, timeout, &stack.refused_arrivals).await
 }
 
 /// The next request's head, or what there is instead.

@@ -159,7 +159,8 @@ fn begin(
             });
         }
         Err(reason) => {
-            let (response, patience) = (stack.refuse(reason), stack.limits.write_timeout);
+            let (response, patience) =
+                (stack.refuse(reason, Some(peer)), stack.limits.write_timeout);
             streams.spawn(async move {
                 reply(respond, response, &parts.method, patience).await;
                 drop(place);

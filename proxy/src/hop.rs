@@ -23,6 +23,18 @@ pub enum ForwardedHeaders {
     Off,
 }
 
+/// Whether connections begin with a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProxyProtocol {
+    /// None does.
+    #[default]
+    Off,
+    /// Those of trusted hops may.
+    Optional,
+    /// All do, and they come from trusted hops.
+    Required,
+}
+
 /// How the hops around are dealt with.
 #[derive(Debug, Clone, Default)]
 pub struct HopSettings {
@@ -32,6 +44,8 @@ pub struct HopSettings {
     pub forwarded: ForwardedHeaders,
     /// Which traces that begin here are to be recorded.
     pub sampling: Sampling,
+    /// Whether balancers say whose connections they pass on.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 /// The other end of a client's connection. What each request needs of it is written once.

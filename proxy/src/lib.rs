@@ -4,6 +4,7 @@
 //!
 //! 1. [`listen`]: a worker thread accepts the connection; it stays on that thread. [`connection`]
 //!    serves it ([`h2_connection`] what begins with HTTP/2's preface), reading from [`inbound`] over a [`wire`] (a [`socket`]) what [`head`] and [`framing`] understand.
+//!    [`proxy_protocol`]: whose connection it is, where a balancer says so. [`redirect`] sends on what is to come over HTTPS.
 //!    [`hop`]: whether the client's word about earlier hops counts.
 //! 2. [`stack`]: the path itself, one function that names every step below.
 //! 3. [`identity`]: the request's id and trace. [`guard`]: refuses what must not be let in.
@@ -72,7 +73,9 @@ pub mod overview;
 pub mod policy;
 pub mod pool;
 pub mod probe;
+pub mod proxy_protocol;
 pub mod read_ahead;
+pub mod redirect;
 pub mod reload;
 pub mod request_body;
 pub mod respond;
@@ -94,6 +97,6 @@ pub use config::{GatewayApi, GatewayArgs, GatewaySettings, SidecarArgs, SidecarS
 pub use error::StartError;
 pub use guard::HttpLimits;
 pub use hop::HopSettings;
-pub use listeners::ListenSettings;
+pub use listeners::{ListenSettings, RedirectSettings};
 pub use policy::overload::QueueOrder;
 pub use run::{run_gateway, run_sidecar};

@@ -5,14 +5,18 @@
 
 use crate::connection;
 use crate::error::StartError;
+use crate::redirect;
 use crate::stack::Stack;
 use crate::turn_away::turn_away;
 use crate::upstream::Connector;
-use std::net::SocketAddr;
+use std::future::pending;
+use std::io;
+use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
@@ -28,13 +32,36 @@ pub struct Worker {
     thread: JoinHandle<()>,
 }
 
+/// What a worker is to listen on.
+#[derive(Debug)]
+pub struct Sockets {
+    /// For requests.
+    pub data: std::net::TcpListener,
+    /// For those that are sent on to HTTPS, on this port.
+    pub redirect: Option<(std::net::TcpListener, NonZeroU16)>,
+}
+
+/// What a worker listens on.
+struct Doors {
+    data: TcpListener,
+    redirect: Option<(TcpListener, NonZeroU16)>,
+}
+
+/// Who has connected.
+struct Caller {
+    stream: TcpStream,
+    from: IpAddr,
+    /// The port of HTTPS that it is sent on to, if it is.
+    redirect: Option<NonZeroU16>,
+}
+
 /// Starts a worker on a thread of its own.
 ///
 /// # Errors
 /// If the thread or its runtime can't be made.
 pub fn start(
     worker: usize,
-    listener: std::net::TcpListener,
+    sockets: Sockets,
     stack: Arc<Stack>,
     drain_timeout: Duration,
 ) -> Result<Worker, StartError> {
@@ -45,21 +72,16 @@ pub fn start(
     let thread = std::thread::Builder::new()
         .name(format!("worker-{worker}"))
         .spawn(move || {
-            runtime.block_on(serve(worker, listener, stack, drain_timeout));
+            runtime.block_on(serve(worker, sockets, stack, drain_timeout));
             drop(done);
         })
         .map_err(failed)?;
     Ok(Worker { drained, thread })
 }
 
-async fn serve(
-    worker: usize,
-    listener: std::net::TcpListener,
-    stack: Arc<Stack>,
-    drain_timeout: Duration,
-) {
-    let listener = match TcpListener::from_std(listener) {
-        Ok(listener) => listener,
+async fn serve(worker: usize, sockets: Sockets, stack: Arc<Stack>, drain_timeout: Duration) {
+    let doors = match Doors::watch(sockets) {
+        Ok(doors) => doors,
         Err(error) => return tracing::error!(worker, %error, "can't watch the listener"),
     };
     let connections = TaskTracker::new();
@@ -68,12 +90,14 @@ async fn serve(
     let connector = Arc::new(Connector { worker, max_head_bytes, tasks });
     let mut drain = stack.drain.clone();
     let turned_away = TaskTracker::new();
-    let serve = |stream, from: SocketAddr| {
+    let serve = |Caller { stream, from, redirect }| {
         let (stack, connector) = (Arc::clone(&stack), Arc::clone(&connector));
-        let peer = stack.hops.trusted.peer(from.ip());
         if let Some(place) = stack.connections.enter() {
             connections.spawn(async move {
-                connection::serve(stream, peer, stack, connector).await;
+                match redirect {
+                    None => connection::serve(stream, from, stack, connector).await,
+                    Some(port) => redirect::redirect(stream, from, stack, port).await,
+                }
                 drop(place);
             });
         } else if turned_away.len() < MAX_TURNED_AWAY {
@@ -82,11 +106,11 @@ async fn serve(
     };
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = doors.accept() => accepted,
             () = drain.not_accepting() => break,
         };
         match accepted {
-            Ok((stream, from)) => serve(stream, from),
+            Ok(caller) => serve(caller),
             Err(error) => {
                 tracing::warn!(%error, "can't accept a connection");
                 tokio::time::sleep(ACCEPT_RETRY).await;
@@ -95,11 +119,11 @@ async fn serve(
     }
     // Those who connected before the listener closes are served too, here or where it lives on.
     while !drain.is_taken_over()
-        && let Some(Ok((stream, from))) = now_or_never(listener.accept()).await
+        && let Some(Ok(caller)) = now_or_never(doors.accept()).await
     {
-        serve(stream, from);
+        serve(caller);
     }
-    drop(listener);
+    drop(doors);
     connections.close();
     drain.closing().await;
     if tokio::time::timeout(drain_timeout, connections.wait()).await.is_err() {
@@ -113,6 +137,31 @@ async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
         biased;
         output = future => Some(output),
         () = std::future::ready(()) => None,
+    }
+}
+
+// === impl Doors ===
+
+impl Doors {
+    fn watch(sockets: Sockets) -> io::Result<Self> {
+        let redirect = sockets.redirect.map(|(listener, port)| {
+            TcpListener::from_std(listener).map(|listener| (listener, port))
+        });
+        Ok(Self { data: TcpListener::from_std(sockets.data)?, redirect: redirect.transpose()? })
+    }
+
+    async fn accept(&self) -> io::Result<Caller> {
+        let redirected = async {
+            match &self.redirect {
+                Some((listener, port)) => (listener.accept().await, Some(*port)),
+                None => pending().await,
+            }
+        };
+        let (accepted, redirect) = tokio::select! {
+            accepted = self.data.accept() => (accepted, None),
+            accepted = redirected => accepted,
+        };
+        accepted.map(|(stream, from)| Caller { stream, from: from.ip(), redirect })
     }
 }
 

@@ -5,11 +5,15 @@ use crate::takeover::{self, Handover, Kind, Predecessor, Taken};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use tokio::sync::oneshot;
 
 /// Connections the kernel may hold until they are accepted.
 const BACKLOG: i32 = 1024;
+
+/// The port of HTTPS, which need not be named.
+pub const HTTPS_PORT: NonZeroU16 = NonZeroU16::new(443).unwrap();
 
 /// Where a process listens.
 #[derive(Debug, Clone)]
@@ -18,10 +22,21 @@ pub struct ListenSettings {
     pub data: SocketAddr,
     /// The admin port.
     pub admin: SocketAddr,
+    /// Where requests are sent on to HTTPS.
+    pub redirect: Option<RedirectSettings>,
     /// Worker threads, each with a listener of its own.
     pub workers: usize,
     /// Where processes that follow each other meet.
     pub takeover: Option<PathBuf>,
+}
+
+/// Where requests are sent on to HTTPS.
+#[derive(Debug, Clone, Copy)]
+pub struct RedirectSettings {
+    /// Where they come.
+    pub listen: SocketAddr,
+    /// The port they are sent to.
+    pub port: NonZeroU16,
 }
 
 /// All that a process listens on.
@@ -30,6 +45,8 @@ pub struct Listeners {
     pub data: Vec<TcpListener>,
     /// The admin port's.
     pub admin: TcpListener,
+    /// That of requests which are sent on to HTTPS, and the port they are sent to.
+    pub redirect: Option<(TcpListener, NonZeroU16)>,
     /// What the next process takes over from, and the word that it did.
     pub handover: Option<(Handover, oneshot::Receiver<()>)>,
     /// The process before, which goes on until it is told.
@@ -57,27 +74,46 @@ impl Listeners {
             })?,
             None => bind(settings.data, settings.workers, "--listen")?,
         };
-        let mut admin = match inherited(taken.admin, settings.admin) {
-            Some(taken) => taken,
-            // One worker gives one listener.
-            None => bind(settings.admin, 1, "--admin")?,
+        let admin = one(taken.admin, settings.admin, "--admin")?;
+        let redirect = match settings.redirect {
+            Some(RedirectSettings { listen, port }) => {
+                Some((one(taken.redirect, listen, "--redirect-listen")?, port))
+            }
+            None => None,
         };
-        let admin = admin.remove(0);
         let handover = match &settings.takeover {
             Some(path) => {
                 let all = data.iter().map(|listener| (Kind::Data, listener));
                 let all = all.chain([(Kind::Admin, &admin)]);
+                let all =
+                    all.chain(redirect.iter().map(|(listener, _)| (Kind::Redirect, listener)));
                 Some(Handover::bind(path, all)?)
             }
             None => None,
         };
-        Ok(Self { data, admin, handover, predecessor })
+        Ok(Self { data, admin, redirect, handover, predecessor })
     }
 
     /// How many workers there are to be.
     pub fn workers(&self) -> usize {
         self.data.len()
     }
+}
+
+/// The one that was taken over, or a new one.
+fn one(
+    taken: Vec<TcpListener>,
+    address: SocketAddr,
+    flag: &'static str,
+) -> Result<TcpListener, StartError> {
+    let failed = |source| StartError::Listen { flag, address, source };
+    let one = inherited(taken, address).and_then(|mut taken| taken.pop());
+    let one = match one {
+        Some(taken) => taken,
+        None => listener(address, false).map_err(failed)?,
+    };
+    one.set_nonblocking(true).map_err(failed)?;
+    Ok(one)
 }
 
 /// What was taken over, if it listens where this process is to listen.

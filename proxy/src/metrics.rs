@@ -56,6 +56,8 @@ pub struct ProcessMetrics {
     pub connections: IntGauge,
     /// Connections that found no place.
     pub refused_connections: IntCounter,
+    /// Connections closed for the PROXY header that they had or lacked.
+    pub refused_arrivals: IntCounter,
     /// Lines of the access log that were dropped.
     pub dropped_lines: IntCounter,
     /// Files that changed and could not be used.
@@ -183,6 +185,10 @@ impl ProcessMetrics {
         let connections = IntGauge::new(metric::CONNECTIONS, "Connections that clients hold now.")?;
         let refused_connections =
             IntCounter::new(metric::CONNECTIONS_REFUSED, "Connections that found no place.")?;
+        let refused_arrivals = IntCounter::new(
+            metric::PROXY_PROTOCOL_REFUSED,
+            "Connections closed for the PROXY header that they had or lacked.",
+        )?;
         let dropped_lines =
             IntCounter::new(metric::ACCESS_LOG_DROPPED, "Lines of the access log dropped.")?;
         let reload_failures = IntCounter::new(
@@ -199,6 +205,7 @@ impl ProcessMetrics {
         registry.register(Box::new(draining.clone()))?;
         registry.register(Box::new(connections.clone()))?;
         registry.register(Box::new(refused_connections.clone()))?;
+        registry.register(Box::new(refused_arrivals.clone()))?;
         registry.register(Box::new(dropped_lines.clone()))?;
         registry.register(Box::new(reload_failures.clone()))?;
         registry.register(Box::new(build))?;
@@ -209,6 +216,7 @@ impl ProcessMetrics {
             draining,
             connections,
             refused_connections,
+            refused_arrivals,
             dropped_lines,
             reload_failures,
         })

@@ -3,7 +3,7 @@
 use crate::body::ProxyBody;
 use crate::error::Refusal;
 use crate::message::Response;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, StatusCode};
 use serde_json::Value;
 use tidegate_api::names::header;
@@ -41,6 +41,14 @@ impl Manner {
             Self::OpenAi(model) => refusal_with(refused, &openai::error(refused, model.as_deref())),
         }
     }
+}
+
+/// The response that sends a client on to where the same is to be had, by the same method.
+pub fn moved(location: &str) -> Response<ProxyBody> {
+    let mut response = Response::new(ProxyBody::Text(None));
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(LOCATION, location);
+    response
 }
 
 /// The response that tells a client why its request was not answered by the model.

@@ -81,7 +81,10 @@ fn run(start: impl FnOnce() -> anyhow::Result<Server>) -> anyhow::Result<()> {
 fn announce(server: &Server) {
     let (data, admin) = (server.data_addr(), server.admin_addr());
     tracing::info!(%data, %admin, "listening");
-    let line = serde_json::json!({ "event": "listening", "data": data, "admin": admin });
+    let mut line = serde_json::json!({ "event": "listening", "data": data, "admin": admin });
+    if let Some(redirect) = server.redirect_addr() {
+        line["redirect"] = serde_json::json!(redirect);
+    }
     let mut out = std::io::stdout().lock();
     // Nobody may be reading; that is no reason to end.
     drop(writeln!(out, "{line}").and_then(|()| out.flush()));

@@ -39,6 +39,7 @@ use http::header::{CONNECTION, HOST};
 use http::{Method, StatusCode, Version};
 use http_body::Body;
 use percent_encoding::percent_decode_str;
+use prometheus::IntCounter;
 use std::sync::Arc;
 use tidegate_api::reason::Reason;
 
@@ -79,6 +80,8 @@ pub struct Stack {
     pub access_log: Option<Arc<AccessLog>>,
     /// The places for clients' connections.
     pub connections: Arc<Connections>,
+    /// Counts connections that were closed for their PROXY header.
+    pub refused_arrivals: IntCounter,
     /// Room for bodies whose models are looked for.
     pub scan_room: ScanRoom,
     /// How the hops around are dealt with.
@@ -142,7 +145,7 @@ impl Stack {
         let grpc = request.version() == Version::HTTP_2 && is_grpc(request.headers());
         let identity = Identity::establish(request.headers_mut(), self.hops.sampling);
         let load = orca::asked(request.headers_mut(), peer.trusted);
-        let entry = self.access_log.as_ref().and_then(|log| log.begin(&request, &identity));
+        let entry = self.access_log.as_ref().and_then(|log| log.begin(&request, &identity, peer));
         let manner = if grpc { Manner::Grpc } else { Manner::Plain };
         let mut reply = Reply { manner, rate: None };
         let around = Around { peer, connector, interim, identity: &identity };
@@ -308,10 +311,10 @@ impl Stack {
     }
 
     /// Answers what has no head that can be read, and books it.
-    pub fn refuse(&self, refusal: impl Into<Refusal>) -> Response<ProxyBody> {
+    pub fn refuse(&self, refusal: impl Into<Refusal>, peer: Option<&Peer>) -> Response<ProxyBody> {
         let (now, refusal) = (clock::now(), refusal.into());
         let identity = Identity::unknown();
-        let entry = self.access_log.as_ref().and_then(|log| log.begin_unread(&identity));
+        let entry = self.access_log.as_ref().and_then(|log| log.begin_unread(&identity, peer));
         Account::open(Arc::clone(&self.unrouted), now, entry).close(Some(refusal.reason), now);
         identify(respond::refusal(refusal), identity)
     }

@@ -46,6 +46,8 @@ pub enum Kind {
     Data,
     /// The admin port.
     Admin,
+    /// Requests that are sent on to HTTPS.
+    Redirect,
 }
 
 /// Sockets of the process before.
@@ -55,6 +57,8 @@ pub struct Taken {
     pub data: Vec<TcpListener>,
     /// The admin port's.
     pub admin: Vec<TcpListener>,
+    /// That of requests which are sent on to HTTPS.
+    pub redirect: Vec<TcpListener>,
 }
 
 /// The process before, which waits to hear that its sockets are served.
@@ -107,6 +111,7 @@ fn receive_all(stream: &blocking::UnixStream) -> io::Result<Taken> {
             (kind, Some(socket)) => match Kind::from_byte(kind) {
                 Some(Kind::Data) => (&mut taken.data, socket),
                 Some(Kind::Admin) => (&mut taken.admin, socket),
+                Some(Kind::Redirect) => (&mut taken.redirect, socket),
                 None => return unexpected("it sent a socket of an unknown kind"),
             },
             (_, None) => return unexpected("it named a socket and did not send it"),
@@ -154,11 +159,12 @@ impl Kind {
         match self {
             Self::Data => b'd',
             Self::Admin => b'a',
+            Self::Redirect => b'r',
         }
     }
 
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Data, Self::Admin].into_iter().find(|kind| kind.byte() == byte)
+        [Self::Data, Self::Admin, Self::Redirect].into_iter().find(|kind| kind.byte() == byte)
     }
 }
 

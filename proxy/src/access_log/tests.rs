@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fields::Fields;
+use crate::hop::TrustedHops;
 use serde_json::Value;
 use std::sync::Mutex;
 
@@ -49,13 +50,17 @@ fn identity() -> Identity {
     Identity::establish(&mut Fields::default(), Sampling::ALL)
 }
 
+fn peer() -> Peer {
+    TrustedHops::NONE.peer([192, 0, 2, 7].into())
+}
+
 /// The lines of requests that ended so.
 fn logged(selection: Selection, endings: &[Ending<'static>], uri: &str) -> Vec<Value> {
     let page = Page::default();
     let (log, writer) = AccessLog::to(selection, counter(), page.clone()).unwrap();
     for ending in endings {
         let request = http::Request::get(uri).body(()).unwrap().into();
-        if let Some(entry) = log.begin(&request, &identity()) {
+        if let Some(entry) = log.begin(&request, &identity(), &peer()) {
             entry.end(*ending);
         }
     }
@@ -100,11 +105,11 @@ fn a_line_says_what_is_known_and_no_query() {
 fn what_a_client_chooses_can_make_neither_a_line_nor_a_large_one() {
     let page = Page::default();
     let (log, writer) = AccessLog::to(Selection::All, counter(), page.clone()).unwrap();
-    let mut entry = log.begin_unread(&identity()).unwrap();
+    let mut entry = log.begin_unread(&identity(), None).unwrap();
     entry.tenant = Some("a\"}\n{\"event\":\"request\u{1b}\u{2028}".to_owned());
     entry.end(ending(400, "bad-request"));
     let request = http::Request::get(format!("/{}", "ä".repeat(3000))).body(()).unwrap().into();
-    log.begin(&request, &identity()).unwrap().end(ending(200, ""));
+    log.begin(&request, &identity(), &peer()).unwrap().end(ending(200, ""));
     drop(log);
     writer.finish();
     let bytes = page.0.lock().unwrap().clone();
@@ -122,7 +127,7 @@ fn a_reader_that_does_not_read_costs_lines_and_nothing_else() {
     let (log, writer) = AccessLog::to(Selection::All, dropped.clone(), Stuck(stuck)).unwrap();
     // One more than wait may be with the thread, with as many as it takes at once.
     for _ in 0..3 * MAX_LINES {
-        log.begin_unread(&identity()).unwrap().end(ending(200, ""));
+        log.begin_unread(&identity(), None).unwrap().end(ending(200, ""));
     }
     assert!(dropped.get() > 0, "nothing was dropped");
     drop(release);

@@ -1,7 +1,7 @@
 //! Flags about the hops around: who is believed, and what the next one is told.
 
 use super::value::share;
-use crate::hop::{ForwardedHeaders, HopSettings, TrustedHops};
+use crate::hop::{ForwardedHeaders, HopSettings, ProxyProtocol, TrustedHops};
 use crate::identity::Sampling;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -26,6 +26,19 @@ pub(crate) struct HopArgs {
     /// has no traceparent
     #[arg(long, env = "TIDEGATE_TRACE_SAMPLING", default_value = "1", value_parser = share, value_name = "0..1")]
     trace_sampling: f64,
+    /// Whether connections begin with a header of the PROXY protocol (version 1 or 2), in which a
+    /// balancer says whose they are. Read of --trusted-hops only. optional: those of trusted hops
+    /// may; required: others are closed
+    #[arg(long, env = "TIDEGATE_PROXY_PROTOCOL", default_value = "off", value_name = "WHICH")]
+    proxy_protocol: ProxyProtocolArg,
+}
+
+/// `--proxy-protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ProxyProtocolArg {
+    Off,
+    Optional,
+    Required,
 }
 
 /// `--forwarded-headers`.
@@ -48,6 +61,11 @@ impl HopArgs {
                 ForwardedArg::Off => ForwardedHeaders::Off,
             },
             sampling: Sampling::share(self.trace_sampling),
+            proxy_protocol: match self.proxy_protocol {
+                ProxyProtocolArg::Off => ProxyProtocol::Off,
+                ProxyProtocolArg::Optional => ProxyProtocol::Optional,
+                ProxyProtocolArg::Required => ProxyProtocol::Required,
+            },
         }
     }
 }

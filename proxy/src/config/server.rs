@@ -116,7 +116,7 @@ impl ServerArgs {
         workers: usize,
     ) -> ListenSettings {
         let workers = self.workers.map_or(workers, NonZeroUsize::get);
-        ListenSettings { data, admin, workers, takeover: self.takeover.clone() }
+        ListenSettings { data, admin, redirect: None, workers, takeover: self.takeover.clone() }
     }
 
     pub(super) fn order(&self) -> QueueOrder {
