@@ -14,7 +14,7 @@ use crate::incoming::IncomingBody;
 use crate::interim::Interim;
 use crate::lazy_timer::LazyTimer;
 use crate::message::Response;
-use crate::proxy_protocol::{self, Arrival};
+use crate::proxy_protocol::Arrival;
 use crate::socket::Socket;
 use crate::stack::Stack;
 use crate::tunnel;
@@ -102,7 +102,7 @@ pub async fn serve(
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let Some(Arrival { peer, early }) = arrive(&mut stream, from, &stack).await else { return };
+    let Some(Arrival { peer, early }) = stack.arrive(&mut stream, from).await else { return };
     let mut wire = Wire::new(Socket::Tcp(stream));
     wire.read = early;
     answer_all(Inbound::new(wire), peer, stack, connector).await;
@@ -178,12 +178,6 @@ async fn answer_all(inbound: Inbound, peer: Peer, stack: Arc<Stack>, connector: 
             return close(&inbound).await;
         }
     }
-}
-
-/// Who comes; `None` if it may not go on.
-pub(crate) async fn arrive(stream: &mut TcpStream, from: IpAddr, stack: &Stack) -> Option<Arrival> {
-    let timeout = stack.limits.header_timeout;
-    proxy_protocol::arrive(stream, from, &stack.hops, timeout, &stack.refused_arrivals).await
 }
 
 /// The next request's head, or what there is instead.

@@ -1,7 +1,7 @@
 //! What is answered where no TLS is spoken: that the same is to be had over HTTPS.
 
 use crate::body::ProxyBody;
-use crate::connection::{arrive, refuse};
+use crate::connection::refuse;
 use crate::error::Refusal;
 use crate::guard;
 use crate::head::{HeadScan, parse_request};
@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 
 /// Answers a connection's one request.
 pub async fn redirect(mut stream: TcpStream, from: IpAddr, stack: Arc<Stack>, port: NonZeroU16) {
-    let Some(Arrival { peer, early }) = arrive(&mut stream, from, &stack).await else { return };
+    let Some(Arrival { peer, early }) = stack.arrive(&mut stream, from).await else { return };
     let mut wire = Wire::new(Socket::Tcp(stream));
     wire.read = early;
     let inbound = Inbound::new(wire);

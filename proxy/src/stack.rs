@@ -29,6 +29,7 @@ use crate::policy::model_field::Model;
 use crate::policy::models::{Models, Target, asks_for};
 use crate::policy::route::RouteTable;
 use crate::policy::tokens;
+use crate::proxy_protocol::{self, Arrival};
 use crate::read_ahead::read_ahead;
 use crate::request_body::RequestBody;
 use crate::respond::{self, Manner};
@@ -40,8 +41,10 @@ use http::{Method, StatusCode, Version};
 use http_body::Body;
 use percent_encoding::percent_decode_str;
 use prometheus::IntCounter;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tidegate_api::reason::Reason;
+use tokio::net::TcpStream;
 
 /// One API as requests see it.
 pub struct Service {
@@ -134,6 +137,12 @@ enum Found {
 // === impl Stack ===
 
 impl Stack {
+    /// Who has connected; `None` if it may not go on.
+    pub async fn arrive(&self, stream: &mut TcpStream, from: IpAddr) -> Option<Arrival> {
+        let timeout = self.limits.header_timeout;
+        proxy_protocol::arrive(stream, from, &self.hops, timeout, &self.refused_arrivals).await
+    }
+
     /// The life of a request that came from this peer.
     pub async fn handle(
         &self,
