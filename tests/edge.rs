@@ -1,6 +1,7 @@
 //! What passes between the proxy and those around it: hops before and after, operators.
 
 mod access_log;
+mod config;
 mod connections;
 mod hops;
 mod load;

@@ -109,6 +109,8 @@ pub mod path {
     pub const READYZ: &str = "/readyz";
     /// Prometheus text format.
     pub const METRICS: &str = "/metrics";
+    /// What is in force: settings and where they come from, and what is followed in a file, as JSON.
+    pub const CONFIG: &str = "/config";
     /// Gateway: what each endpoint is up to, and why, as JSON.
     pub const ENDPOINTS: &str = "/endpoints";
     /// Autoscaler: `POST /wake/{api}` asks for a tick at once.

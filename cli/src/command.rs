@@ -3,7 +3,7 @@
 use crate::{demo, top, up};
 use clap::{Parser, Subcommand};
 use tidegate_autoscaler::{ChildArgs, DecideArgs, RunArgs};
-use tidegate_proxy::{GatewayArgs, SidecarArgs};
+use tidegate_proxy::{GatewayArgs, SidecarArgs, Sourced};
 use tidegate_simulate::SimulateArgs;
 
 /// Runs inference servers behind a queue and scales them with what is asked of them
@@ -28,9 +28,9 @@ pub(crate) enum Command {
     /// Compare scaling policies on a trace or a made-up load, in virtual time
     Simulate(Box<SimulateArgs>),
     /// Stand before one model: queue, limit, measure
-    Sidecar(Box<SidecarArgs>),
+    Sidecar(Box<Sourced<SidecarArgs>>),
     /// Stand before many sidecars: route, balance, hold requests while an API starts
-    Gateway(Box<GatewayArgs>),
+    Gateway(Box<Sourced<GatewayArgs>>),
     /// Resize what the proxies measure
     #[command(subcommand)]
     Autoscaler(Autoscaler),

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tidegate_api::document::InferenceApi;
 use tidegate_autoscaler::{App, Handle, Settings, StartError};
 use tidegate_proxy::{
-    AccessLogSelection, ClassifySettings, Gateway, GatewayApi, GatewaySettings, HopSettings,
+    AccessLogSelection, ClassifySettings, Gateway, GatewayApi, GatewaySettings, Given, HopSettings,
     HttpLimits, ListenSettings, QueueOrder,
 };
 
@@ -91,6 +91,7 @@ impl Machine {
             Err(error) => return Err(error.into()),
         };
         let gateway = Gateway::start(GatewaySettings {
+            given: Given::default(),
             listen: ListenSettings {
                 data: plan.listen,
                 admin: plan.admin,

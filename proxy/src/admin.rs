@@ -1,7 +1,8 @@
-//! The admin port: alive, ready, metrics. Nothing on the data port leads here, nor around it.
+//! The admin port: alive, ready, metrics, what is in force. Nothing on the data port leads here, nor around it.
 
 use crate::connections::Connections;
 use crate::drain::DrainWatch;
+use crate::in_force::InForce;
 use crate::metrics::ProcessMetrics;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE};
@@ -34,6 +35,8 @@ pub struct Admin {
     pub connections: Arc<Connections>,
     /// What the endpoints are up to, as JSON, where there are several.
     pub endpoints: Option<Box<dyn Fn() -> String + Send + Sync>>,
+    /// What the process runs with.
+    pub in_force: Arc<InForce>,
     /// Whether it drains.
     pub drain: DrainWatch,
 }
@@ -90,7 +93,8 @@ impl Admin {
             path::READYZ => self.readyz(),
             path::METRICS => self.metrics(),
             path::ENDPOINTS => self.endpoints(),
-            _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n"),
+            path::CONFIG => json(self.in_force.page()),
+            _ => text(StatusCode::NOT_FOUND, self.pages()),
         }
     }
 
@@ -108,9 +112,15 @@ impl Admin {
         let Some(page) = &self.endpoints else {
             return text(StatusCode::NOT_FOUND, "a sidecar has one endpoint, its model\n");
         };
-        let mut response = text(StatusCode::OK, page());
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
+        json(page())
+    }
+
+    /// What is to be had here.
+    fn pages(&self) -> &'static str {
+        match self.endpoints {
+            Some(_) => "here are /healthz, /readyz, /metrics, /config and /endpoints\n",
+            None => "here are /healthz, /readyz, /metrics and /config\n",
+        }
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
@@ -128,6 +138,12 @@ impl Admin {
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
+}
+
+fn json(page: String) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::OK, page);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -16,6 +16,7 @@ use crate::forward::Role;
 use crate::gate::Gate;
 use crate::guard::HttpLimits;
 use crate::health;
+use crate::in_force::InForce;
 use crate::listen::{self, Sockets, Worker};
 use crate::listeners::Listeners;
 use crate::metrics::endpoints::EndpointCollector;
@@ -101,8 +102,13 @@ impl Server {
         ));
         // With no slots until the flags and the file have said how many.
         let slot = gate.add(Arc::clone(&endpoint), 0, Usability::Usable);
+        let file = settings.config.as_deref();
+        let in_force = Arc::new(InForce::new("sidecar", settings.given.shown(), file));
         let reported = Arc::clone(&gate);
-        let reload = Reload::start(settings.config, settings.live, gate, slot)?;
+        let reload = {
+            let in_force = Arc::clone(&in_force);
+            Reload::start(settings.config, settings.live, gate, slot, in_force)?
+        };
         let process = ProcessMetrics::register(&registry, "sidecar")?;
         let connections = places(&settings.limits, &process);
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
@@ -130,6 +136,7 @@ impl Server {
             connections,
             ready: Box::new(move || is_ready.load(Ordering::Acquire) && !probed.is_suspected()),
             endpoints: None,
+            in_force,
             drain: drain.watch(),
         };
         let (swept, address) = (Arc::clone(&endpoint), settings.upstream);
@@ -155,6 +162,8 @@ impl Server {
         let workers = listeners.workers();
         let registry = Registry::new();
         let process = ProcessMetrics::register(&registry, "gateway")?;
+        let file = settings.documents.as_ref().map(|(file, _)| file.as_path());
+        let in_force = Arc::new(InForce::new("gateway", settings.given.shown(), file));
         let mut catalog = Catalog::new(Common {
             registry: registry.clone(),
             gates: GateCollector::register(&registry)?,
@@ -165,6 +174,7 @@ impl Server {
             llm: settings.llm,
             wake,
             failures: process.reload_failures.clone(),
+            in_force: Arc::clone(&in_force),
         });
         catalog.apply(settings.apis)?;
         let routes = catalog.routes();
@@ -177,7 +187,7 @@ impl Server {
         tasks.push(match settings.documents {
             Some((file, text)) => {
                 let failures = process.reload_failures.clone();
-                let mut documents = Documents::new(file, text, failures)?;
+                let mut documents = Documents::new(file, text, failures, Arc::clone(&in_force))?;
                 Box::pin(catalog.run(async move || documents.changed().await))
             }
             None => Box::pin(catalog.run(async || pending().await)),
@@ -205,6 +215,7 @@ impl Server {
             connections,
             ready: Box::new(|| true),
             endpoints: Some(Box::new(move || overview::page(&shown.borrow()))),
+            in_force,
             drain: drain.watch(),
         };
         Ok(Self { log_writer, ..Self::run(listeners, stack, admin_page, tasks, drain)? })

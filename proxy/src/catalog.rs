@@ -8,11 +8,12 @@ use crate::access::{Access, Limiter, Spent};
 use crate::affinity::Affinity;
 use crate::classify::Classifier;
 use crate::clock;
-use crate::config::GatewayApi;
+use crate::config::{GatewayApi, shown};
 use crate::discover::Gates;
 use crate::error::{StartError, chain};
 use crate::forward::Timeouts;
 use crate::gate::Gate;
+use crate::in_force::InForce;
 use crate::keys::KeyFile;
 use crate::metrics::endpoints::EndpointCollector;
 use crate::metrics::tokens::TokenMetrics;
@@ -58,6 +59,8 @@ pub struct Common {
     pub wake: Option<SocketAddr>,
     /// Counts files that could not be used.
     pub failures: IntCounter,
+    /// Where it is shown what is served.
+    pub in_force: Arc<InForce>,
 }
 
 /// What a gateway serves.
@@ -122,6 +125,7 @@ impl Catalog {
         let mut served = HashMap::new();
         let mut routed = Vec::new();
         let mut made: Vec<Arc<Service>> = Vec::new();
+        let shown = shown::apis(&apis);
         for api in apis {
             let own = api.keys.as_ref().and_then(|path| keys.get(path));
             let access = self.access(&api, own, &known);
@@ -144,6 +148,7 @@ impl Catalog {
             routed.push((api, service));
         }
         self.swap(served, routed, keys);
+        self.common.in_force.took(&shown);
         Ok(())
     }
 
@@ -167,6 +172,7 @@ impl Catalog {
                 }
                 Err(error) => {
                     self.common.failures.inc();
+                    self.common.in_force.keeps(&chain(&error));
                     let what = "can't use the documents; keeping what was until they change or SIGHUP comes";
                     tracing::warn!(error = chain(&error), "{what}");
                 }

@@ -2,11 +2,14 @@
 
 mod balancing;
 pub mod file;
+mod given;
 mod hops;
 mod server;
+pub(crate) mod shown;
 mod upstream;
 mod value;
 
+pub use given::{Given, Sourced};
 pub(crate) use server::ServerArgs;
 pub(crate) use upstream::UpstreamArgs;
 
@@ -45,7 +48,7 @@ pub struct SidecarArgs {
     /// Where requests are taken
     #[arg(long, env = "TIDEGATE_LISTEN", default_value = "0.0.0.0:8012", value_name = "ADDR")]
     pub listen: SocketAddr,
-    /// Where /healthz, /readyz and /metrics are
+    /// Where /healthz, /readyz, /metrics and /config are
     #[arg(long, env = "TIDEGATE_ADMIN", default_value = "0.0.0.0:8022", value_name = "ADDR")]
     pub admin: SocketAddr,
     /// How many requests the model is given at once. 1 is safe for a model that handles one at a
@@ -91,7 +94,7 @@ pub struct GatewayArgs {
     /// Where requests are taken
     #[arg(long, env = "TIDEGATE_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDR")]
     pub listen: SocketAddr,
-    /// Where /healthz, /readyz and /metrics are
+    /// Where /healthz, /readyz, /metrics and /config are
     #[arg(long, env = "TIDEGATE_ADMIN", default_value = "0.0.0.0:8081", value_name = "ADDR")]
     pub admin: SocketAddr,
     /// Where requests without TLS are sent on to https:// with their host and path (308), such as
@@ -115,6 +118,8 @@ pub struct GatewayArgs {
 /// A sidecar's settings.
 #[derive(Debug, Clone)]
 pub struct SidecarSettings {
+    /// The flags, as its admin page shows them.
+    pub given: Given,
     /// Where it listens.
     pub listen: ListenSettings,
     /// The model.
@@ -150,6 +155,8 @@ pub struct SidecarSettings {
 /// A gateway's settings.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
+    /// The flags, as its admin page shows them.
+    pub given: Given,
     /// Where it listens.
     pub listen: ListenSettings,
     /// The autoscaler's admin address.
@@ -211,9 +218,10 @@ pub struct GatewayApi {
 
 // === impl SidecarSettings ===
 
-impl From<SidecarArgs> for SidecarSettings {
-    fn from(args: SidecarArgs) -> Self {
+impl From<Sourced<SidecarArgs>> for SidecarSettings {
+    fn from(Sourced { args, given }: Sourced<SidecarArgs>) -> Self {
         Self {
+            given,
             listen: args.server.listen(args.listen, args.admin, 1),
             upstream: args.upstream.upstream.clone(),
             live: LiveSettings {
@@ -264,11 +272,13 @@ impl SidecarSettings {
 
 impl GatewaySettings {
     /// The settings of these flags, to serve these APIs, which are what the file says.
-    pub fn new(args: GatewayArgs, apis: &[InferenceApi], text: String) -> Self {
+    pub fn new(flags: Sourced<GatewayArgs>, apis: &[InferenceApi], text: String) -> Self {
+        let Sourced { args, given } = flags;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let port = args.redirect_port;
         let redirect = args.redirect_listen.map(|listen| RedirectSettings { listen, port });
         Self {
+            given,
             listen: ListenSettings {
                 redirect,
                 ..args.server.listen(args.listen, args.admin, cores)

@@ -5,8 +5,10 @@ use crate::config::GatewayApi;
 use crate::error::StartError;
 use crate::file_watch::FileWatch;
 use crate::hangup::Hangup;
+use crate::in_force::InForce;
 use prometheus::IntCounter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// No file of documents is larger: the parser refuses what has more than half of this.
 const MAX_FILE_BYTES: u64 = 2 << 20;
@@ -16,6 +18,7 @@ pub struct Documents {
     path: PathBuf,
     watch: FileWatch,
     failures: IntCounter,
+    in_force: Arc<InForce>,
     /// Listened for from within the runtime.
     hangup: Option<Hangup>,
     /// What was read last.
@@ -30,9 +33,22 @@ impl Documents {
     ///
     /// # Errors
     /// If its folder can't be watched.
-    pub fn new(path: PathBuf, text: String, failures: IntCounter) -> Result<Self, StartError> {
+    pub fn new(
+        path: PathBuf,
+        text: String,
+        failures: IntCounter,
+        in_force: Arc<InForce>,
+    ) -> Result<Self, StartError> {
         let watch = FileWatch::new(&path)?;
-        Ok(Self { path, watch, failures, hangup: None, text: Some(text), complaint: None })
+        Ok(Self {
+            path,
+            watch,
+            failures,
+            in_force,
+            hangup: None,
+            text: Some(text),
+            complaint: None,
+        })
     }
 
     /// What is to be served, as soon as it is something else. A file that is gone or wrong changes
@@ -45,7 +61,8 @@ impl Documents {
             // A file of ten thousand routes takes a while to read.
             let reading = tokio::task::spawn_blocking(move || read(&path, known.as_deref()));
             match reading.await.unwrap_or_else(|error| Err(error.to_string())) {
-                Ok(None) => self.complaint = None,
+                Ok(None) if self.complaint.take().is_some() => self.in_force.is_as_before(),
+                Ok(None) => {}
                 Ok(Some((text, apis))) => {
                     (self.text, self.complaint) = (Some(text), None);
                     return apis;
@@ -53,6 +70,7 @@ impl Documents {
                 Err(error) if self.complaint.as_ref() == Some(&error) => {}
                 Err(error) => {
                     self.failures.inc();
+                    self.in_force.keeps(&error);
                     let file = self.path.display();
                     tracing::warn!(%error, %file, "can't use the documents; keeping what was");
                     self.complaint = Some(error);

@@ -57,6 +57,7 @@ pub mod head;
 pub mod health;
 pub mod hop;
 pub mod identity;
+pub mod in_force;
 pub mod inbound;
 pub mod incoming;
 pub mod interim;
@@ -93,7 +94,9 @@ pub mod wire;
 pub use access_log::Selection as AccessLogSelection;
 pub use app::{Gateway, Server};
 pub use classify::ClassifySettings;
-pub use config::{GatewayApi, GatewayArgs, GatewaySettings, SidecarArgs, SidecarSettings};
+pub use config::{
+    GatewayApi, GatewayArgs, GatewaySettings, Given, SidecarArgs, SidecarSettings, Sourced,
+};
 pub use error::StartError;
 pub use guard::HttpLimits;
 pub use hop::HopSettings;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tidegate_proxy::{GatewayArgs, SidecarArgs, run_gateway, run_sidecar};
+use tidegate_proxy::{GatewayArgs, SidecarArgs, Sourced, run_gateway, run_sidecar};
 
 /// What wrong flags end with (`EX_USAGE` of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -18,9 +18,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Stand before one model
-    Sidecar(Box<SidecarArgs>),
+    Sidecar(Box<Sourced<SidecarArgs>>),
     /// Stand before many sidecars
-    Gateway(Box<GatewayArgs>),
+    Gateway(Box<Sourced<GatewayArgs>>),
 }
 
 fn main() -> ExitCode {

@@ -1,10 +1,11 @@
 //! Follows the file of live settings: as it changes, and on SIGHUP.
 
-use crate::config::file;
+use crate::config::{file, shown};
 use crate::error::StartError;
 use crate::file_watch::FileWatch;
 use crate::gate::{Gate, LiveSettings};
 use crate::hangup::Hangup;
+use crate::in_force::InForce;
 use crate::policy::slots::SlotId;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub struct Reload {
     gate: Arc<Gate>,
     slot: SlotId,
     current: LiveSettings,
+    in_force: Arc<InForce>,
 }
 
 // === impl Reload ===
@@ -30,6 +32,7 @@ impl Reload {
         flags: LiveSettings,
         gate: Arc<Gate>,
         slot: SlotId,
+        in_force: Arc<InForce>,
     ) -> Result<Self, StartError> {
         let file = match file {
             Some(file) => {
@@ -46,7 +49,8 @@ impl Reload {
             current = read.unwrap_or(flags);
         }
         gate.apply(slot, &current);
-        Ok(Self { file, flags, gate, slot, current })
+        in_force.took(&shown::live(&current));
+        Ok(Self { file, flags, gate, slot, current, in_force })
     }
 
     /// Follows the file until dropped. One that is missing or wrong changes nothing, and a warning
@@ -79,9 +83,11 @@ impl Reload {
         match file::read(file, &self.flags) {
             Ok(Some(live)) => {
                 *complaint = None;
+                self.in_force.is_as_before();
                 if live != self.current {
                     self.current = live;
                     self.gate.apply(self.slot, &live);
+                    self.in_force.took(&shown::live(&live));
                     tracing::info!(file = %path, ?live, "settings changed");
                 } else if asked {
                     tracing::info!(file = %path, "settings read again, nothing changed");
@@ -92,6 +98,7 @@ impl Reload {
             Err(error) => {
                 // Said once for each fault, not at each look.
                 if asked || complaint.as_ref() != Some(&error) {
+                    self.in_force.keeps(&error);
                     tracing::warn!(%error, file = %path, "can't use the settings; keeping what was");
                 }
                 *complaint = Some(error);

@@ -1,7 +1,7 @@
 //! Runs a sidecar or a gateway as a process: starts it, says where it listens, drains on a signal.
 
 use crate::app::Server;
-use crate::config::{GatewayArgs, GatewaySettings, ServerArgs, SidecarArgs};
+use crate::config::{GatewayArgs, GatewaySettings, ServerArgs, SidecarArgs, Sourced};
 use crate::file_limit;
 use anyhow::Context;
 use std::io::Write;
@@ -17,15 +17,15 @@ use tracing_subscriber::util::SubscriberInitExt;
 const EXIT_BAD_DOCUMENT: u8 = 65;
 
 /// Runs a sidecar until a signal ends it.
-pub fn run_sidecar(args: SidecarArgs) -> ExitCode {
-    start(&args.server);
-    exit(run(|| Ok(Server::sidecar(args.into())?)))
+pub fn run_sidecar(flags: Sourced<SidecarArgs>) -> ExitCode {
+    start(&flags.args.server);
+    exit(run(|| Ok(Server::sidecar(flags.into())?)))
 }
 
 /// Runs a gateway until a signal ends it.
-pub fn run_gateway(args: GatewayArgs) -> ExitCode {
-    start(&args.server);
-    let file = args.config.clone();
+pub fn run_gateway(flags: Sourced<GatewayArgs>) -> ExitCode {
+    start(&flags.args.server);
+    let file = flags.args.config.clone();
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) => {
@@ -36,7 +36,7 @@ pub fn run_gateway(args: GatewayArgs) -> ExitCode {
     };
     let folder = file.parent().unwrap_or_else(|| Path::new("."));
     match tidegate_api::parse(&text, &file.display().to_string(), folder) {
-        Ok(apis) => exit(run(|| Ok(Server::start(GatewaySettings::new(args, &apis, text))?))),
+        Ok(apis) => exit(run(|| Ok(Server::start(GatewaySettings::new(flags, &apis, text))?))),
         Err(report) => {
             complain(&format!("{report}"));
             ExitCode::from(EXIT_BAD_DOCUMENT)

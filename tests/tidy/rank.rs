@@ -36,6 +36,7 @@ pub(super) const PROXY: Crate = Crate {
         ("file_watch", 2),
         ("guard", 2),
         ("head", 2),
+        ("in_force", 2),
         ("metrics", 2),
         ("orca", 2),
         ("probe", 2),
