@@ -112,8 +112,9 @@ impl Exchange<'_> {
                     match reason {
                         Reason::UpstreamReset => {
                             self.record(Outcome::Broken);
-                            // It may be going: look before the next request finds out.
-                            self.permit.endpoint.suspect();
+                            // It may be going, connection by connection and the listener last:
+                            // nobody follows before a probe has passed.
+                            self.suspect();
                         }
                         // Not if it was the client that was in a hurry.
                         Reason::UpstreamTimeout if self.ask.deadline.is_none() => {

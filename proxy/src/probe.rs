@@ -7,6 +7,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
@@ -109,13 +110,13 @@ async fn ask_http(address: &Address, path: &str) -> Result<(), ProbeError> {
         Request::get(path).header(HOST, address.authority()).body(Empty::<Bytes>::new())?;
     let stream = address.connect().await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let status = tokio::select! {
-        response = sender.send_request(request) => response?.status(),
-        ended = connection => match ended {
-            Err(error) => return Err(error.into()),
-            Ok(()) => return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
-        },
+    let mut asking = pin!(sender.send_request(request));
+    let response = tokio::select! {
+        response = &mut asking => response,
+        // A server that closes after its answer is heard too: both may come at once.
+        ended = connection => asking.await.map_err(|error| ended.err().unwrap_or(error)),
     };
+    let status = response?.status();
     // As Kubernetes counts it: redirects are a yes too.
     if status.is_success() || status.is_redirection() {
         Ok(())
@@ -138,12 +139,10 @@ async fn ask_grpc(address: &Address, service: &str) -> Result<(), ProbeError> {
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         Ok::<_, hyper::Error>(body.map(http_body_util::Collected::to_bytes).unwrap_or_default())
     };
+    let mut asking = pin!(asking);
     let answer = tokio::select! {
-        answer = asking => answer?,
-        ended = connection => {
-            ended?;
-            return Err(ProbeError::NotServing);
-        }
+        answer = &mut asking => answer?,
+        ended = connection => asking.await.map_err(|error| ended.err().unwrap_or(error))?,
     };
     if is_serving(answer) { Ok(()) } else { Err(ProbeError::NotServing) }
 }
@@ -189,6 +188,7 @@ async fn ask_command(command: &[String]) -> Result<(), ProbeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Write};
     use std::net::SocketAddr;
 
     #[test]
@@ -221,6 +221,31 @@ mod tests {
         assert!(!is_serving(Bytes::from_static(&[0, 0, 0, 0, 2, 0x08, 2])));
         assert!(!is_serving(Bytes::from_static(&[0, 0, 0, 0, 0])));
         assert!(!is_serving(Bytes::from_static(&[1, 0, 0, 0, 2, 0x08, 1])));
+    }
+
+    #[tokio::test]
+    async fn who_closes_with_its_answer_is_heard_and_who_closes_without_one_is_not_ready() {
+        for (answer, expected) in [
+            (&b"HTTP/1.0 200 OK\r\n\r\n"[..], true),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", true),
+            (b"HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n", false),
+            (b"HTTP/1.1 200", false),
+            (b"", false),
+        ] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = Address::from(listener.local_addr().unwrap());
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let head = BufReader::new(&stream).lines().map_while(Result::ok);
+                head.take_while(|line| !line.is_empty()).for_each(drop);
+                stream.write_all(answer).unwrap();
+            });
+            // Answer and end are both there when they are looked at.
+            let probe = Probe::Http("/".to_owned());
+            let asked = probe.ask(&address, Duration::from_secs(20)).await;
+            assert_eq!(asked.is_ok(), expected, "{}: {asked:?}", answer.escape_ascii());
+            server.join().unwrap();
+        }
     }
 
     #[tokio::test]
