@@ -5,6 +5,7 @@ mod digits;
 mod faults;
 mod metric;
 mod mistakes;
+mod observe;
 mod queue;
 mod scale;
 mod stop;

@@ -19,6 +19,7 @@ mod autoscaling;
 mod balancing;
 mod conflict;
 mod route;
+mod sidecar;
 mod word;
 
 pub(crate) use conflict::conflicts;
@@ -55,6 +56,7 @@ pub(crate) fn check(
     let openai = route::openai(spec.openai, &mut check);
     let access = access::check(spec.access, &mut check);
     let balancing = check.balancing(spec.balancing);
+    let sidecar = sidecar::check(spec.sidecar, &mut check);
     let autoscaling = check.autoscaling(spec.autoscaling, concurrency.limit);
     let name_path = KeyPath::keys("metadata.name");
     let name_mark = (!check.mistakes.touch(&name_path)).then(|| node.locate(&name_path));
@@ -70,6 +72,7 @@ pub(crate) fn check(
         openai,
         access,
         balancing,
+        sidecar,
         autoscaling,
     };
     Checked { api, name: name_mark, routes: route_marks }

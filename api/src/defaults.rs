@@ -37,6 +37,8 @@ pub const SCAN_LIMIT: u64 = 1024 * 1024;
 pub const RATE_LIMIT_BY: &str = "tenant";
 /// `access.rateLimit.burst`: what a second allows may come at once.
 pub const RATE_LIMIT_BURST: Duration = Duration::from_secs(1);
+/// `sidecar.accessLog`: none, as a busy replica would write much.
+pub const ACCESS_LOG: &str = "off";
 /// `container.workingDir`: the folder of the document.
 pub const WORKING_DIR: &str = ".";
 

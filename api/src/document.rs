@@ -1,20 +1,20 @@
 //! The checked `InferenceApi`: every value in range, every default filled in, every path absolute.
 
 mod access;
+mod balancing;
 mod route;
+mod sidecar;
 
 pub use access::{Access, RateLimit, RateLimitBy};
+pub use balancing::{Balancing, BalancingPolicy, Ejection, HashBy, Retries};
 pub use route::{Clash, OpenAi, Route, RouteKey, WhenNotFound};
+pub use sidecar::{AccessLog, Llm, Sidecar};
 
 use crate::schedule::Schedule;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::time::Duration;
-
-mod balancing;
-
-pub use balancing::{Balancing, BalancingPolicy, Ejection, HashBy, Retries};
 
 /// One model behind Tidegate: how it is started, queued, limited, routed and scaled.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +39,8 @@ pub struct InferenceApi {
     pub access: Access,
     /// `spec.balancing`.
     pub balancing: Balancing,
+    /// `spec.sidecar`: what each replica's sidecar does beside its work.
+    pub sidecar: Sidecar,
     /// `spec.autoscaling`.
     pub autoscaling: Autoscaling,
 }

@@ -15,11 +15,13 @@ mod access;
 mod autoscaling;
 mod balancing;
 mod route;
+mod sidecar;
 
 pub(crate) use access::*;
 pub(crate) use autoscaling::*;
 pub(crate) use balancing::*;
 pub(crate) use route::*;
+pub(crate) use sidecar::*;
 
 /// One model behind Tidegate: how it is started, queued, limited, routed and scaled.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -83,6 +85,9 @@ pub(crate) struct RawSpec {
     /// Which of the replicas with a free slot a request is given.
     #[serde(default)]
     pub(crate) balancing: RawBalancing,
+    /// What each replica's sidecar does beside its work.
+    #[serde(default)]
+    pub(crate) sidecar: RawSidecar,
     /// How many replicas there should be.
     #[serde(default)]
     pub(crate) autoscaling: RawAutoscaling,

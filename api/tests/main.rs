@@ -6,6 +6,7 @@ mod defaults;
 mod hostile;
 mod mistakes;
 mod routes;
+mod sidecar;
 
 /// The shortest document: everything else has a default.
 const MINIMAL: &str = "\

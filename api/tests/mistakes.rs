@@ -273,7 +273,7 @@ const SINGLE: &[(&str, &str, &str, &str)] = &[
         "spec.image",
         "is not a known key",
         "one of `access`, `autoscaling`, `balancing`, `concurrency`, `container`, `openai`, `port`, `readiness`, \
-         `routes`, `timeouts`",
+         `routes`, `sidecar`, `timeouts`",
     ),
 ];
 

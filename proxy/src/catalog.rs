@@ -53,7 +53,7 @@ pub struct Common {
     pub tenant_header: Option<HeaderName>,
     /// In which order one tenant's requests are served.
     pub order: QueueOrder,
-    /// Whether the tokens of answers are counted.
+    /// Whether the tokens of all APIs' answers are counted.
     pub llm: bool,
     /// The autoscaler's admin address.
     pub wake: Option<SocketAddr>,
@@ -293,7 +293,7 @@ impl Common {
             gate,
             &self.classifier,
             manner,
-            self.llm,
+            self.llm || api.llm,
             access,
         )?;
         let counts = Box::new(move || overview::counts(&read));

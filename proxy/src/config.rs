@@ -214,6 +214,8 @@ pub struct GatewayApi {
     pub ejection: EjectionRules,
     /// How many requests are sent on elsewhere.
     pub retries: RetryRules,
+    /// Whether its answers are a language model's, whose tokens are counted.
+    pub llm: bool,
 }
 
 // === impl SidecarSettings ===
@@ -341,6 +343,7 @@ impl GatewayApi {
             affinity: balancing::affinity(&api.balancing),
             ejection: balancing::ejection(&api.balancing.ejection),
             retries: balancing::retries(&api.balancing.retries),
+            llm: api.sidecar.llm.is_some(),
         }
     }
 }

@@ -89,8 +89,10 @@ fn sidecar_flags(
         ("--readiness-failures", ready.failure_threshold.to_string()),
         ("--drain-delay", time(drain_delay)),
         ("--drain-timeout", time(drain_timeout)),
+        ("--access-log", api.sidecar.access_log.to_string()),
     ]
     .into_iter()
+    .chain(api.sidecar.llm.map(|llm| ("--llm", llm.to_string())))
     .flat_map(|(flag, value)| [flag.to_owned(), value])
 }
 

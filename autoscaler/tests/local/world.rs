@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tidegate_api::document::{
     Access, Autoscaling, Balancing, Concurrency, ConcurrencyPolicy, Container, InferenceApi,
-    Policy, Probe, Readiness, Timeouts,
+    Policy, Probe, Readiness, Sidecar, Timeouts,
 };
 use tidegate_api::endpoints::EndpointsFile;
 use tidegate_autoscaler::status::{ApiStatus, ReplicaState};
@@ -232,6 +232,7 @@ fn api(folder: &Path, min: u32, max: u32, manner: &str) -> InferenceApi {
         openai: None,
         access: Access::default(),
         balancing: Balancing::default(),
+        sidecar: Sidecar::default(),
         autoscaling: Autoscaling {
             min_replicas: min,
             max_replicas: max,

@@ -56,6 +56,7 @@ fn api(api: &GatewayApi) -> Value {
         affinity,
         ejection,
         retries: RetryRules { attempts, share, floor_per_second },
+        llm,
     } = api;
     json!({
         "name": name,
@@ -65,6 +66,7 @@ fn api(api: &GatewayApi) -> Value {
             "apiKeys": keys.as_ref().map(|file| json!({ "file": file.display().to_string() })),
             "rateLimit": rate_limit.as_ref().map(limiter),
         },
+        "llm": llm,
         "queue": { "capacity": capacity, "bytes": bytes, "timeout": time(*queue_timeout) },
         "timeouts": {
             "coldStart": time(*cold_start_timeout),
