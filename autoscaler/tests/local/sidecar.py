@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 flags = argparse.ArgumentParser()
 names = "listen admin upstream concurrency queue-capacity queue-bytes queue-timeout"
 names += " first-byte-timeout idle-timeout request-timeout readiness readiness-period"
-names += " readiness-timeout readiness-failures drain-delay drain-timeout"
+names += " readiness-timeout readiness-failures drain-delay drain-timeout access-log"
 for name in names.split():
     flags.add_argument("--" + name, required=True)
 flags = flags.parse_args()
