@@ -23,6 +23,9 @@ use tokio_util::task::TaskTracker;
 const MAX_CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Whether a process could serve.
+pub type IsReady = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// What the admin port shows.
 pub struct Admin {
     /// All metrics of the process.
@@ -30,7 +33,7 @@ pub struct Admin {
     /// Readiness and drain, as metrics.
     pub process: ProcessMetrics,
     /// Whether the process could serve, apart from draining.
-    pub ready: Box<dyn Fn() -> bool + Send + Sync>,
+    pub ready: IsReady,
     /// The places for clients' connections.
     pub connections: Arc<Connections>,
     /// What the endpoints are up to, as JSON, where there are several.

@@ -2,7 +2,7 @@
 
 use crate::access::Access;
 use crate::access_log::{AccessLog, Selection, Writer};
-use crate::admin::Admin;
+use crate::admin::{Admin, IsReady};
 use crate::catalog::{Catalog, Common, service};
 use crate::classify::Classifier;
 use crate::config::{GatewaySettings, SidecarSettings};
@@ -36,7 +36,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 /// Connections to the model kept idle for each worker at the most: as many as ran at once, if the
@@ -105,10 +105,8 @@ impl Server {
         let file = settings.config.as_deref();
         let in_force = Arc::new(InForce::new("sidecar", settings.given.shown(), file));
         let reported = Arc::clone(&gate);
-        let reload = {
-            let in_force = Arc::clone(&in_force);
-            Reload::start(settings.config, settings.live, gate, slot, in_force)?
-        };
+        let followed = Arc::clone(&in_force);
+        let reload = Reload::start(settings.config, settings.live, gate, slot, followed)?;
         let process = ProcessMetrics::register(&registry, "sidecar")?;
         let connections = places(&settings.limits, &process);
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
@@ -130,11 +128,13 @@ impl Server {
         };
         let ready = Arc::new(AtomicBool::new(false));
         let (probed, is_ready) = (Arc::clone(&endpoint), Arc::clone(&ready));
+        let is_ready: IsReady =
+            Arc::new(move || is_ready.load(Ordering::Acquire) && !probed.is_suspected());
         let admin_page = Admin {
             process,
             registry,
             connections,
-            ready: Box::new(move || is_ready.load(Ordering::Acquire) && !probed.is_suspected()),
+            ready: Arc::clone(&is_ready),
             endpoints: None,
             in_force,
             drain: drain.watch(),
@@ -148,7 +148,7 @@ impl Server {
             }),
             Box::pin(async move { swept.sweep().await }),
         ];
-        Ok(Self { log_writer, ..Self::run(listeners, stack, admin_page, tasks, drain)? })
+        Ok(Self { log_writer, ..Self::run(listeners, stack, admin_page, tasks, drain, is_ready)? })
     }
 
     /// Starts a gateway.
@@ -209,16 +209,18 @@ impl Server {
             hops: settings.hops,
             drain: drain.watch(),
         };
+        let told = shown.clone();
+        let is_ready: IsReady = Arc::new(move || overview::all_serve(&told.borrow()));
         let admin_page = Admin {
             process,
             registry,
             connections,
-            ready: Box::new(|| true),
+            ready: Arc::new(|| true),
             endpoints: Some(Box::new(move || overview::page(&shown.borrow()))),
             in_force,
             drain: drain.watch(),
         };
-        Ok(Self { log_writer, ..Self::run(listeners, stack, admin_page, tasks, drain)? })
+        Ok(Self { log_writer, ..Self::run(listeners, stack, admin_page, tasks, drain, is_ready)? })
     }
 
     /// Where requests are taken.
@@ -271,6 +273,7 @@ impl Server {
         admin_page: Admin,
         mut tasks: Vec<Task>,
         drain: Drain,
+        is_ready: IsReady,
     ) -> Result<Self, StartError> {
         let failed =
             |address| move |source| StartError::Listen { flag: "--listen", address, source };
@@ -293,20 +296,21 @@ impl Server {
             tasks.push(Box::pin(handover.run(stack.drain.clone())));
             successor
         });
-        let control = control(admin_listener, admin_page, tasks)?;
+        let (doors, opened) = watch::channel(predecessor.is_none());
+        if let Some(predecessor) = predecessor {
+            tasks.push(Box::pin(predecessor.follow(move || is_ready(), doors)));
+        }
         let stack = Arc::new(stack);
         let workers = listeners
             .into_iter()
             .enumerate()
             .map(|(worker, data)| {
                 // What is sent on is little: the first worker does it.
-                let sockets = Sockets { data, redirect: redirect.take() };
+                let sockets = Sockets { data, redirect: redirect.take(), doors: opened.clone() };
                 listen::start(worker, sockets, Arc::clone(&stack), drain.timeout)
             })
             .collect::<Result<_, _>>()?;
-        if let Some(predecessor) = predecessor {
-            predecessor.release();
-        }
+        let control = control((admin_listener, opened), admin_page, tasks)?;
         let (log_writer, is_taken_over) = (None, false);
         Ok(Self {
             data,
@@ -334,7 +338,11 @@ fn access_log(
     Ok(started.map_err(StartError::AccessLog)?.unzip())
 }
 
-fn control(listener: TcpListener, admin: Admin, tasks: Vec<Task>) -> Result<Control, StartError> {
+fn control(
+    (listener, mut doors): (TcpListener, watch::Receiver<bool>),
+    admin: Admin,
+    tasks: Vec<Task>,
+) -> Result<Control, StartError> {
     let failed = |source| StartError::Worker { worker: 0, source };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -348,7 +356,10 @@ fn control(listener: TcpListener, admin: Admin, tasks: Vec<Task>) -> Result<Cont
                     Err(error) => return tracing::error!(%error, "can't watch the admin listener"),
                 };
                 let mut running: JoinSet<()> = tasks.into_iter().collect();
-                running.spawn(Arc::new(admin).serve(listener));
+                running.spawn(async move {
+                    drop(doors.wait_for(|open| *open).await);
+                    Arc::new(admin).serve(listener).await;
+                });
                 // Ends when the sender is dropped; the tasks end with their set.
                 drop(stopped.await);
             });

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 /// Clients for whom there is no place, and who are being told so. More are not told.
@@ -39,6 +39,8 @@ pub struct Sockets {
     pub data: std::net::TcpListener,
     /// For those that are sent on to HTTPS, on this port.
     pub redirect: Option<(std::net::TcpListener, NonZeroU16)>,
+    /// Whether they are open yet: a process that takes over serves when it is ready.
+    pub doors: watch::Receiver<bool>,
 }
 
 /// What a worker listens on.
@@ -80,6 +82,7 @@ pub fn start(
 }
 
 async fn serve(worker: usize, sockets: Sockets, stack: Arc<Stack>, drain_timeout: Duration) {
+    let mut opening = sockets.doors.clone();
     let doors = match Doors::watch(sockets) {
         Ok(doors) => doors,
         Err(error) => return tracing::error!(worker, %error, "can't watch the listener"),
@@ -104,6 +107,8 @@ async fn serve(worker: usize, sockets: Sockets, stack: Arc<Stack>, drain_timeout
             turned_away.spawn(turn_away(stream, stack));
         }
     };
+    // An error means that the owner is gone; then so is what tells when to end.
+    drop(opening.wait_for(|open| *open).await);
     loop {
         let accepted = tokio::select! {
             accepted = doors.accept() => accepted,

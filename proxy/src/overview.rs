@@ -13,6 +13,13 @@ pub fn page(gates: &HashMap<String, Arc<Gate>>) -> String {
     format!("{}\n", serde_json::json!({ "apis": apis }))
 }
 
+/// Whether each API has an endpoint that serves.
+pub fn all_serve(gates: &HashMap<String, Arc<Gate>>) -> bool {
+    let serves =
+        |gate: &Arc<Gate>| gate.endpoints().iter().any(|one| one.state == Condition::Ready);
+    !gates.is_empty() && gates.values().all(serves)
+}
+
 /// How many endpoints of one API are up to what, and how often any was taken out.
 pub fn counts(gate: &Gate) -> EndpointCounts {
     let seen = gate.endpoints();

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How the old process begins: what it is, and which version of this conversation.
 const HELLO: u8 = 0xa1;
@@ -36,6 +36,9 @@ const END: u8 = b'.';
 const SERVES: u8 = b'!';
 /// How long either waits for the other's next word. The new one starts up between two of them.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often, and for how long, a new process looks whether it could serve at once.
+const READY_LOOK: Duration = Duration::from_millis(5);
+const READY_PATIENCE: Duration = Duration::from_secs(2);
 /// After a connection that could not be accepted.
 const ACCEPT_RETRY: Duration = Duration::from_millis(10);
 
@@ -171,8 +174,22 @@ impl Kind {
 // === impl Predecessor ===
 
 impl Predecessor {
+    /// Waits until this process could serve at once, for a bounded time, as an API may be at zero.
+    /// Then opens the doors, and tells the process before that it may drain.
+    pub async fn follow(self, is_ready: impl Fn() -> bool, doors: watch::Sender<bool>) {
+        let ready = async {
+            while !is_ready() {
+                tokio::time::sleep(READY_LOOK).await;
+            }
+        };
+        // The process before serves meanwhile.
+        drop(tokio::time::timeout(READY_PATIENCE, ready).await);
+        doors.send_replace(true);
+        self.release();
+    }
+
     /// Tells it that its sockets are served, and that it may drain.
-    pub fn release(mut self) {
+    fn release(mut self) {
         match self.0.write_all(&[SERVES]) {
             Ok(()) => tracing::info!("took over from the process before, which drains now"),
             // It has ended meanwhile; what it listened on is served here.

@@ -172,6 +172,8 @@ async fn restarts_under_load_fail_no_request() {
         // What ran in the old process has come to its end.
         assert!(read_answer(&mut stream).text().ends_with("0\r\n\r\n"));
         assert_eq!(get(gateway.admin, "/readyz").status, 200);
+        // It knew its endpoints before it served: nobody found the API asleep.
+        assert_eq!(gateway.metric("tidegate_cold_start_seconds_count", ""), 0.0);
     }
     more(100);
     seen.stop.store(true, Ordering::Relaxed);
