@@ -19,8 +19,11 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// Clients of each kind.
-const CLIENTS: usize = 4;
+/// Clients that keep their connections, over HTTP/1.1 and over HTTP/2.
+const KEEPERS: usize = 4;
+/// Clients that connect for each request: so many that some are always in a listener's line. With
+/// fewer, sockets that merely share the port pass too.
+const CONNECTERS: usize = 64;
 /// How often the process is replaced.
 const RESTARTS: usize = 4;
 
@@ -149,10 +152,12 @@ async fn restarts_under_load_fail_no_request() {
     let (mut gateway, _sidecars) = first(&folder);
     let seen = Arc::new(Seen::default());
     let mut clients = JoinSet::new();
-    for _ in 0..CLIENTS {
+    for _ in 0..KEEPERS {
         clients.spawn(http1(gateway.data, "kept", "", Arc::clone(&seen)));
-        clients.spawn(http1(gateway.data, "new", "connection: close\r\n", Arc::clone(&seen)));
         clients.spawn(http2(gateway.data, Arc::clone(&seen)));
+    }
+    for _ in 0..CONNECTERS {
+        clients.spawn(http1(gateway.data, "new", "connection: close\r\n", Arc::clone(&seen)));
     }
     let answered = || seen.answered.load(Ordering::Relaxed);
     let more = |count| {
@@ -182,6 +187,22 @@ async fn restarts_under_load_fail_no_request() {
     say(&format!("{} requests over {RESTARTS} restarts", answered()));
     assert!(failed.is_empty(), "of {} requests: {failed:?}", answered());
     assert!(answered() > 500, "{}", answered());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_rests_when_another_process_takes_over_is_still_answered() {
+    let folder = TempDir::new().unwrap();
+    let sidecar = Sidecar::start(&[]);
+    let gateway = Gateway::start("60s", &["--takeover", &path(&folder), "--drain-delay", "60s"]);
+    gateway.write_endpoints(vec![entry("a", &sidecar, 1)]);
+    gateway.wait_for_limit(1.0);
+    let stream = TcpStream::connect(gateway.data).await.unwrap();
+    let mut kept = BufReader::new(stream);
+    assert_eq!(ask(&mut kept, "").await.unwrap(), (200, true));
+    let _next = next(&gateway, &folder, "1");
+    gateway.process.wait_for_line("another process has taken over");
+    // It is told to come back elsewhere, with its answer.
+    assert_eq!(ask(&mut kept, "").await.unwrap(), (200, false));
 }
 
 #[test]
