@@ -145,9 +145,18 @@ impl Fields {
 
     /// As HTTP/2 has them.
     pub fn to_map(&self) -> HeaderMap {
+        self.to_map_without(&[])
+    }
+
+    /// As HTTP/2 has them, but for the fields of these names. (A map from which a field is taken
+    /// afterwards puts its last one in that place.)
+    pub fn to_map_without(&self, left_out: &[HeaderName]) -> HeaderMap {
         let mut map = HeaderMap::with_capacity(self.lines.len());
         for line in &self.lines {
             let name = HeaderName::from_bytes(self.text(line, line.name));
+            if name.as_ref().is_ok_and(|name| left_out.contains(name)) {
+                continue;
+            }
             let value = self.text(line, line.value);
             let value = match line.is_own {
                 true => HeaderValue::from_bytes(value),

@@ -144,13 +144,14 @@ fn begin(
         // RFC 9113 section 8.7: the client may send it again.
         return respond.send_reset(Reason::REFUSED_STREAM);
     };
-    let (mut parts, stream) = request.into_parts();
-    match read_request(&mut parts) {
-        Ok(notes) => {
+    let (parts, stream) = request.into_parts();
+    let method = parts.method.clone();
+    match read_request(parts) {
+        Ok((parts, notes)) => {
             let waiting = Waiting::default();
             let owes_continue = notes.expects_continue.then(|| waiting.clone());
             let body = Http2Body::new(stream, notes.length, owes_continue);
-            let request = Request::from_parts(parts.into(), IncomingBody::Http2(Box::new(body)));
+            let request = Request::from_parts(parts, IncomingBody::Http2(Box::new(body)));
             let (peer, stack, connector) =
                 (Arc::clone(peer), Arc::clone(stack), Arc::clone(connector));
             streams.spawn(async move {
@@ -162,7 +163,7 @@ fn begin(
             let (response, patience) =
                 (stack.refuse(reason, Some(peer)), stack.limits.write_timeout);
             streams.spawn(async move {
-                reply(respond, response, &parts.method, patience).await;
+                reply(respond, response, &method, patience).await;
                 drop(place);
             });
         }

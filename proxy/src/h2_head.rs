@@ -7,7 +7,7 @@
 use crate::fields::Fields;
 use crate::framing::Framing;
 use crate::head::{MAX_FIELDS, ResponseHead, Special, is_host, parse_length, special};
-use crate::message::RequestParts;
+use crate::message::{self, RequestParts};
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{
@@ -28,20 +28,22 @@ pub struct BodyNotes {
     pub expects_continue: bool,
 }
 
-/// Judges a request's head, and takes out of it what concerns this hop.
+/// Judges a request's head, and takes out of it what concerns this hop. What stays keeps its order.
 ///
 /// # Errors
 /// With the reason for which it is refused.
-pub fn read_request(parts: &mut request::Parts) -> Result<BodyNotes, Reason> {
+pub fn read_request(mut parts: request::Parts) -> Result<(RequestParts, BodyNotes), Reason> {
     if parts.method == Method::CONNECT {
         return Err(Reason::MethodNotAllowed);
     }
     if parts.headers.len() > MAX_FIELDS {
         return Err(Reason::HeaderTooLarge);
     }
-    read_target(parts)?;
-    join_cookies(&mut parts.headers)?;
     let mut hop: Vec<HeaderName> = Vec::new();
+    if names_host_twice(&parts)? {
+        hop.push(HOST);
+    }
+    join_cookies(&mut parts.headers)?;
     for (name, value) in &parts.headers {
         let text = value.as_bytes();
         if text.trim_ascii().len() != text.len() {
@@ -67,30 +69,25 @@ pub fn read_request(parts: &mut request::Parts) -> Result<BodyNotes, Reason> {
         Some(word) if word.as_bytes().eq_ignore_ascii_case(b"100-continue") => true,
         Some(_) => return Err(Reason::BadRequest),
     };
+    let mut parts = RequestParts::from(parts);
+    // Not out of the map, which would put its last field in the place of each.
     for name in hop {
         parts.headers.remove(name);
     }
-    Ok(BodyNotes { length, expects_continue })
+    Ok((parts, BodyNotes { length, expects_continue }))
 }
 
-/// The host in one place: the target's authority, or `Host` if it has none.
-fn read_target(parts: &mut request::Parts) -> Result<(), Reason> {
+/// Judges the target; says whether `Host` stands beside its authority, which alone counts then.
+fn names_host_twice(parts: &request::Parts) -> Result<bool, Reason> {
     let host = one(&parts.headers, &HOST)?;
-    match (parts.uri.authority(), host) {
-        (Some(authority), host) => {
-            if !is_host(authority.as_str().as_bytes()) {
-                return Err(Reason::BadRequest);
-            }
-            if host.is_some() {
-                parts.headers.remove(HOST);
-            }
-        }
-        (None, Some(host)) if !host.is_empty() && is_host(host.as_bytes()) => {}
-        (None, _) => return Err(Reason::BadRequest),
-    }
+    let named_twice = match (parts.uri.authority(), host) {
+        (Some(authority), host) if is_host(authority.as_str().as_bytes()) => host.is_some(),
+        (None, Some(host)) if !host.is_empty() && is_host(host.as_bytes()) => false,
+        _ => return Err(Reason::BadRequest),
+    };
     let path = parts.uri.path();
     if path.starts_with('/') || (path == "*" && parts.method == Method::OPTIONS) {
-        return Ok(());
+        return Ok(named_twice);
     }
     Err(Reason::BadRequest)
 }
@@ -119,15 +116,13 @@ fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a Heade
 /// stand there.
 pub fn write_request(parts: &RequestParts, framing: Framing, authority: &str) -> Request<()> {
     let mut request = Request::new(());
-    let mut headers = parts.headers.to_map();
-    let host = headers.remove(HOST);
-    let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut headers = parts.headers.to_map_without(&[HOST, TE]);
+    let host = parts.headers.get(HOST).and_then(|host| Authority::try_from(host).ok());
     let mut uri = http::uri::Parts::default();
     uri.scheme = Some(Scheme::HTTP);
     uri.authority = host.or_else(|| authority.parse().ok());
     let target = parts.uri.path_and_query().cloned();
     uri.path_and_query = Some(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    headers.remove(TE);
     if is_grpc(&parts.headers) {
         headers.insert(TE, TRAILERS);
     }
@@ -146,10 +141,7 @@ pub fn write_request(parts: &RequestParts, framing: Framing, authority: &str) ->
 }
 
 /// Reads an answer's head, and how long its body is, if that was said. `None` if it is malformed.
-pub fn read_response(
-    mut response: Response<()>,
-    to: &Method,
-) -> Option<(ResponseHead, Option<u64>)> {
+pub fn read_response(response: Response<()>, to: &Method) -> Option<(ResponseHead, Option<u64>)> {
     let status = response.status();
     let length = match one(response.headers(), &CONTENT_LENGTH).ok()? {
         Some(length) => Some(parse_length(length.as_bytes())?),
@@ -158,15 +150,15 @@ pub fn read_response(
     let bodiless = *to == Method::HEAD
         || status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let mut head = message::Response::from(response);
     if !bodiless || status == StatusCode::NO_CONTENT {
         // Whoever writes the answer anew says its length. Without a body the field stays, as
         // nothing else tells what the body would have been.
-        response.headers_mut().remove(CONTENT_LENGTH);
+        head.headers_mut().remove(CONTENT_LENGTH);
     }
     let length = if bodiless { Some(0) } else { length };
     let framing = length.map_or(Framing::UntilClose, Framing::Length);
-    let response = response.into();
-    Some((ResponseHead { response, framing, keep_alive: true, upgrade: None }, length))
+    Some((ResponseHead { response: head, framing, keep_alive: true, upgrade: None }, length))
 }
 
 /// Whether a message is gRPC's.
@@ -183,13 +175,19 @@ pub fn is_grpc(headers: &Fields) -> bool {
 mod tests {
     use super::*;
 
-    fn read(uri: &str, fields: &[(&str, &str)]) -> Result<(HeaderMap, BodyNotes), Reason> {
+    fn written(fields: &Fields) -> String {
+        let mut out = bytes::BytesMut::new();
+        fields.encode(&mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    fn read(uri: &str, fields: &[(&str, &str)]) -> Result<(Fields, BodyNotes), Reason> {
         let mut request = Request::builder().method("POST").uri(uri).version(Version::HTTP_2);
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        read_request(&mut parts).map(|notes| (parts.headers, notes))
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        read_request(parts).map(|(parts, notes)| (parts.headers, notes))
     }
 
     #[test]
@@ -208,10 +206,18 @@ mod tests {
         )
         .unwrap();
         assert_eq!(notes, BodyNotes { length: Some(5), expects_continue: true });
-        assert_eq!(headers["cookie"], "a=1; b=2");
-        let names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
-        assert_eq!(names.len(), 3, "{names:?}");
-        assert!(["te", "cookie", "x"].iter().all(|name| names.contains(name)), "{names:?}");
+        assert_eq!(written(&headers), "te: trailers\r\ncookie: a=1; b=2\r\nx: y\r\n");
+    }
+
+    #[test]
+    fn what_an_answer_says_of_its_body_goes_and_the_rest_keeps_its_order() {
+        let mut response = Response::builder();
+        for (name, value) in [("a", "1"), ("content-length", "5"), ("b", "2"), ("c", "3")] {
+            response = response.header(name, value);
+        }
+        let (head, length) = read_response(response.body(()).unwrap(), &Method::GET).unwrap();
+        assert_eq!(length, Some(5));
+        assert_eq!(written(head.response.headers()), "a: 1\r\nb: 2\r\nc: 3\r\n");
     }
 
     #[test]
@@ -253,6 +259,10 @@ mod tests {
         assert_eq!(request.uri(), "http://t:1/p?q");
         assert_eq!(request.headers()["content-length"], "3");
         assert_eq!(request.headers().len(), 1);
+        let given = [("a", "1"), ("host", "t"), ("b", "2"), ("te", "trailers"), ("c", "3")];
+        let request = write(&given, Framing::Length(0));
+        let names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["a", "b", "c", "content-length"]);
         let request = write(&[("content-type", "application/grpc+proto")], Framing::Chunked);
         assert_eq!(request.uri(), "http://127.0.0.1:80/p?q");
         assert_eq!(request.headers()["te"], "trailers");
