@@ -11,6 +11,7 @@
 //! - [`endpoints`]: the file by which the autoscaler tells a gateway where replicas listen.
 //! - [`names`]: metric, header and path names.
 //! - [`schedule`]: at which times an API has more replicas than its load asks for.
+//! - [`duration_text`]: a duration in the form that documents use.
 //! - [`reason`]: why the proxy refused or failed a request.
 
 mod check;
@@ -33,5 +34,6 @@ mod tree;
 pub use check::http_url;
 pub use document::InferenceApi;
 pub use parse::parse;
+pub use quantity::shown as duration_text;
 pub use report::{Mistake, Report};
 pub use schema::json_schema;

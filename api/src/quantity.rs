@@ -50,7 +50,7 @@ pub(crate) fn size(value: &Value) -> Option<u64> {
 }
 
 /// A duration in the form that documents use.
-pub(crate) fn shown(duration: Duration) -> String {
+pub fn shown(duration: Duration) -> String {
     let text = humantime::format_duration(duration).to_string();
     text.replace(' ', "").replace("days", "d").replace("day", "d")
 }

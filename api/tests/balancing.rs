@@ -1,16 +1,11 @@
 //! `spec.balancing`: its values arrive, and its mistakes are named.
 
-use std::path::Path;
 use std::time::Duration;
+use tidegate_api::Report;
 use tidegate_api::document::{Balancing, BalancingPolicy, HashBy, Retries};
-use tidegate_api::{Report, parse};
 
 fn read(balancing: &str) -> Result<Balancing, Report> {
-    let text = format!(
-        "{{apiVersion: tidegate.dev/v1alpha1, kind: InferenceApi, metadata: {{name: a}}, \
-         spec: {{container: {{command: [a]}}, balancing: {balancing}}}}}"
-    );
-    parse(&text, "app.yaml", Path::new("/apps")).map(|mut apis| apis.remove(0).balancing)
+    crate::read(&format!("balancing: {balancing}")).map(|api| api.balancing)
 }
 
 #[test]

@@ -8,6 +8,18 @@ mod mistakes;
 mod routes;
 mod sidecar;
 
+use std::path::Path;
+use tidegate_api::{InferenceApi, Report, parse};
+
+/// The one API of a document with this part of `spec`.
+fn read(part: &str) -> Result<InferenceApi, Report> {
+    let text = format!(
+        "{{apiVersion: tidegate.dev/v1alpha1, kind: InferenceApi, metadata: {{name: a}}, \
+         spec: {{container: {{command: [a]}}, {part}}}}}"
+    );
+    parse(&text, "app.yaml", Path::new("/apps")).map(|mut apis| apis.remove(0))
+}
+
 /// The shortest document: everything else has a default.
 const MINIMAL: &str = "\
 apiVersion: tidegate.dev/v1alpha1

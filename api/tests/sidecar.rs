@@ -1,15 +1,10 @@
 //! `spec.sidecar`: its values arrive, and its mistakes are named.
 
-use std::path::Path;
+use tidegate_api::Report;
 use tidegate_api::document::{AccessLog, Llm, Sidecar};
-use tidegate_api::{Report, parse};
 
 fn read(sidecar: &str) -> Result<Sidecar, Report> {
-    let text = format!(
-        "{{apiVersion: tidegate.dev/v1alpha1, kind: InferenceApi, metadata: {{name: a}}, \
-         spec: {{container: {{command: [a]}}, sidecar: {sidecar}}}}}"
-    );
-    parse(&text, "app.yaml", Path::new("/apps")).map(|mut apis| apis.remove(0).sidecar)
+    crate::read(&format!("sidecar: {sidecar}")).map(|api| api.sidecar)
 }
 
 #[test]

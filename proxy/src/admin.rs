@@ -1,4 +1,5 @@
-//! The admin port: alive, ready, metrics, what is in force. Nothing on the data port leads here, nor around it.
+//! The admin port: alive, ready, metrics, what is in force. Nothing on the data port leads here, nor
+//! around it.
 
 use crate::connections::Connections;
 use crate::drain::DrainWatch;

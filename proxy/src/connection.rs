@@ -14,12 +14,10 @@ use crate::incoming::IncomingBody;
 use crate::interim::Interim;
 use crate::lazy_timer::LazyTimer;
 use crate::message::Response;
-use crate::proxy_protocol::Arrival;
-use crate::socket::Socket;
 use crate::stack::Stack;
 use crate::tunnel;
 use crate::upstream::Connector;
-use crate::wire::{Outgoing, Wire};
+use crate::wire::Outgoing;
 use bytes::Bytes;
 use http::header::{CONNECTION, DATE};
 use http::{Method, StatusCode, Version};
@@ -92,20 +90,14 @@ struct Stall<'a> {
 struct BrokenOff;
 
 /// Serves a connection to its end.
-pub async fn serve(
-    mut stream: TcpStream,
-    from: IpAddr,
-    stack: Arc<Stack>,
-    connector: Arc<Connector>,
-) {
+pub async fn serve(stream: TcpStream, from: IpAddr, stack: Arc<Stack>, connector: Arc<Connector>) {
     // Small writes go at once: a token must not wait for the next.
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let Some(Arrival { peer, early }) = stack.arrive(&mut stream, from).await else { return };
-    let mut wire = Wire::new(Socket::Tcp(stream));
-    wire.read = early;
-    answer_all(Inbound::new(wire), peer, stack, connector).await;
+    if let Some((peer, inbound)) = stack.arrive(stream, from).await {
+        answer_all(inbound, peer, stack, connector).await;
+    }
 }
 
 /// Answers one request after the other, to the connection's end.

@@ -133,19 +133,18 @@ fn spread(mut taken: Vec<TcpListener>, workers: usize) -> io::Result<Vec<TcpList
         let (before, wanted) = (taken.len(), workers);
         tracing::info!(before, wanted, "as many workers as the process before had");
     }
-    let more = (0..workers.saturating_sub(taken.len())).map(|index| {
-        taken.get(index % taken.len()).map_or_else(no_listener, TcpListener::try_clone)
-    });
-    let more = more.collect::<io::Result<Vec<_>>>()?;
+    let missing = workers.saturating_sub(taken.len());
+    let more: Vec<_> = taken
+        .iter()
+        .cycle()
+        .take(missing)
+        .map(TcpListener::try_clone)
+        .collect::<io::Result<_>>()?;
     taken.extend(more);
     for listener in &taken {
         listener.set_nonblocking(true)?;
     }
     Ok(taken)
-}
-
-fn no_listener() -> io::Result<TcpListener> {
-    Err(io::ErrorKind::NotFound.into())
 }
 
 /// Listens on `address`, once for each worker. Port 0 takes a free port, the same for all.

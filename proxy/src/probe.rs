@@ -110,18 +110,25 @@ async fn ask_http(address: &Address, path: &str) -> Result<(), ProbeError> {
         Request::get(path).header(HOST, address.authority()).body(Empty::<Bytes>::new())?;
     let stream = address.connect().await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let mut asking = pin!(sender.send_request(request));
-    let response = tokio::select! {
-        response = &mut asking => response,
-        // A server that closes after its answer is heard too: both may come at once.
-        ended = connection => asking.await.map_err(|error| ended.err().unwrap_or(error)),
-    };
-    let status = response?.status();
+    let status = answer_over(connection, sender.send_request(request)).await?.status();
     // As Kubernetes counts it: redirects are a yes too.
     if status.is_success() || status.is_redirection() {
         Ok(())
     } else {
         Err(ProbeError::Status(status))
+    }
+}
+
+/// What is asked over a connection, which somebody must drive meanwhile.
+async fn answer_over<T>(
+    connection: impl Future<Output = hyper::Result<()>>,
+    asking: impl Future<Output = hyper::Result<T>>,
+) -> hyper::Result<T> {
+    let mut asking = pin!(asking);
+    tokio::select! {
+        answer = &mut asking => answer,
+        // A server that closes after its answer is heard too: both may come at once.
+        ended = connection => asking.await.map_err(|error| ended.err().unwrap_or(error)),
     }
 }
 
@@ -139,11 +146,7 @@ async fn ask_grpc(address: &Address, service: &str) -> Result<(), ProbeError> {
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         Ok::<_, hyper::Error>(body.map(http_body_util::Collected::to_bytes).unwrap_or_default())
     };
-    let mut asking = pin!(asking);
-    let answer = tokio::select! {
-        answer = &mut asking => answer?,
-        ended = connection => asking.await.map_err(|error| ended.err().unwrap_or(error))?,
-    };
+    let answer = answer_over(connection, asking).await?;
     if is_serving(answer) { Ok(()) } else { Err(ProbeError::NotServing) }
 }
 

@@ -5,14 +5,11 @@ use crate::connection::refuse;
 use crate::error::Refusal;
 use crate::guard;
 use crate::head::{HeadScan, parse_request};
-use crate::inbound::Inbound;
 use crate::listeners::HTTPS_PORT;
 use crate::message::{Request, Response};
-use crate::proxy_protocol::Arrival;
 use crate::respond;
-use crate::socket::Socket;
 use crate::stack::Stack;
-use crate::wire::{Outgoing, Wire};
+use crate::wire::Outgoing;
 use http::Uri;
 use http::header::HOST;
 use http::uri::Authority;
@@ -25,11 +22,8 @@ use tidegate_api::reason::Reason;
 use tokio::net::TcpStream;
 
 /// Answers a connection's one request.
-pub async fn redirect(mut stream: TcpStream, from: IpAddr, stack: Arc<Stack>, port: NonZeroU16) {
-    let Some(Arrival { peer, early }) = stack.arrive(&mut stream, from).await else { return };
-    let mut wire = Wire::new(Socket::Tcp(stream));
-    wire.read = early;
-    let inbound = Inbound::new(wire);
+pub async fn redirect(stream: TcpStream, from: IpAddr, stack: Arc<Stack>, port: NonZeroU16) {
+    let Some((peer, inbound)) = stack.arrive(stream, from).await else { return };
     let mut scan = HeadScan::default();
     let reading = poll_fn(|cx| inbound.poll_head(cx, &mut scan, stack.limits.max_head_bytes));
     let head = match tokio::time::timeout(stack.limits.header_timeout, reading).await {

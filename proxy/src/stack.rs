@@ -19,6 +19,7 @@ use crate::guard::{self, HttpLimits};
 use crate::h2_head::is_grpc;
 use crate::hop::{HopSettings, Peer};
 use crate::identity::{Identity, REQUEST_ID};
+use crate::inbound::Inbound;
 use crate::incoming::IncomingBody;
 use crate::interim::Interim;
 use crate::message::{Request, RequestParts, Response};
@@ -34,7 +35,9 @@ use crate::read_ahead::read_ahead;
 use crate::request_body::RequestBody;
 use crate::respond::{self, Manner};
 use crate::rewrite::{Told, UpstreamProtocol, rewrite};
+use crate::socket::Socket;
 use crate::upstream::Connector;
+use crate::wire::Wire;
 use arc_swap::ArcSwap;
 use http::header::{CONNECTION, HOST};
 use http::{Method, StatusCode, Version};
@@ -137,10 +140,15 @@ enum Found {
 // === impl Stack ===
 
 impl Stack {
-    /// Who has connected; `None` if it may not go on.
-    pub async fn arrive(&self, stream: &mut TcpStream, from: IpAddr) -> Option<Arrival> {
+    /// Who has connected, and what it sends; `None` if it may not go on.
+    pub async fn arrive(&self, mut stream: TcpStream, from: IpAddr) -> Option<(Peer, Inbound)> {
         let timeout = self.limits.header_timeout;
-        proxy_protocol::arrive(stream, from, &self.hops, timeout, &self.refused_arrivals).await
+        let Arrival { peer, early } =
+            proxy_protocol::arrive(&mut stream, from, &self.hops, timeout, &self.refused_arrivals)
+                .await?;
+        let mut wire = Wire::new(Socket::Tcp(stream));
+        wire.read = early;
+        Some((peer, Inbound::new(wire)))
     }
 
     /// The life of a request that came from this peer.

@@ -109,7 +109,7 @@ fn receive_all(stream: &blocking::UnixStream) -> io::Result<Taken> {
     }
     let mut taken = Taken::default();
     loop {
-        let listeners = match receive(stream)? {
+        let (of_kind, socket) = match receive(stream)? {
             (END, _) => return Ok(taken),
             (kind, Some(socket)) => match Kind::from_byte(kind) {
                 Some(Kind::Data) => (&mut taken.data, socket),
@@ -119,7 +119,6 @@ fn receive_all(stream: &blocking::UnixStream) -> io::Result<Taken> {
             },
             (_, None) => return unexpected("it named a socket and did not send it"),
         };
-        let (of_kind, socket) = listeners;
         of_kind.push(TcpListener::from(socket));
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tidegate_api::document::{InferenceApi, Probe};
+use tidegate_api::duration_text as time;
 use tokio::process::Command;
 
 /// The model's command, without output redirected.
@@ -70,7 +71,6 @@ fn sidecar_flags(
     drain_timeout: Duration,
 ) -> impl Iterator<Item = String> {
     let (concurrency, timeouts, ready) = (&api.concurrency, &api.timeouts, &api.readiness);
-    let time = |time: Duration| humantime::format_duration(time).to_string().replace(' ', "");
     let or_off = |limit: Option<Duration>| time(limit.unwrap_or_default());
     [
         ("--listen", "127.0.0.1:0".to_owned()),

@@ -15,7 +15,7 @@ use crate::policy::queue::QueueLimits;
 use crate::policy::retry_budget::RetryRules;
 use crate::policy::route::Rule;
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+use tidegate_api::duration_text as time;
 
 // Each takes its settings apart by name: one that is added can't be forgotten here.
 
@@ -150,8 +150,4 @@ fn ejection(rules: &EjectionRules) -> Value {
         "maxShare": max_share,
         "slowFactor": slow_factor,
     })
-}
-
-fn time(time: Duration) -> String {
-    humantime::format_duration(time).to_string().replace(' ', "")
 }
