@@ -3,7 +3,7 @@
 use crate::args::limits;
 use crate::engine::{Driver, run};
 use crate::ledger::Tally;
-use crate::optimum::{MOST_PLAYS, bound, clairvoyant};
+use crate::optimum::{MOST_PLAYS, bound, clairvoyant, early, unseen};
 use crate::outcome::{Outcome, reached};
 use crate::rule::{Fixed, Rule, of_document};
 use crate::scene::{Objective, Scene};
@@ -54,7 +54,10 @@ pub(crate) struct Comparison {
     /// Replica-seconds below which no schedule meets the objective, where it was asked for.
     pub(crate) bound: Option<f64>,
     /// Requests that were late whatever the policy, because nothing is ready at the start.
-    pub(crate) unavoidable: usize,
+    pub(crate) early: usize,
+    /// Requests that are late under every rule that asks for no more than it has seen a need for,
+    /// the early ones among them; told where an optimum was asked for.
+    pub(crate) unseen: Option<usize>,
     /// The optimum's plan first, if there is one.
     pub(crate) rows: Vec<Row>,
     /// What came of each row.
@@ -101,6 +104,8 @@ pub(crate) struct Row {
     /// Whether no more were late than may be.
     pub(crate) meets: bool,
     pub(crate) requests: Tally,
+    /// The share that was late of those that came when a first replica could be ready.
+    pub(crate) late_share_warm: f64,
     /// The most replicas at once.
     pub(crate) peak_replicas: u32,
     /// Replicas ever started.
@@ -136,10 +141,13 @@ pub(crate) fn compare(
     let progress = |requests| bar.inc(requests);
     let mut rows = Vec::new();
     let mut outcomes = Vec::new();
+    // Where what a replica runs at once is swept, each number is compared with a plan of its own.
+    let mut plans: Vec<(u32, f64)> = Vec::new();
     if optimum == Optimum::Plan {
         bar.set_message(CLAIRVOYANT);
         let outcome = clairvoyant(scene, workload, &progress);
         bar.set_position((search * workload.requests.len()) as u64);
+        plans.push((scene.limits.concurrency, outcome.replica_seconds));
         rows.push(row(CLAIRVOYANT, "", &outcome, scene, workload));
         outcomes.push(outcome);
     }
@@ -151,12 +159,23 @@ pub(crate) fn compare(
             Steering::Fixed(count) => Box::new(Fixed(count)),
         };
         let outcome = run(&scene, workload, Driver::Rule(rule.as_mut()), &progress);
-        rows.push(row(&contender.policy, &contender.settings, &outcome, &scene, workload));
+        let mut row = row(&contender.policy, &contender.settings, &outcome, &scene, workload);
+        if optimum == Optimum::Plan {
+            let width = scene.limits.concurrency;
+            let known = plans.iter().find(|(of, _)| *of == width).map(|(_, best)| *best);
+            let best = known.unwrap_or_else(|| {
+                bar.inc_length((search * workload.requests.len()) as u64);
+                let best = clairvoyant(&scene, workload, &progress).replica_seconds;
+                plans.push((width, best));
+                best
+            });
+            row.of_clairvoyant = (best > 0.0).then(|| row.replica_seconds / best);
+        }
+        rows.push(row);
         outcomes.push(outcome);
     }
-    let best = (optimum == Optimum::Plan).then(|| rows[0].replica_seconds);
-    for row in &mut rows {
-        row.of_clairvoyant = best.filter(|best| *best > 0.0).map(|best| row.replica_seconds / best);
+    if optimum == Optimum::Plan {
+        rows[0].of_clairvoyant = Some(1.0);
     }
     Comparison {
         workload: Facts {
@@ -167,7 +186,8 @@ pub(crate) fn compare(
         },
         objective: scene.objective,
         bound: (optimum != Optimum::Off).then(|| bound(scene, workload)),
-        unavoidable: unavoidable(scene, workload),
+        early: early(scene, workload),
+        unseen: (optimum != Optimum::Off).then(|| unseen(scene, workload)),
         rows,
         outcomes,
     }
@@ -175,6 +195,8 @@ pub(crate) fn compare(
 
 fn row(policy: &str, settings: &str, outcome: &Outcome, scene: &Scene, workload: &Workload) -> Row {
     let requests = outcome.ledger.tally(&scene.objective, |_| true);
+    // Who plans ahead is warm from the first request on.
+    let cold = if policy == CLAIRVOYANT { 0 } else { early(scene, workload) };
     let right = |load: f64| {
         let size = (load / f64::from(scene.limits.concurrency)).ceil();
         (0.9 * size).ceil() as u32
@@ -191,6 +213,7 @@ fn row(policy: &str, settings: &str, outcome: &Outcome, scene: &Scene, workload:
         of_clairvoyant: None,
         meets: requests.late <= scene.objective.allowance(requests.arrived),
         requests,
+        late_share_warm: outcome.ledger.tally(&scene.objective, |at| at >= cold).late_share,
         peak_replicas: outcome.most,
         starts: outcome.started,
         direction_changes: outcome.record.turns(),
@@ -217,13 +240,5 @@ fn tenants(outcome: &Outcome, scene: &Scene, workload: &Workload) -> Vec<(String
     largest.into_iter().map(tally).collect()
 }
 
-/// Requests that no policy can answer in time which knows only what has happened: none is ready,
-/// the first start is at the first request (or at once, where there is a least number of
-/// replicas), and a start takes its time.
-fn unavoidable(scene: &Scene, workload: &Workload) -> usize {
-    let Some(first) = workload.requests.first().filter(|_| scene.initial == 0) else { return 0 };
-    let begins = if scene.min > 0 { 0 } else { first.at };
-    let ready = begins.saturating_add(scene.cold_start.least());
-    let is_early = |at: Nanos| ready.saturating_sub(at) > scene.objective.wait;
-    workload.requests.iter().take_while(|request| is_early(request.at)).count()
-}
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,8 @@ fn json(results: &Comparison, price: f64) -> String {
             "late_share": results.objective.late,
         },
         "bound_replica_seconds": results.bound,
-        "unavoidably_late": results.unavoidable,
+        "late_before_first_replica": results.early,
+        "late_beyond_anything_seen": results.unseen,
         "policies": rows,
     });
     format!("{document:#}\n")
@@ -69,6 +70,7 @@ fn csv(results: &Comparison, price: f64) -> String {
         "running",
         "late",
         "late_share",
+        "late_share_warm",
         "wait_p50",
         "wait_p99",
         "wait_max",
@@ -98,6 +100,7 @@ fn csv(results: &Comparison, price: f64) -> String {
             requests.running.to_string(),
             requests.late.to_string(),
             requests.late_share.to_string(),
+            row.late_share_warm.to_string(),
             requests.wait_p50.to_string(),
             requests.wait_p99.to_string(),
             requests.wait_max.to_string(),
@@ -156,6 +159,7 @@ fn head(results: &Comparison) -> Vec<String> {
         "x BEST",
         "COST",
         "LATE",
+        "WARM",
         "MET",
         "REFUSED",
         "P50",
@@ -187,6 +191,7 @@ fn cells(row: &Row, results: &Comparison, price: f64) -> Vec<String> {
         row.of_clairvoyant.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")),
         format!("{:.2}", cost(row.replica_seconds, price)),
         percent(requests.late_share),
+        percent(row.late_share_warm),
         if row.meets { "yes" } else { "no" }.to_owned(),
         (requests.refused + requests.failed).to_string(),
         length(requests.wait_p50),
@@ -219,12 +224,20 @@ fn notes(results: &Comparison) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if results.unavoidable > 0 {
+    let share = |count: usize| percent(count as f64 / results.workload.requests.max(1) as f64);
+    if results.early > 0 {
         notes.push(format!(
             "{} requests ({}) come before a first replica can be ready: late under every policy \
-             that does\nnot know the future.",
-            results.unavoidable,
-            percent(results.unavoidable as f64 / results.workload.requests.max(1) as f64),
+             that does\nnot know the future. WARM is the share of late ones among the others.",
+            results.early,
+            share(results.early),
+        ));
+    }
+    if let Some(unseen) = results.unseen.filter(|unseen| *unseen > results.early) {
+        notes.push(format!(
+            "{unseen} requests ({}) at the least are late under every policy that asks for no more \
+             replicas\nthan it has seen a need for, whatever it spends.",
+            share(unseen),
         ));
     }
     notes

@@ -4,6 +4,8 @@ use crate::comparison::{Contender, Steering};
 use crate::document::{Document, Setting, word};
 use crate::error::SimulateError;
 use std::str::FromStr;
+use tidegate_api::InferenceApi;
+use tidegate_api::document::Policy;
 
 /// The most plays of one comparison.
 const MOST: usize = 1000;
@@ -69,12 +71,30 @@ fn contender(
         }
     };
     let api = Box::new(set.check()?);
+    if steering == Steering::Policy {
+        refuse_what_is_not_simulated(&api)?;
+    }
     Ok(Contender { policy: policy.to_owned(), settings: labels.join(" "), api, steering })
+}
+
+/// A metric is no load's, and a schedule goes by a day's time, which a simulated load has not.
+fn refuse_what_is_not_simulated(api: &InferenceApi) -> Result<(), SimulateError> {
+    let what = if matches!(api.autoscaling.policy, Policy::Metric(_)) {
+        "autoscaling.policy: metric is not simulated, as no load says what the metric would be; \
+         compare other policies with --policies"
+    } else if !api.autoscaling.schedules.is_empty() {
+        "autoscaling.schedules is not simulated, as no load says at what time of day it begins; \
+         leave it out and compare with another --min-replicas"
+    } else {
+        return Ok(());
+    };
+    Err(SimulateError::Usage(what.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn names(policies: &[&str], axes: &[&str]) -> Result<Vec<String>, String> {
         let policies: Vec<String> = policies.iter().map(ToString::to_string).collect();
@@ -93,6 +113,21 @@ mod tests {
         let found = found.unwrap();
         assert_eq!(found.len(), 8);
         assert_eq!(found[1], "concurrency concurrency.limit=1 concurrency.queueTimeout=9s");
+    }
+
+    #[test]
+    fn what_is_not_simulated_is_refused() {
+        let schedule = json!([{"cron": "0 8 * * *", "minReplicas": 2, "duration": "1h"}]);
+        let scheduled = Document::new().with("autoscaling.schedules", schedule);
+        let metric = json!({"query": "up", "target": 1});
+        let measured = Document::new().with("autoscaling.metric", metric);
+        for (document, policy, part) in
+            [(&scheduled, "slo", "time of day"), (&measured, "metric", "metric is not simulated")]
+        {
+            let refused = contenders(document, &[policy.to_owned()], &[]).unwrap_err();
+            assert!(refused.to_string().contains(part), "{refused}");
+        }
+        assert!(contenders(&scheduled, &["fixed:3".to_owned()], &[]).is_ok(), "nobody scales");
     }
 
     #[test]

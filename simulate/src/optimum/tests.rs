@@ -136,3 +136,58 @@ fn halving_finds_the_most_that_holds() {
         assert_eq!(most_that(end, 20, |number| number <= 37), want, "{end}");
     }
 }
+
+#[test]
+fn what_was_never_needed_before_is_not_there_in_time() {
+    // Two at once from 20 on for the first time, and again at 60: with 7 s for a start.
+    let list = [(0.0, 1.0), (10.0, 30.0), (20.0, 10.0), (60.0, 5.0), (60.0, 5.0)];
+    let workload = requests(&list, 100);
+    let scene = scene(1, "7s");
+    assert_eq!(early(&scene, &workload), 1);
+    assert_eq!(unseen(&scene, &workload), 2, "the last two find what the third needed");
+    let two = Scene { initial: 2, ..scene };
+    assert_eq!((early(&two, &workload), unseen(&two, &workload)), (0, 0));
+    let least = Scene { min: 1, ..scene };
+    assert_eq!((early(&least, &workload), unseen(&least, &workload)), (1, 2));
+}
+
+#[test]
+fn no_rule_that_follows_what_it_saw_is_late_for_fewer() {
+    for shape in [Shape::Step, Shape::Spike, Shape::OnOff] {
+        let workload = shaped(shape, "exponential:2s");
+        let scene = scene(1, "20s");
+        let least = unseen(&scene, &workload);
+        assert!(least > early(&scene, &workload), "{shape:?}: {least}");
+        // The most that was ever needed, asked for without delay, and never let go.
+        let mut follows = Record(0);
+        let outcome = run(&scene, &workload, Driver::Rule(&mut follows), &|_| ());
+        let late = outcome.ledger.tally(&scene.objective, |_| true).late;
+        assert!(late >= least, "{shape:?}: {late} late, {least} at the least");
+    }
+}
+
+/// Asks for as many as are in flight, and never for fewer.
+struct Record(u32);
+
+impl crate::rule::Rule for Record {
+    fn decide(&mut self, seen: &crate::rule::Seen, _: std::time::Duration) -> crate::rule::Wanted {
+        // What waits is needed later than it would have been, so running ones are what counts.
+        self.0 = self.0.max(seen.running + 1).max(seen.current);
+        crate::rule::Wanted { replicas: self.0.min(100), reason: "record" }
+    }
+}
+
+#[test]
+fn a_plan_gives_up_about_as_much_as_it_may() {
+    for shape in [Shape::Poisson, Shape::Sine, Shape::OnOff] {
+        let workload = shaped(shape, "exponential:1s");
+        let scene = Scene {
+            objective: Objective { late: 0.01, ..scene(4, "5s").objective },
+            ..scene(4, "5s")
+        };
+        let found = clairvoyant(&scene, &workload, &|_| ());
+        assert!(meets(&found, &scene), "{shape:?}");
+        let late = found.ledger.tally(&scene.objective, |_| true).late_share;
+        assert!(late > 0.002, "{shape:?}: {late}");
+    }
+}

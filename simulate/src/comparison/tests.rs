@@ -1,0 +1,125 @@
+//! What the `slo` rule with default settings promises on made-up loads, against a planner who knows
+//! the future. Each bound is what was measured with some room; a loss of it is a loss for users.
+
+use super::*;
+use crate::document::Document;
+use crate::gateway::Balancing;
+use crate::span::SECOND;
+use crate::sweep::contenders;
+use crate::workload::shape::{Plan, Shape};
+use serde_json::json;
+
+/// A load, how long a replica takes to start, and what the rule may cost and keep waiting.
+struct Case {
+    plan: Plan,
+    cold_start: &'static str,
+    /// Over the planner's replica-seconds.
+    cost: f64,
+    /// The share of late ones among those that come when a replica can be ready.
+    late: f64,
+}
+
+fn plan(shape: Shape, rate: f64, peak: f64, duration: f64) -> Plan {
+    Plan {
+        shape,
+        rate,
+        peak,
+        duration,
+        change_at: 200.0,
+        change_for: 300.0,
+        period: 300.0,
+        service: "exponential:500ms".parse().unwrap(),
+    }
+}
+
+fn results(plan: &Plan, cold_start: &str, limit: u32, optimum: Optimum, seed: u64) -> Comparison {
+    let document = Document::new()
+        .with("concurrency.limit", json!(limit))
+        .with("autoscaling.maxReplicas", json!(1000));
+    let scene = Scene {
+        limits: limits(&document.check().unwrap()),
+        balancing: Balancing::LateBinding,
+        cold_start: cold_start.parse().unwrap(),
+        drain_delay: SECOND,
+        tick: SECOND,
+        scrape_delay: SECOND / 100,
+        scrape_loss: 0.0,
+        fail_every: 0,
+        initial: 0,
+        min: 0,
+        objective: Objective { wait: SECOND / 5, late: 0.01 },
+        seed,
+    };
+    let all = contenders(&document, &["slo".to_owned()], &[]).unwrap();
+    compare(&scene, &plan.draw(seed).unwrap(), &all, optimum, &ProgressBar::hidden())
+}
+
+fn slo(comparison: &Comparison) -> &Row {
+    comparison.policies().next().unwrap().0
+}
+
+#[test]
+fn each_load_costs_and_waits_no_more_than_is_stated() {
+    let case = |plan, cold_start, cost, late| Case { plan, cold_start, cost, late };
+    for Case { plan, cold_start, cost, late } in [
+        case(plan(Shape::Poisson, 12.0, 0.0, 1200.0), "5s", 1.3, 0.01),
+        case(plan(Shape::Step, 4.0, 40.0, 700.0), "5s", 1.4, 0.03),
+        case(plan(Shape::Ramp, 4.0, 40.0, 900.0), "5s", 1.35, 0.01),
+        case(plan(Shape::Ramp, 4.0, 40.0, 900.0), "30s", 1.3, 0.02),
+        case(plan(Shape::Sine, 4.0, 40.0, 1200.0), "5s", 1.8, 0.01),
+        case(plan(Shape::OnOff, 0.0, 20.0, 2400.0), "5s", 2.2, 0.015),
+    ] {
+        let results = results(&plan, cold_start, 4, Optimum::Plan, 3);
+        let row = slo(&results);
+        let (ratio, share) = (row.of_clairvoyant.unwrap(), row.late_share_warm);
+        let name = &results.workload.name;
+        assert!(ratio <= cost && share <= late, "{name} {cold_start}: {ratio} x, {share} late");
+    }
+}
+
+#[test]
+fn after_a_step_nine_tenths_of_the_right_size_are_wanted_within_two_seconds() {
+    for (seed, at) in [(1, 120.0), (2, 120.3), (3, 120.7), (4, 120.99)] {
+        let step = Plan { change_at: at, ..plan(Shape::Step, 10.0, 200.0, 130.0) };
+        let results = results(&step, "30s", 1, Optimum::Off, seed);
+        let wanted = slo(&results).step_wanted.unwrap();
+        assert!(wanted <= 2.0, "{seed}: {wanted} s");
+    }
+}
+
+#[test]
+fn a_flat_random_load_changes_direction_at_most_twice_an_hour() {
+    for (rate, limit, cold_start) in [(12.0, 8, "5s"), (12.0, 8, "30s"), (6.0, 4, "5s")] {
+        let flat = plan(Shape::Poisson, rate, 0.0, 4.0 * 3600.0);
+        let results = results(&flat, cold_start, limit, Optimum::Off, 5);
+        let turns = slo(&results).direction_changes;
+        assert!(turns <= 4 * 2, "{limit} at once, {cold_start}: {turns} in four hours");
+    }
+}
+
+#[test]
+fn a_swept_limit_is_compared_with_a_plan_for_that_limit() {
+    let document = Document::new().with("autoscaling.maxReplicas", json!(1000));
+    let axis = "concurrency.limit=1,4".parse().unwrap();
+    let all = contenders(&document, &["fixed:20".to_owned()], &[axis]).unwrap();
+    let flat = plan(Shape::Poisson, 8.0, 0.0, 200.0);
+    let scene = Scene {
+        limits: limits(&all[0].api),
+        balancing: Balancing::LateBinding,
+        cold_start: "5s".parse().unwrap(),
+        drain_delay: SECOND,
+        tick: SECOND,
+        scrape_delay: SECOND / 100,
+        scrape_loss: 0.0,
+        fail_every: 0,
+        initial: 0,
+        min: 0,
+        objective: Objective { wait: SECOND / 5, late: 0.01 },
+        seed: 1,
+    };
+    let bar = ProgressBar::hidden();
+    let results = compare(&scene, &flat.draw(1).unwrap(), &all, Optimum::Plan, &bar);
+    let over: Vec<f64> = results.policies().map(|(row, _)| row.of_clairvoyant.unwrap()).collect();
+    // Both cost the same, but with four at once a planner needs far fewer.
+    assert!(over[1] > 2.0 * over[0], "{over:?}");
+}
