@@ -1,5 +1,6 @@
 //! `tidegate up`, `demo` and `top` as somebody at a shell meets them: whole trees of processes.
 
+mod cold;
 mod demo;
 mod digits;
 mod faults;
