@@ -14,6 +14,7 @@ pub(crate) mod sidecar;
 pub(crate) mod up;
 
 use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -53,6 +54,11 @@ pub(crate) fn binary(name: &str) -> PathBuf {
 #[expect(clippy::disallowed_methods, reason = "tests measure real processes by the real clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// An address that nobody listens on, for now.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Replaces a file in one step, as a careful editor does.

@@ -142,13 +142,16 @@ pub(crate) fn compare(
     let mut rows = Vec::new();
     let mut outcomes = Vec::new();
     // Where what a replica runs at once is swept, each number is compared with a plan of its own.
-    let mut plans: Vec<(u32, f64)> = Vec::new();
+    let mut plans: BTreeMap<u32, f64> = BTreeMap::new();
+    let early = early(scene, workload);
     if optimum == Optimum::Plan {
         bar.set_message(CLAIRVOYANT);
         let outcome = clairvoyant(scene, workload, &progress);
         bar.set_position((search * workload.requests.len()) as u64);
-        plans.push((scene.limits.concurrency, outcome.replica_seconds));
-        rows.push(row(CLAIRVOYANT, "", &outcome, scene, workload));
+        plans.insert(scene.limits.concurrency, outcome.replica_seconds);
+        // Who plans ahead is warm from the first request on.
+        let row = row((CLAIRVOYANT, ""), &outcome, scene, workload, 0);
+        rows.push(Row { of_clairvoyant: Some(1.0), ..row });
         outcomes.push(outcome);
     }
     for contender in contenders {
@@ -159,23 +162,17 @@ pub(crate) fn compare(
             Steering::Fixed(count) => Box::new(Fixed(count)),
         };
         let outcome = run(&scene, workload, Driver::Rule(rule.as_mut()), &progress);
-        let mut row = row(&contender.policy, &contender.settings, &outcome, &scene, workload);
+        let name = (&*contender.policy, &*contender.settings);
+        let mut row = row(name, &outcome, &scene, workload, early);
         if optimum == Optimum::Plan {
-            let width = scene.limits.concurrency;
-            let known = plans.iter().find(|(of, _)| *of == width).map(|(_, best)| *best);
-            let best = known.unwrap_or_else(|| {
+            let best = *plans.entry(scene.limits.concurrency).or_insert_with(|| {
                 bar.inc_length((search * workload.requests.len()) as u64);
-                let best = clairvoyant(&scene, workload, &progress).replica_seconds;
-                plans.push((width, best));
-                best
+                clairvoyant(&scene, workload, &progress).replica_seconds
             });
             row.of_clairvoyant = (best > 0.0).then(|| row.replica_seconds / best);
         }
         rows.push(row);
         outcomes.push(outcome);
-    }
-    if optimum == Optimum::Plan {
-        rows[0].of_clairvoyant = Some(1.0);
     }
     Comparison {
         workload: Facts {
@@ -186,17 +183,22 @@ pub(crate) fn compare(
         },
         objective: scene.objective,
         bound: (optimum != Optimum::Off).then(|| bound(scene, workload)),
-        early: early(scene, workload),
+        early,
         unseen: (optimum != Optimum::Off).then(|| unseen(scene, workload)),
         rows,
         outcomes,
     }
 }
 
-fn row(policy: &str, settings: &str, outcome: &Outcome, scene: &Scene, workload: &Workload) -> Row {
+/// What one policy came to. The first `cold` requests came before a replica of its could be ready.
+fn row(
+    (policy, settings): (&str, &str),
+    outcome: &Outcome,
+    scene: &Scene,
+    workload: &Workload,
+    cold: usize,
+) -> Row {
     let requests = outcome.ledger.tally(&scene.objective, |_| true);
-    // Who plans ahead is warm from the first request on.
-    let cold = if policy == CLAIRVOYANT { 0 } else { early(scene, workload) };
     let right = |load: f64| {
         let size = (load / f64::from(scene.limits.concurrency)).ceil();
         (0.9 * size).ceil() as u32
@@ -213,7 +215,7 @@ fn row(policy: &str, settings: &str, outcome: &Outcome, scene: &Scene, workload:
         of_clairvoyant: None,
         meets: requests.late <= scene.objective.allowance(requests.arrived),
         requests,
-        late_share_warm: outcome.ledger.tally(&scene.objective, |at| at >= cold).late_share,
+        late_share_warm: outcome.ledger.late_share_after(cold, &scene.objective),
         peak_replicas: outcome.most,
         starts: outcome.started,
         direction_changes: outcome.record.turns(),

@@ -45,6 +45,21 @@ pub(crate) struct Limits {
     pub(crate) cold_patience: Nanos,
 }
 
+#[cfg(test)]
+impl Limits {
+    /// For tests: so many at once in each of 100 replicas, and nobody is turned away.
+    pub(crate) fn patient(concurrency: u32) -> Self {
+        use crate::span::SECOND;
+        Self {
+            concurrency,
+            queue: 100_000,
+            replicas: 100,
+            patience: 10_000 * SECOND,
+            cold_patience: 10_000 * SECOND,
+        }
+    }
+}
+
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Placed {

@@ -92,6 +92,14 @@ impl Ledger {
         }
     }
 
+    /// The share of late ones among those that came, without the first `before` of all.
+    pub(crate) fn late_share_after(&self, before: usize, objective: &Objective) -> f64 {
+        let later = || before..self.states.len();
+        let came = later().filter(|request| self.states[*request] != State::Coming).count();
+        let late = later().filter(|request| self.is_late(*request, objective)).count();
+        late as f64 / came.max(1) as f64
+    }
+
     /// Adds up those of the requests that `chosen` chooses.
     pub(crate) fn tally(&self, objective: &Objective, chosen: impl Fn(usize) -> bool) -> Tally {
         let came: Vec<usize> = (0..self.states.len())
@@ -152,6 +160,10 @@ mod tests {
         assert_eq!(parts, [2, 1, 1, 1, 1]);
         assert_eq!(tally.late, 4, "served late, still waiting, refused, failed");
         assert_eq!([tally.wait_p50, tally.wait_p99, tally.wait_max], [1.0, 2.0, 2.0]);
+        for before in 0..=7 {
+            let later = ledger.tally(&objective, |request| request >= before);
+            assert_eq!(ledger.late_share_after(before, &objective), later.late_share, "{before}");
+        }
     }
 
     #[test]

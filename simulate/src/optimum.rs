@@ -61,7 +61,7 @@ pub(crate) fn bound(scene: &Scene, workload: &Workload) -> f64 {
     let work = without_largest(work.collect(), allowed) / f64::from(scene.limits.concurrency);
     let first_start = if scene.initial == 0 { seconds(cold) } else { 0.0 };
 
-    let forced = forced(workload, wait);
+    let forced = forced(&workload.requests, workload.end, wait);
     let lengths: Vec<Nanos> = forced.iter().map(|(from, to)| to - from).collect();
     let most_lost = |each: Nanos| {
         let losses = lengths.iter().map(|length| length + each).collect();
@@ -105,15 +105,15 @@ pub(crate) fn clairvoyant(scene: &Scene, workload: &Workload, progress: Progress
             .filter(|request| outcome.ledger.is_late(*request, &scene.objective));
         (late.count() <= allowed, outcome)
     };
-    let (first, rest) = (SHARES[0], &SHARES[1..]);
-    let mut best = play(first);
+    let [first, rest @ ..] = SHARES;
+    let (mut meets, mut outcome) = play(first);
     for share in rest {
-        if best.0 {
+        if meets {
             break;
         }
-        best = play(*share);
+        (meets, outcome) = play(share);
     }
-    best.1
+    outcome
 }
 
 /// The largest number below `end` found by halving for which something holds that holds for 0.

@@ -42,6 +42,33 @@ pub(crate) struct Objective {
     pub(crate) late: f64,
 }
 
+// === impl Scene ===
+
+#[cfg(test)]
+impl Scene {
+    /// For tests: from no replica on, with late binding; none fails, no scrape is lost, and at most
+    /// 1 % may wait over 200 ms.
+    pub(crate) fn from_zero(limits: Limits, cold_start: &str) -> Self {
+        use crate::span::SECOND;
+        Self {
+            limits,
+            balancing: Balancing::LateBinding,
+            cold_start: cold_start.parse().expect("a test's own text"),
+            drain_delay: SECOND,
+            tick: SECOND,
+            scrape_delay: SECOND / 100,
+            scrape_loss: 0.0,
+            fail_every: 0,
+            initial: 0,
+            min: 0,
+            objective: Objective { wait: SECOND / 5, late: 0.01 },
+            seed: 3,
+        }
+    }
+}
+
+// === impl Objective ===
+
 impl Objective {
     /// How many of so many requests may be late.
     pub(crate) fn allowance(&self, requests: usize) -> usize {

@@ -5,10 +5,10 @@ use crate::support::gateway::Gateway;
 use crate::support::http::{Answer, connect, metric, read_answer};
 use crate::support::process::Process;
 use crate::support::up::{Up, document, plain_script};
-use crate::support::{binary, eventually};
+use crate::support::{binary, eventually, free_address};
 use rustix::process::Signal;
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
@@ -105,14 +105,10 @@ impl Autoscaler {
     }
 }
 
-/// A port that was free a moment ago: the gateway must know it before the autoscaler listens.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 #[test]
 fn who_waits_outlives_the_autoscaler() {
     let folder = TempDir::new().unwrap();
+    // The gateway must know where the autoscaler is before it listens there.
     let (go, wake) = (folder.path().join("go"), free_address());
     let gateway = Gateway::run(&held_back(&go, NARROW), &["--wake", &wake.to_string()]);
     // Nobody hears the first call.

@@ -3,9 +3,9 @@
 use crate::support::http::get;
 use crate::support::process::Process;
 use crate::support::up::{FREE_PORTS, Up, document, plain_command};
-use crate::support::{binary, eventually};
+use crate::support::{binary, eventually, free_address};
 use rustix::process::Signal;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -76,7 +76,7 @@ fn up_says_where_everything_is() {
 
 #[test]
 fn says_so_where_nothing_listens() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = free_address();
     let url = format!("http://{free}");
     let mut top = top(&["--once", "--url", &url]);
     assert_eq!(top.wait().code(), Some(1));

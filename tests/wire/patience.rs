@@ -1,26 +1,21 @@
 //! How long what is waited for: a model that starts late, a kept connection that is stale, a client
 //! that reads nothing.
 
-use crate::support::eventually;
 use crate::support::frames::{
     DATA, Frame, HEADERS, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, request,
 };
 use crate::support::http::{connect, metric, read_answer};
 use crate::support::sidecar::{plain_model, proxy};
+use crate::support::{eventually, free_address};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A port that nobody listens on, for now.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[test]
 fn a_request_waits_for_a_model_that_starts() {
-    let port = free_port();
-    let upstream = format!("127.0.0.1:{port}");
+    let address = free_address();
+    let upstream = address.to_string();
     let (_process, data, admin) =
         proxy("sidecar", &["--upstream", &upstream, "--concurrency", "3"]);
     let mut http1 = connect(data);
@@ -31,7 +26,7 @@ fn a_request_waits_for_a_model_that_starts() {
     http2.frame(&Frame::headers(3, request("POST", "/echo", &[]), false));
     http2.frame(&Frame::data(3, "body", true));
     eventually("all three wait for it", || metric(admin, "tidegate_requests_in_flight", "") == 3.0);
-    let (_model, _) = plain_model(port);
+    let (_model, _) = plain_model(address.port());
     let answer = read_answer(&mut http1);
     assert_eq!((answer.status, answer.text().as_str()), (200, "body"));
     for _ in [1, 3] {

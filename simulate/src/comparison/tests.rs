@@ -3,8 +3,6 @@
 
 use super::*;
 use crate::document::Document;
-use crate::gateway::Balancing;
-use crate::span::SECOND;
 use crate::sweep::contenders;
 use crate::workload::shape::{Plan, Shape};
 use serde_json::json;
@@ -36,20 +34,7 @@ fn results(plan: &Plan, cold_start: &str, limit: u32, optimum: Optimum, seed: u6
     let document = Document::new()
         .with("concurrency.limit", json!(limit))
         .with("autoscaling.maxReplicas", json!(1000));
-    let scene = Scene {
-        limits: limits(&document.check().unwrap()),
-        balancing: Balancing::LateBinding,
-        cold_start: cold_start.parse().unwrap(),
-        drain_delay: SECOND,
-        tick: SECOND,
-        scrape_delay: SECOND / 100,
-        scrape_loss: 0.0,
-        fail_every: 0,
-        initial: 0,
-        min: 0,
-        objective: Objective { wait: SECOND / 5, late: 0.01 },
-        seed,
-    };
+    let scene = Scene { seed, ..Scene::from_zero(limits(&document.check().unwrap()), cold_start) };
     let all = contenders(&document, &["slo".to_owned()], &[]).unwrap();
     compare(&scene, &plan.draw(seed).unwrap(), &all, optimum, &ProgressBar::hidden())
 }
@@ -103,20 +88,7 @@ fn a_swept_limit_is_compared_with_a_plan_for_that_limit() {
     let axis = "concurrency.limit=1,4".parse().unwrap();
     let all = contenders(&document, &["fixed:20".to_owned()], &[axis]).unwrap();
     let flat = plan(Shape::Poisson, 8.0, 0.0, 200.0);
-    let scene = Scene {
-        limits: limits(&all[0].api),
-        balancing: Balancing::LateBinding,
-        cold_start: "5s".parse().unwrap(),
-        drain_delay: SECOND,
-        tick: SECOND,
-        scrape_delay: SECOND / 100,
-        scrape_loss: 0.0,
-        fail_every: 0,
-        initial: 0,
-        min: 0,
-        objective: Objective { wait: SECOND / 5, late: 0.01 },
-        seed: 1,
-    };
+    let scene = Scene { seed: 1, ..Scene::from_zero(limits(&all[0].api), "5s") };
     let bar = ProgressBar::hidden();
     let results = compare(&scene, &flat.draw(1).unwrap(), &all, Optimum::Plan, &bar);
     let over: Vec<f64> = results.policies().map(|(row, _)| row.of_clairvoyant.unwrap()).collect();

@@ -5,32 +5,12 @@ use crate::distribution::Distribution;
 use crate::gateway::{Balancing, Limits};
 use crate::ledger::Tally;
 use crate::rule::{Fixed, of_document};
-use crate::scene::Objective;
 use crate::span::{SECOND, seconds};
 use crate::workload::shape::{Plan as Shaped, Shape};
 use tidegate_api::InferenceApi;
 
 fn scene() -> Scene {
-    Scene {
-        limits: Limits {
-            concurrency: 1,
-            queue: 100_000,
-            replicas: 100,
-            patience: 10_000 * SECOND,
-            cold_patience: 10_000 * SECOND,
-        },
-        balancing: Balancing::LateBinding,
-        cold_start: "10s".parse().unwrap(),
-        drain_delay: SECOND,
-        tick: SECOND,
-        scrape_delay: SECOND / 100,
-        scrape_loss: 0.0,
-        fail_every: 0,
-        initial: 0,
-        min: 0,
-        objective: Objective { wait: SECOND / 5, late: 0.01 },
-        seed: 3,
-    }
+    Scene::from_zero(Limits::patient(1), "10s")
 }
 
 fn poisson(rate: f64, duration: f64, service: &str) -> Workload {

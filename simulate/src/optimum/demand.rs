@@ -2,16 +2,16 @@
 
 use super::levels::Segment;
 use crate::span::Nanos;
-use crate::workload::Workload;
+use crate::workload::{Request, Workload};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-/// When each request surely runs, if it is not late: from the latest it may begin to the earliest
-/// it can end. Short requests have no such time.
-pub(super) fn forced(workload: &Workload, wait: Nanos) -> Vec<(Nanos, Nanos)> {
-    let surely = workload.requests.iter().map(|request| {
+/// When each of these requests surely runs before `end`, if it is not late: from the latest it may
+/// begin to the earliest it can end. Short requests have no such time.
+pub(super) fn forced(requests: &[Request], end: Nanos, wait: Nanos) -> Vec<(Nanos, Nanos)> {
+    let surely = requests.iter().map(|request| {
         let from = request.at.saturating_add(wait);
-        (from, request.at.saturating_add(request.service).min(workload.end))
+        (from, request.at.saturating_add(request.service).min(end))
     });
     surely.filter(|(from, to)| from < to).collect()
 }

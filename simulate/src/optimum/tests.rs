@@ -2,34 +2,17 @@
 
 use super::*;
 use crate::distribution::Distribution;
-use crate::gateway::{Balancing, Limits};
-use crate::rule::Fixed;
+use crate::gateway::Limits;
+use crate::rule::{Fixed, Rule, Seen, Wanted};
 use crate::scene::Objective;
 use crate::span::{SECOND, nanos};
 use crate::workload::Request;
 use crate::workload::shape::{Plan as Shaped, Shape};
+use std::time::Duration;
 
 fn scene(concurrency: u32, cold: &str) -> Scene {
-    Scene {
-        limits: Limits {
-            concurrency,
-            queue: 100_000,
-            replicas: 100,
-            patience: 10_000 * SECOND,
-            cold_patience: 10_000 * SECOND,
-        },
-        balancing: Balancing::LateBinding,
-        cold_start: cold.parse().unwrap(),
-        drain_delay: 0,
-        tick: SECOND,
-        scrape_delay: SECOND / 100,
-        scrape_loss: 0.0,
-        fail_every: 0,
-        initial: 0,
-        min: 0,
-        objective: Objective { wait: SECOND / 5, late: 0.0 },
-        seed: 3,
-    }
+    let scene = Scene::from_zero(Limits::patient(concurrency), cold);
+    Scene { drain_delay: 0, objective: Objective { late: 0.0, ..scene.objective }, ..scene }
 }
 
 fn requests(list: &[(f64, f64)], end: u64) -> Workload {
@@ -169,11 +152,11 @@ fn no_rule_that_follows_what_it_saw_is_late_for_fewer() {
 /// Asks for as many as are in flight, and never for fewer.
 struct Record(u32);
 
-impl crate::rule::Rule for Record {
-    fn decide(&mut self, seen: &crate::rule::Seen, _: std::time::Duration) -> crate::rule::Wanted {
+impl Rule for Record {
+    fn decide(&mut self, seen: &Seen, _: Duration) -> Wanted {
         // What waits is needed later than it would have been, so running ones are what counts.
         self.0 = self.0.max(seen.running + 1).max(seen.current);
-        crate::rule::Wanted { replicas: self.0.min(100), reason: "record" }
+        Wanted { replicas: self.0.min(100), reason: "record" }
     }
 }
 
@@ -181,10 +164,8 @@ impl crate::rule::Rule for Record {
 fn a_plan_gives_up_about_as_much_as_it_may() {
     for shape in [Shape::Poisson, Shape::Sine, Shape::OnOff] {
         let workload = shaped(shape, "exponential:1s");
-        let scene = Scene {
-            objective: Objective { late: 0.01, ..scene(4, "5s").objective },
-            ..scene(4, "5s")
-        };
+        let mut scene = scene(4, "5s");
+        scene.objective.late = 0.01;
         let found = clairvoyant(&scene, &workload, &|_| ());
         assert!(meets(&found, &scene), "{shape:?}");
         let late = found.ledger.tally(&scene.objective, |_| true).late_share;

@@ -1,15 +1,15 @@
-//! What nobody can be in time for who does not know the future.
+//! What a rule is late for that asks for no more replicas than it has seen a need for.
 //!
 //! No promise of "at most 1 % late at 1.1 times the planner's cost" can be kept on every load from
 //! zero knowledge: a rule does not know whether a load ends in the next moment, so it must keep the
 //! cost at *every* moment, as if the load ended there; and then it has no replicas ready for a rise
 //! beyond all that was. What such rises cost in late requests is counted here, from below.
 
-use super::levels::Segment;
-use super::levels::of_intervals;
+use super::demand::forced;
+use super::levels::{Segment, of_intervals};
 use crate::scene::Scene;
 use crate::span::Nanos;
-use crate::workload::Workload;
+use crate::workload::{Request, Workload};
 use std::collections::BTreeSet;
 
 /// Requests that come before a first replica can be ready: late under every rule that begins with
@@ -43,20 +43,13 @@ pub(crate) fn early(scene: &Scene, workload: &Workload) -> usize {
 /// moments.
 pub(crate) fn unseen(scene: &Scene, workload: &Workload) -> usize {
     let early = early(scene, workload);
-    let wait = scene.objective.wait;
-    let surely = workload.requests[early..].iter().map(|request| {
-        let from = request.at.saturating_add(wait);
-        (from, request.at.saturating_add(request.service).min(workload.end))
-    });
-    let surely: Vec<_> = surely.filter(|(from, to)| from < to).collect();
+    let surely = forced(&workload.requests[early..], workload.end, scene.objective.wait);
     early + fewest_left_out(&surely, &records(scene, workload), scene.limits.concurrency)
 }
 
 /// When more replicas than ever can be ready, and how many, under the rules of [`unseen`].
 fn records(scene: &Scene, workload: &Workload) -> Vec<(Nanos, u32)> {
-    let span = |request: &crate::workload::Request| {
-        (request.at, request.at.saturating_add(request.service.max(1)))
-    };
+    let span = |request: &Request| (request.at, request.at.saturating_add(request.service.max(1)));
     let intervals: Vec<_> = workload.requests.iter().map(span).collect();
     let mut needs = of_intervals(&intervals, scene.limits.concurrency);
     needs.sort_unstable_by_key(|need: &Segment| need.from);
