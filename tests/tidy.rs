@@ -86,11 +86,28 @@ fn parts_that_import_each_other_are_seen() {
 fn kubernetes_is_seen() {
     let tree = [
         rs("proxy/Cargo.toml", "[dependencies]\nkube = \"1\"\n"),
-        rs("Cargo.lock", "[[package]]\nname = \"k8s-openapi\"\n"),
-        rs("autoscaler/src/a.rs", "//! Doc.\n\nuse kube::Client;\n"),
+        rs("kubernetes/src/a.rs", "//! Doc.\n\nuse kube::Client;\n"),
+        rs("simulate/src/a.rs", "//! Doc.\n\nuse kube::Client;\n"),
         rs("api/src/a.rs", "// kube::Client\nfn kubelet() {}\n"),
     ];
-    assert_eq!(lines(&layout::no_kubernetes(&tree)), [2, 2, 3]);
+    assert_eq!(lines(&layout::no_kubernetes(&tree)), [2, 3]);
+}
+
+/// What `cargo tree` says of the sidecar without features, each crate on a line.
+#[test]
+fn the_slim_sidecar_has_no_kubernetes_client() {
+    let tree = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--prefix", "none", "--edges", "normal"])
+        .args(["--package", "tidegate-proxy", "--no-default-features"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    let tree = String::from_utf8(tree.stdout).expect("it is text");
+    let names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.contains(&"hyper"), "this is no tree of the sidecar:\n{tree}");
+    let is_kubernetes = |name: &&&str| name.starts_with("kube") || name.starts_with("k8s");
+    let found: Vec<_> = names.iter().filter(is_kubernetes).collect();
+    assert!(found.is_empty(), "the slim sidecar has {found:?}");
 }
 
 #[test]

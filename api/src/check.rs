@@ -10,6 +10,7 @@ use crate::quote;
 use crate::raw::{RawConcurrency, RawContainer, RawInferenceApi, RawReadiness, RawTimeouts};
 use crate::report::{Mark, Mistakes};
 use crate::tree::Node;
+use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +21,7 @@ mod balancing;
 mod conflict;
 mod route;
 mod sidecar;
+mod target;
 mod word;
 
 pub(crate) use conflict::conflicts;
@@ -48,7 +50,8 @@ pub(crate) fn check(
     let mut check = Check { node, base_dir, mistakes };
     let spec = raw.spec.unwrap_or_default();
     let name = check.name(raw.metadata.and_then(|metadata| metadata.name));
-    let container = check.container(spec.container.unwrap_or_default());
+    let target = spec.target.map(|target| target::check(target, &mut check));
+    let container = check.container(spec.container, target.is_some());
     let concurrency = check.concurrency(spec.concurrency);
     let timeouts = check.timeouts(spec.timeouts);
     let readiness = check.readiness(spec.readiness);
@@ -64,6 +67,8 @@ pub(crate) fn check(
     let api = InferenceApi {
         name,
         container,
+        target,
+        paused: spec.paused,
         port,
         concurrency,
         timeouts,
@@ -134,8 +139,21 @@ impl Check<'_> {
         name
     }
 
-    fn container(&mut self, raw: RawContainer) -> Container {
+    fn container(&mut self, raw: Option<RawContainer>, has_target: bool) -> Container {
         let path = KeyPath::keys("spec.container");
+        let Some(raw) = raw else {
+            if !has_target {
+                let must = "how a replica is started; only with `spec.target` it may be left out";
+                self.wrong(&path, "is missing", must);
+            }
+            let working_dir = self.base_dir.to_owned();
+            return Container {
+                command: Vec::new(),
+                env: BTreeMap::new(),
+                working_dir,
+                python: None,
+            };
+        };
         let command = self.command(&path.key("command"), raw.command);
         for (name, value) in &raw.env {
             let path = path.key("env").key(name);

@@ -158,3 +158,8 @@ pub mod metric {
     /// `podMetric.path`: where most servers have it.
     pub const PATH: &str = "/metrics";
 }
+
+/// `spec.target.apiVersion`.
+pub const TARGET_API_VERSION: &str = "apps/v1";
+/// `spec.target.kind`.
+pub const TARGET_KIND: &str = "Deployment";

@@ -4,11 +4,13 @@ mod access;
 mod balancing;
 mod route;
 mod sidecar;
+mod target;
 
 pub use access::{Access, RateLimit, RateLimitBy};
 pub use balancing::{Balancing, BalancingPolicy, Ejection, HashBy, Retries};
 pub use route::{Clash, OpenAi, Route, RouteKey, WhenNotFound};
 pub use sidecar::{AccessLog, Llm, Sidecar};
+pub use target::Target;
 
 use crate::schedule::Schedule;
 use std::collections::BTreeMap;
@@ -21,8 +23,13 @@ use std::time::Duration;
 pub struct InferenceApi {
     /// `metadata.name`: a DNS label, used in metrics, logs and file names.
     pub name: String,
-    /// `spec.container`: how one replica's model is started.
+    /// `spec.container`: how one replica's model is started on this machine. Its command is empty
+    /// where the document has none, which only one with a `target` may.
     pub container: Container,
+    /// `spec.target`: what is scaled on Kubernetes.
+    pub target: Option<Target>,
+    /// `spec.paused`: whether the number of replicas is left alone, on Kubernetes.
+    pub paused: bool,
     /// `spec.port`: the model's port. Without it each local replica gets a free one.
     pub port: Option<NonZeroU16>,
     /// `spec.concurrency`: how much one replica takes.
@@ -48,7 +55,7 @@ pub struct InferenceApi {
 /// How one replica's model process is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
-    /// The program and its arguments; `{port}` stands for the port to listen on. Not empty.
+    /// The program and its arguments; `{port}` stands for the port to listen on.
     pub command: Vec<String>,
     /// Variables added to the environment; `{port}` is replaced here too.
     pub env: BTreeMap<String, String>,

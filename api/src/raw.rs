@@ -16,12 +16,14 @@ mod autoscaling;
 mod balancing;
 mod route;
 mod sidecar;
+mod target;
 
 pub(crate) use access::*;
 pub(crate) use autoscaling::*;
 pub(crate) use balancing::*;
 pub(crate) use route::*;
 pub(crate) use sidecar::*;
+pub(crate) use target::*;
 
 /// One model behind Tidegate: how it is started, queued, limited, routed and scaled.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -55,9 +57,15 @@ pub(crate) struct RawMetadata {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawSpec {
-    /// How one replica's model is started.
-    #[schemars(required)]
+    /// How one replica's model is started on this machine. May be left out where `target` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) container: Option<RawContainer>,
+    /// On Kubernetes: what is scaled. It exists already, in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<RawTarget>,
+    /// Leaves the number of replicas alone, on Kubernetes.
+    #[serde(default)]
+    pub(crate) paused: bool,
     /// The model's port. Leave it out on one machine: each replica then gets a free port, which
     /// `{port}` in the command and in the environment stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

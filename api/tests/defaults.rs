@@ -32,6 +32,8 @@ fn the_shortest_document_has_the_documented_defaults() {
             working_dir: PathBuf::from("/apps"),
             python: None,
         },
+        target: None,
+        paused: false,
         port: None,
         concurrency: Concurrency {
             limit: NonZeroU32::new(1).unwrap(),

@@ -7,6 +7,7 @@ mod hostile;
 mod mistakes;
 mod routes;
 mod sidecar;
+mod target;
 
 use std::path::Path;
 use tidegate_api::{InferenceApi, Report, parse};

@@ -272,8 +272,8 @@ const SINGLE: &[(&str, &str, &str, &str)] = &[
         "image: x",
         "spec.image",
         "is not a known key",
-        "one of `access`, `autoscaling`, `balancing`, `concurrency`, `container`, `openai`, `port`, `readiness`, \
-         `routes`, `sidecar`, `timeouts`",
+        "one of `access`, `autoscaling`, `balancing`, `concurrency`, `container`, `openai`, `paused`, \
+         `port`, `readiness`, `routes`, `sidecar`, `target`, `timeouts`",
     ),
 ];
 

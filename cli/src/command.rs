@@ -34,6 +34,9 @@ pub(crate) enum Command {
     /// Resize what the proxies measure
     #[command(subcommand)]
     Autoscaler(Autoscaler),
+    /// Print the definition of the InferenceApi resource, for `kubectl apply -f -`
+    #[cfg(feature = "kubernetes")]
+    Crd,
     /// Become a command that ends with its parent
     #[command(hide = true)]
     Child(ChildArgs),

@@ -4,7 +4,7 @@
 //! # Layout
 //!
 //! - `command`: the command line.
-//! - `up`, `demo`, `top`: one file a command. `demo/` holds its schedule, load, counts and summary.
+//! - `up`, `demo`, `top`, `crd`: one file a command. `demo/` holds its schedule, load, counts and summary.
 //! - `machine`: gateway, autoscaler and replicas on this machine, from start to clean stop.
 //! - `documents`, `venv`, `run_dir`: what must be there before the start.
 //! - `view`, `screen`: what is shown. `signals`, `exit`, `client`, `clock`: the edges.
@@ -12,6 +12,8 @@
 mod client;
 mod clock;
 mod command;
+#[cfg(feature = "kubernetes")]
+mod crd;
 mod demo;
 mod documents;
 mod exit;
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         Command::Decide(args) | Command::Autoscaler(Autoscaler::Decide(args)) => {
             tidegate_autoscaler::decide(&args)
         }
+        #[cfg(feature = "kubernetes")]
+        Command::Crd => exit::code(crd::run()),
         Command::Autoscaler(Autoscaler::Run(args)) => tidegate_autoscaler::run(*args),
         Command::Autoscaler(Autoscaler::Child(args)) | Command::Child(args) => {
             tidegate_autoscaler::child(args)

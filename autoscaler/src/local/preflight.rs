@@ -10,6 +10,15 @@ pub(super) const PORT: &str = "{port}";
 /// Why an API can't be started on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PreflightError {
+    /// The document is only for Kubernetes.
+    #[error(
+        "api {api}: spec.container is missing: spec.target is for Kubernetes; say in spec.container \
+         how a replica is started on this machine"
+    )]
+    NoContainer {
+        /// The API.
+        api: String,
+    },
     /// There is no such folder.
     #[error("api {api}: spec.container.workingDir: {} is no folder; create it, or name another", dir.display())]
     WorkingDir {
@@ -55,6 +64,9 @@ pub enum PreflightError {
 /// Checks that an API can be started here. `python_bin` is its virtual environment's `bin`, which
 /// comes first on the model's `PATH`.
 pub fn preflight(api: &InferenceApi, python_bin: Option<&Path>) -> Result<(), PreflightError> {
+    if api.container.command.is_empty() {
+        return Err(PreflightError::NoContainer { api: api.name.clone() });
+    }
     let dir = &api.container.working_dir;
     if !dir.is_dir() {
         return Err(PreflightError::WorkingDir { api: api.name.clone(), dir: dir.clone() });

@@ -213,6 +213,8 @@ fn api(folder: &Path, min: u32, max: u32, manner: &str) -> InferenceApi {
             working_dir: PathBuf::from(folder),
             python: None,
         },
+        target: None,
+        paused: false,
         port: None,
         concurrency: Concurrency {
             limit: NonZeroU32::new(2).unwrap(),
