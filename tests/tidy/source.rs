@@ -4,8 +4,18 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The folders of the workspace that hold its own sources.
-const FOLDERS: &[&str] =
-    &["api", "autoscaler", "benches", "cli", "deploy", "examples", "proxy", "simulate", "tests"];
+const FOLDERS: &[&str] = &[
+    "api",
+    "autoscaler",
+    "benches",
+    "cli",
+    "deploy",
+    "examples",
+    "kubernetes",
+    "proxy",
+    "simulate",
+    "tests",
+];
 
 /// One file.
 pub(super) struct Source {
