@@ -9,6 +9,7 @@ mod balance;
 mod edge;
 mod gateway;
 mod hygiene;
+mod kubernetes;
 mod routing;
 mod sidecar;
 mod support;

@@ -118,3 +118,11 @@ pub mod path {
     /// Autoscaler: what it sees and what it decided, as JSON.
     pub const STATUS: &str = "/status";
 }
+
+/// Names of container ports on Kubernetes, at most 15 characters long.
+pub mod port {
+    /// The sidecar's port that requests come to.
+    pub const TRAFFIC: &str = "tidegate";
+    /// The admin port of a sidecar or a gateway.
+    pub const ADMIN: &str = "tidegate-admin";
+}

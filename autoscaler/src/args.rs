@@ -1,6 +1,8 @@
 //! `run --local FILE…`: flags to [`Settings`], signals, exit codes.
 
 use crate::app::{App, RunError, Settings, StartError};
+#[cfg(feature = "kubernetes")]
+use crate::cluster::{self, ClusterError, ClusterSettings, KubernetesArgs};
 use crate::documents::{self, ReadError};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -15,14 +17,15 @@ use tokio_util::sync::CancellationToken;
 /// Exit code of a document that can't be used (`EX_DATAERR`).
 pub(crate) const BAD_DOCUMENT: u8 = 65;
 
-/// Flags of `run`: scale local processes as documents say.
+/// Flags of `run`: scale local processes as documents say, or a cluster.
 #[derive(Debug, clap::Args)]
+#[cfg_attr(feature = "kubernetes", group(id = "where", required = true, args = ["local", "kubernetes"]))]
+#[cfg_attr(not(feature = "kubernetes"), group(id = "where", required = true, args = ["local"]))]
 pub struct RunArgs {
     /// Run replicas as processes on this machine, for the APIs in these YAML files.
     #[arg(
         long,
         value_name = "FILE",
-        required = true,
         num_args = 1..,
         value_delimiter = ',',
         env = "TIDEGATE_AUTOSCALER_LOCAL"
@@ -122,9 +125,13 @@ pub struct RunArgs {
         env = "TIDEGATE_AUTOSCALER_DRAIN_TIMEOUT"
     )]
     drain_timeout: Duration,
+    #[cfg(feature = "kubernetes")]
+    #[command(flatten)]
+    kubernetes: KubernetesArgs,
 }
 
-/// Runs until SIGINT or SIGTERM, then drains; a second signal kills at once.
+/// Runs until SIGINT or SIGTERM, then drains; a second signal kills at once. On a cluster it gives
+/// its lease back, and replicas stay as they are.
 ///
 /// Exit codes: 0 after a signal, 65 for a document that can't be used, 1 for all else.
 pub fn run(args: RunArgs) -> ExitCode {
@@ -153,11 +160,18 @@ enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[cfg(feature = "kubernetes")]
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     #[error("can't set up the process: {0}")]
     Process(#[from] std::io::Error),
 }
 
 fn try_run(args: RunArgs) -> Result<(), Failure> {
+    #[cfg(feature = "kubernetes")]
+    if args.kubernetes.kubernetes {
+        return run_on_cluster(args);
+    }
     let apis = documents::read(&args.local, "--local")?;
     let program = std::env::current_exe()?;
     let settings = Settings {
@@ -187,16 +201,60 @@ fn try_run(args: RunArgs) -> Result<(), Failure> {
         let app = App::bind(settings).await?;
         let handle = app.handle();
         let admin = app.admin_addr();
-        tracing::info!(%admin, "listening");
-        let line = serde_json::json!({ "event": "listening", "admin": admin });
-        // For programs that start this one with port 0; a closed standard output is no fault.
-        writeln!(std::io::stdout(), "{line}").ok();
+        listening(admin);
         let signals = signals(interrupt, terminate, &stop, || handle.kill_now());
         tokio::select! {
             ended = app.run(args.gateway, stop.cancelled()) => Ok(ended?),
             never = signals => match never {},
         }
     })
+}
+
+/// On a cluster the first signal ends it: there is nothing here to drain.
+#[cfg(feature = "kubernetes")]
+fn run_on_cluster(args: RunArgs) -> Result<(), Failure> {
+    let KubernetesArgs { identity, most_scrapes, .. } = args.kubernetes;
+    let settings = ClusterSettings {
+        context: args.kubernetes.context,
+        namespace: args.kubernetes.namespace,
+        pods: args.kubernetes.pods,
+        gateways: args.kubernetes.gateways,
+        own_namespace: args.kubernetes.own_namespace,
+        lease: args.kubernetes.lease,
+        lease_duration: args.kubernetes.lease_duration,
+        identity: identity.unwrap_or_else(identity_of_this_process),
+        most_scrapes: most_scrapes as usize,
+        admin: args.admin,
+        tick: args.tick,
+        prometheus: args.prometheus,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let shutdown = async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            tracing::info!("stops, replicas stay as they are");
+        };
+        Ok(cluster::run(settings, listening, shutdown).await?)
+    })
+}
+
+/// The host's name, which in a pod is the pod's, and something that no other process has.
+#[cfg(feature = "kubernetes")]
+fn identity_of_this_process() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}_{:08x}", fastrand::u32(..))
+}
+
+fn listening(admin: SocketAddr) {
+    tracing::info!(%admin, "listening");
+    let line = serde_json::json!({ "event": "listening", "admin": admin });
+    // For programs that start this one with port 0; a closed standard output is no fault.
+    writeln!(std::io::stdout(), "{line}").ok();
 }
 
 /// Turns the first signal into a stop, and each one after it into a kill.

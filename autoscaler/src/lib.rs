@@ -11,6 +11,7 @@
 //! 4. act: [`local`] starts and drains replicas, and writes the endpoints file;
 //! 5. explain: a log line, `metrics`, and [`status`] behind the port of `admin`.
 //!
+//! On Kubernetes `cluster` runs the same steps for what the API server tells.
 //! `decide` makes the same decisions from lines on standard input.
 //!
 //! [`policy`] is pure: no clock, no sockets. `clock` reads the clock, [`App`] does the wiring.
@@ -21,6 +22,8 @@ mod args;
 mod calendar;
 mod child;
 mod clock;
+#[cfg(feature = "kubernetes")]
+mod cluster;
 mod decide;
 mod documents;
 mod explain;
@@ -35,6 +38,7 @@ mod replace;
 pub mod sample;
 mod scaling;
 mod scrape;
+mod sources;
 mod state;
 pub mod status;
 mod tick;

@@ -45,6 +45,11 @@ impl Meter {
         Part { average, from, guess: false }
     }
 
+    /// No sample, as it was not its turn: as busy as it last was.
+    pub fn unread(&self) -> Part {
+        Part { average: self.average, from: None, guess: false }
+    }
+
     /// A scrape that was lost.
     pub fn lost(&self) -> Part {
         Part { average: self.average, from: None, guess: true }

@@ -42,16 +42,38 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.ready.clone()))?;
         metrics.registry.register(Box::new(metrics.decisions.clone()))?;
         metrics.registry.register(Box::new(metrics.scrape_failures.clone()))?;
-        for api in apis {
-            metrics.replicas(api, 0, 0);
-            for reason in DecisionReason::ALL {
-                metrics.decisions.with_label_values(&[api, reason.code()]).inc_by(0);
-            }
-            for source in [Source::Sidecar, Source::Gateway, Source::Metric] {
-                metrics.scrape_failures.with_label_values(&[api, source.code()]).inc_by(0);
-            }
-        }
+        apis.for_each(|api| metrics.begin(api));
         Ok(metrics)
+    }
+
+    /// Every series of an API, at zero.
+    pub(crate) fn begin(&self, api: &str) {
+        self.replicas(api, 0, 0);
+        for reason in DecisionReason::ALL {
+            self.decisions.with_label_values(&[api, reason.code()]).inc_by(0);
+        }
+        for source in Source::ALL {
+            self.scrape_failures.with_label_values(&[api, source.code()]).inc_by(0);
+        }
+    }
+
+    /// Forgets an API that is gone. A series that is not there is no fault.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn end(&self, api: &str) {
+        self.desired.remove_label_values(&[api]).ok();
+        self.ready.remove_label_values(&[api]).ok();
+        for reason in DecisionReason::ALL {
+            self.decisions.remove_label_values(&[api, reason.code()]).ok();
+        }
+        for source in Source::ALL {
+            self.scrape_failures.remove_label_values(&[api, source.code()]).ok();
+        }
+    }
+
+    /// Where more metrics of this process go.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// How many replicas an API should have and has.
@@ -88,6 +110,8 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    const ALL: [Self; 3] = [Self::Sidecar, Self::Gateway, Self::Metric];
+
     const fn code(self) -> &'static str {
         match self {
             Self::Sidecar => "sidecar",

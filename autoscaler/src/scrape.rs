@@ -22,12 +22,17 @@ const MOST_BYTES: usize = 4 << 20;
 /// Scrapes that run at once: enough for a laptop's replicas, few enough to spare file descriptors.
 const MOST_AT_ONCE: usize = 32;
 
+/// Likewise, for a cluster's.
+#[cfg(feature = "kubernetes")]
+const MANY_AT_ONCE: usize = 128;
+
 /// Reads other processes' admin ports.
 #[derive(Debug, Clone)]
 pub(crate) struct Scraper {
     client: Client<HttpConnector, Empty<Bytes>>,
     clock: Clock,
     deadline: Duration,
+    at_once: usize,
 }
 
 /// Why a scrape gave nothing.
@@ -85,24 +90,35 @@ pub(crate) type GatewayReading = Result<Reading<BTreeMap<String, QueueSample>>, 
 impl Scraper {
     /// A scraper that waits for one answer no longer than `deadline`.
     pub(crate) fn new(clock: Clock, deadline: Duration) -> Self {
+        Self::with(clock, deadline, MOST_AT_ONCE, 1)
+    }
+
+    /// A scraper of thousands. It keeps no connection open: they would outnumber what a process
+    /// may open.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn of_many(clock: Clock, deadline: Duration) -> Self {
+        Self::with(clock, deadline, MANY_AT_ONCE, 0)
+    }
+
+    fn with(clock: Clock, deadline: Duration, at_once: usize, idle: usize) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(1)
+            .pool_max_idle_per_host(idle)
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_timer(hyper_util::rt::TokioTimer::new())
             .build(connector);
-        Self { client, clock, deadline }
+        Self { client, clock, deadline, at_once }
     }
 
     /// Scrapes all `targets`, some at once. Takes as long as the slowest, at most the deadline for
-    /// each batch of [`MOST_AT_ONCE`].
+    /// each batch of as many as run at once.
     pub(crate) async fn replicas(&self, targets: Vec<(String, SocketAddr)>) -> ReplicaReadings {
         let asked = targets.into_iter().map(|(id, admin)| {
             let scraper = self.clone();
             async move { (id, scraper.sample(&metrics(admin), sample::replica).await) }
         });
-        some_at_once(asked).await
+        some_at_once(self.at_once, asked).await
     }
 
     /// Scrapes the gateway.
@@ -127,7 +143,7 @@ impl Scraper {
                 (self.clone(), format!("http://{model}{path}"), read.clone());
             async move { scraper.sample(&url, read).await.map(|reading| reading.sample) }
         });
-        some_at_once(asked).await
+        some_at_once(self.at_once, asked).await
     }
 
     /// What an HTTP server answers, whatever its status.
@@ -174,12 +190,13 @@ fn metrics(admin: SocketAddr) -> String {
     format!("http://{admin}{}", path::METRICS)
 }
 
-/// Runs them all, [`MOST_AT_ONCE`] at a time. One that panics is missing from what comes out, which
+/// Runs them all, `at_once` at a time. One that panics is missing from what comes out, which
 /// callers count as lost.
 async fn some_at_once<T: Send + 'static, C: Default + Extend<T>>(
+    at_once: usize,
     work: impl Iterator<Item = impl Future<Output = T> + Send + 'static>,
 ) -> C {
-    let turns = Arc::new(Semaphore::new(MOST_AT_ONCE));
+    let turns = Arc::new(Semaphore::new(at_once));
     let mut tasks = JoinSet::new();
     for one in work {
         let turns = Arc::clone(&turns);

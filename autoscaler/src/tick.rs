@@ -4,24 +4,26 @@ mod publish;
 
 use crate::calendar::Calendar;
 use crate::clock::Clock;
-use crate::load::{Meter, total};
 use crate::local::{Counts, Fleet, GaveUp, Local, Phase, Replica};
 use crate::metric_source::{MetricReader, NoPrometheus};
 use crate::metrics::{Metrics, Source};
 use crate::policy::decide::Scaler;
 use crate::policy::decision::Decision;
 use crate::policy::observation::{MetricSeen, Observation};
-use crate::sample::{QueueSample, ReplicaSample};
+use crate::sample::QueueSample;
 use crate::scaling::scaling;
 use crate::scrape::{GatewayReading, ReplicaReadings, Scraper};
+use crate::sources::{Heard, Sources, held};
 use crate::state::{ApiState, Before, StateFile};
 use crate::status::{DECISIONS, DecisionStatus, Status};
-use crate::traffic::Flow;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_api::InferenceApi;
+
+/// The one gateway's name among the sources.
+const GATEWAY: &str = "gateway";
 
 /// What the ticks work on.
 #[derive(Debug)]
@@ -42,22 +44,10 @@ pub(crate) struct ApiControl {
     name: String,
     scaler: Scaler,
     wanted: u32,
-    /// Until when the load is known.
-    known: Duration,
-    /// Until when it is known what came.
-    counted: Duration,
-    replicas: BTreeMap<String, Seen<ReplicaSample>>,
-    gateway: Seen<QueueSample>,
+    sources: Sources,
     metric: Option<MetricReader>,
     calendar: Calendar,
     decisions: VecDeque<DecisionStatus>,
-}
-
-/// A source's meter and its last sample.
-#[derive(Debug, Clone)]
-struct Seen<T> {
-    meter: Meter,
-    last: Option<T>,
 }
 
 /// What the sources said at one tick.
@@ -90,10 +80,7 @@ impl ApiControl {
             name,
             scaler,
             wanted,
-            known: now,
-            counted: now,
-            replicas: BTreeMap::new(),
-            gateway: Seen::default(),
+            sources: Sources::begin(now),
             metric: MetricReader::of(api, prometheus)?,
             calendar: Calendar::new(api.autoscaling.schedules.clone()),
             decisions: VecDeque::new(),
@@ -191,74 +178,58 @@ impl Control {
 
     /// Aggregate: what was in flight since it was last known, each request counted once.
     ///
-    /// A sidecar counts what it holds, running and waiting; the gateway only what waits there,
-    /// because what it has handed on is counted by a sidecar. Draining replicas count too: their
-    /// requests are part of what is asked of this API.
+    /// Draining replicas count too: their requests are part of what is asked of this API.
     fn aggregate(&mut self, index: usize, seeing: &Seeing, now: Duration) -> Observation {
         let counts = self.counts(&self.apis[index].name);
         let api = &mut self.apis[index];
-        let mut parts = Vec::new();
-        let mut running = 0_u32;
+        let all = self.local.fleet(&api.name).map_or(&[][..], Fleet::replicas);
         let mut leaving = Vec::new();
-        let mut flow = Flow::default();
-        let replicas = self.local.fleet(&api.name).map_or(&[][..], Fleet::replicas);
-        api.replicas.retain(|id, _| replicas.iter().any(|replica| replica.id == *id));
-        for replica in replicas.iter().filter(|replica| seeing.asked.contains(&replica.id)) {
-            let seen = api.replicas.entry(replica.id.clone()).or_default();
-            match seeing.replicas.get(&replica.id) {
+        let mut replicas = Vec::new();
+        for replica in all {
+            let id = replica.id.as_str();
+            if !seeing.asked.contains(id) {
+                replicas.push((id, Heard::NotAsked));
+                continue;
+            }
+            let heard = match seeing.replicas.get(id) {
                 Some(Ok(reading)) => {
-                    let sample = reading.sample;
-                    let held = sample.in_flight.saturating_add(sample.queued);
-                    parts.push(seen.meter.read(reading.at, sample.request_seconds, held));
-                    flow.sidecar(seen.last.as_ref(), &sample);
-                    seen.last = Some(sample);
-                    if sample.draining && replica.phase != Phase::Draining {
+                    if reading.sample.draining && replica.phase != Phase::Draining {
                         leaving.push(replica.id.clone());
                     }
+                    Heard::Said(reading.at, reading.sample)
                 }
                 lost => {
                     if let Some(Err(error)) = lost {
-                        tracing::debug!(replica = replica.id, %error, "sidecar scrape failed");
+                        tracing::debug!(replica = id, %error, "sidecar scrape failed");
                     }
                     self.metrics.scrape_failed(&api.name, Source::Sidecar);
-                    parts.push(seen.meter.lost());
+                    Heard::Lost
                 }
-            }
-            running = running.saturating_add(seen.last.map_or(0, held));
+            };
+            replicas.push((id, heard));
         }
-        match &seeing.gateway {
+        let gateway = match &seeing.gateway {
+            // A gateway that has not met this API yet has nothing waiting for it.
             Some(Ok(reading)) => {
-                // A gateway that has not met this API yet has nothing waiting for it.
                 let queue = reading.sample.get(&api.name).copied().unwrap_or_default();
-                let meter = &mut api.gateway.meter;
-                parts.push(meter.read(reading.at, queue.request_seconds, queue.queued));
-                flow.gateway(api.gateway.last.as_ref(), &queue);
-                api.gateway.last = Some(queue);
+                Some((GATEWAY, Heard::Said(reading.at, queue)))
             }
             Some(Err(_)) => {
                 self.metrics.scrape_failed(&api.name, Source::Gateway);
-                parts.push(api.gateway.meter.lost());
+                Some((GATEWAY, Heard::Lost))
             }
-            None => {}
-        }
-        let total = total(&parts, api.known);
-        if total.load.is_some() {
-            api.known = now;
-        }
-        let traffic = flow.traffic(api.counted, self.gateway.is_some());
-        // What a source that was lost has counted meanwhile comes with its next sample.
-        if traffic.is_some() {
-            api.counted = now;
-        }
+            None => None,
+        };
+        let sum = api.sources.read(&replicas, gateway.as_slice(), now);
         let observation = Observation {
             current: api.wanted,
             ready: counts.ready,
             starting: counts.starting,
-            traffic,
-            load: total.load,
-            complete: total.complete,
-            running,
-            held: api.gateway.last.map_or(0, |queue| queue.queued),
+            traffic: sum.traffic,
+            load: sum.load,
+            complete: sum.complete,
+            running: sum.running,
+            held: sum.held,
             ..Observation::default()
         };
         let name = api.name.clone();
@@ -286,7 +257,7 @@ impl Control {
     /// Act: asks the target for as many replicas as were decided, and to replace lost ones.
     fn act(&mut self, index: usize, decision: &Decision) {
         let api = &self.apis[index];
-        let busy = |id: &str| api.replicas.get(id).and_then(|seen| seen.last).map_or(0, held);
+        let busy = |id: &str| api.sources.replica(id).map_or(0, held);
         self.local.scale(&api.name, decision.replicas, &busy);
     }
 
@@ -348,20 +319,9 @@ impl Control {
     }
 }
 
-impl<T> Default for Seen<T> {
-    fn default() -> Self {
-        Self { meter: Meter::default(), last: None }
-    }
-}
-
 async fn gateway_reading(scraper: &Scraper, gateway: Option<SocketAddr>) -> Option<GatewayReading> {
     match gateway {
         Some(admin) => Some(scraper.gateway(admin).await),
         None => None,
     }
-}
-
-/// Requests that a sidecar holds, running and waiting.
-fn held(sample: ReplicaSample) -> u32 {
-    sample.in_flight.saturating_add(sample.queued)
 }

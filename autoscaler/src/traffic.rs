@@ -14,7 +14,8 @@ pub struct Flow {
     completions: f64,
     service_seconds: f64,
     at_sidecars: f64,
-    at_gateway: Option<f64>,
+    at_gateways: Option<f64>,
+    gateway_lost: bool,
     sidecar_read: bool,
 }
 
@@ -38,17 +39,23 @@ impl Flow {
         self.service_seconds += now.service_seconds - before.service_seconds;
     }
 
-    /// The gateway's sample, and the one before it.
+    /// A gateway's sample, and the one before it.
     pub fn gateway(&mut self, before: Option<&QueueSample>, now: &QueueSample) {
         let Some(before) = before.filter(|before| now.ended >= before.ended) else { return };
         let held = |sample: &QueueSample| f64::from(sample.in_flight) + f64::from(sample.queued);
-        self.at_gateway = Some((now.ended - before.ended + held(now) - held(before)).max(0.0));
+        let came = (now.ended - before.ended + held(now) - held(before)).max(0.0);
+        *self.at_gateways.get_or_insert(0.0) += came;
+    }
+
+    /// A gateway did not answer: what came to it is not known.
+    pub fn gateway_lost(&mut self) {
+        self.gateway_lost = true;
     }
 
     /// What came and went since `from`; nothing where no source could say.
     pub fn traffic(&self, from: Duration, has_gateway: bool) -> Option<Traffic> {
         let arrivals = if has_gateway {
-            self.at_gateway?
+            self.at_gateways.filter(|_| !self.gateway_lost)?
         } else {
             self.sidecar_read.then_some(self.at_sidecars)?
         };

@@ -5,15 +5,30 @@
 //!
 //! - [`crd`]: the `InferenceApi` resource's definition, made of the document's own schema. Pure.
 //! - `structural`: JSON schema → what Kubernetes takes of it. Pure.
+//! - [`facts`]: objects of the cluster → what is needed of them. Pure.
 //! - [`lease`]: who of several may write, as a state machine. Pure.
-//! - [`resource`]: what the resource is called, and its objects as documents.
+//! - [`resource`]: what the resource is called, and its objects as documents. Pure.
+//! - [`connect`]: a client, from the user's configuration or the pod's account.
+//! - [`watch`]: one list and watch for each kind, kept as facts.
+//! - [`view`]: the facts as a scaling tick sees them. Pure.
+//! - [`leader`]: keeps the Lease.
+//! - [`write`]: scales, statuses, events; each only while the Lease is ours.
+//! - [`failure`]: why the API server did not do what was asked.
 //!
 //! The sidecar never has any of it: a test keeps the client out of its slim build.
 
+mod clock;
+pub mod connect;
 pub mod crd;
+pub mod facts;
+pub mod failure;
+pub mod leader;
 pub mod lease;
 pub mod resource;
 mod structural;
+pub mod view;
+pub mod watch;
+pub mod write;
 
 // Its types are part of this crate's own interface.
 pub use k8s_openapi;

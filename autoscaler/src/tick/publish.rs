@@ -1,6 +1,6 @@
 //! What a tick has made of things, as the status and the gauges tell it.
 
-use super::{ApiControl, Control, Seen};
+use super::{ApiControl, Control};
 use crate::local::{Fleet, Phase, Replica};
 use crate::sample::ReplicaSample;
 use crate::status::{ApiStatus, ReplicaState, ReplicaStatus, Status};
@@ -21,10 +21,10 @@ impl Control {
         let replicas: Vec<ReplicaStatus> = fleet
             .map_or(&[][..], Fleet::replicas)
             .iter()
-            .map(|replica| replica_status(replica, api.replicas.get(&replica.id)))
+            .map(|replica| replica_status(replica, api.sources.replica(&replica.id)))
             .collect();
         let counts = self.counts(&api.name);
-        let waiting = api.gateway.last.map_or(0, |queue| queue.queued);
+        let waiting = api.sources.held();
         ApiStatus {
             name: api.name.clone(),
             wanted: api.wanted,
@@ -39,8 +39,7 @@ impl Control {
     }
 }
 
-fn replica_status(replica: &Replica, seen: Option<&Seen<ReplicaSample>>) -> ReplicaStatus {
-    let last = seen.and_then(|seen| seen.last);
+fn replica_status(replica: &Replica, last: Option<ReplicaSample>) -> ReplicaStatus {
     ReplicaStatus {
         id: replica.id.clone(),
         state: match replica.phase {

@@ -1,0 +1,28 @@
+//! Scaling on Kubernetes: `run --kubernetes`.
+//!
+//! The steps of a tick are those of [`crate::tick`], for what the API server tells:
+//!
+//! - `app`: the wiring: watches, the Lease, the ticks;
+//! - `tick`: observe (pods' sidecars and gateways), aggregate, decide;
+//! - `scaled`: one API whose target is known, between ticks;
+//! - `act`: marks the pods that are to go, and patches `/scale`;
+//! - `report`: the resources' statuses and events;
+//! - `conditions`: a status as the resource has it. Pure;
+//! - `retire`: which pods are to go. Pure;
+//! - `metrics`: what only a cluster has to tell.
+//!
+//! Whoever does not hold the Lease watches and writes nothing. Whoever gets it knows how many
+//! replicas there are, and nothing of the load: nothing shrinks before a whole window was seen.
+
+mod act;
+mod app;
+mod args;
+mod conditions;
+mod metrics;
+mod report;
+mod retire;
+mod scaled;
+mod tick;
+
+pub(crate) use app::{ClusterError, ClusterSettings, run};
+pub(crate) use args::KubernetesArgs;

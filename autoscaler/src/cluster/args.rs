@@ -1,0 +1,96 @@
+//! Flags of `run --kubernetes`.
+
+use std::time::Duration;
+
+/// What only a cluster needs.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Kubernetes")]
+pub(crate) struct KubernetesArgs {
+    /// Scale what the InferenceApis of a cluster name. The cluster is that of KUBECONFIG or, in a
+    /// pod, its own.
+    #[arg(long, env = "TIDEGATE_AUTOSCALER_KUBERNETES")]
+    pub(crate) kubernetes: bool,
+    /// The context of KUBECONFIG; by default the current one.
+    #[arg(long, value_name = "NAME", requires = "kubernetes", env = "TIDEGATE_AUTOSCALER_CONTEXT")]
+    pub(crate) context: Option<String>,
+    /// Only InferenceApis and pods of this namespace; by default those of all.
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "kubernetes",
+        env = "TIDEGATE_AUTOSCALER_NAMESPACE"
+    )]
+    pub(crate) namespace: Option<String>,
+    /// Only pods with these labels, as in `tidegate.dev/injected=true`; by default all.
+    #[arg(
+        long,
+        value_name = "LABELS",
+        default_value = "",
+        hide_default_value = true,
+        env = "TIDEGATE_AUTOSCALER_PODS"
+    )]
+    pub(crate) pods: String,
+    /// The labels of gateways' pods; empty where there are none.
+    #[arg(
+        long,
+        value_name = "LABELS",
+        default_value = "app.kubernetes.io/name=tidegate,app.kubernetes.io/component=gateway",
+        env = "TIDEGATE_AUTOSCALER_GATEWAYS"
+    )]
+    pub(crate) gateways: String,
+    /// The namespace of gateways' pods and of the lease; by default the context's or the pod's.
+    #[arg(long, value_name = "NAME", env = "TIDEGATE_AUTOSCALER_OWN_NAMESPACE")]
+    pub(crate) own_namespace: Option<String>,
+    /// The Lease that says which of several autoscalers writes.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "tidegate-autoscaler",
+        env = "TIDEGATE_AUTOSCALER_LEASE"
+    )]
+    pub(crate) lease: String,
+    /// How long the lease of an autoscaler counts that has died; whole seconds. It stops writing
+    /// after two thirds of it.
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "15s",
+        value_parser = whole_seconds,
+        env = "TIDEGATE_AUTOSCALER_LEASE_DURATION"
+    )]
+    pub(crate) lease_duration: Duration,
+    /// This autoscaler's name in the lease, unlike any other's; by default the host's name and
+    /// something random.
+    #[arg(long, value_name = "NAME", env = "TIDEGATE_AUTOSCALER_IDENTITY")]
+    pub(crate) identity: Option<String>,
+    /// The most sidecars to read at one tick. Where there are more, they take turns.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 2000,
+        value_parser = clap::value_parser!(u32).range(1..=100_000),
+        env = "TIDEGATE_AUTOSCALER_MOST_SCRAPES"
+    )]
+    pub(crate) most_scrapes: u32,
+}
+
+fn whole_seconds(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.subsec_nanos() != 0 || !(2..=3600).contains(&duration.as_secs()) {
+        return Err("it must be whole seconds, from 2s to 1h".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_counts_for_whole_seconds() {
+        assert_eq!(whole_seconds("15s"), Ok(Duration::from_secs(15)));
+        for bad in ["1s", "1500ms", "2h", "soon"] {
+            assert!(whole_seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

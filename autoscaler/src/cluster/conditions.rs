@@ -1,0 +1,185 @@
+//! What the autoscaler says in an `InferenceApi`'s status. Pure.
+
+use serde_json::{Value, json};
+use tidegate_kubernetes::facts::PodPhase;
+use tidegate_kubernetes::view::ApiView;
+
+/// What the ticks know beside the view.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Replicas asked for.
+    pub(super) wanted: u32,
+    /// Requests that run or wait.
+    pub(super) in_flight: u32,
+    /// The last change's reason and its sentence; nothing before the first.
+    pub(super) last: Option<(&'a str, &'a str)>,
+    /// Whether it is known what the load is.
+    pub(super) is_measured: bool,
+    /// Why the target could not be changed, if it could not.
+    pub(super) failure: Option<&'a str>,
+    /// The time of day.
+    pub(super) now: &'a str,
+}
+
+/// The status to write. Conditions keep their time where they have not changed.
+pub(super) fn status(view: &ApiView, known: &Known<'_>) -> Value {
+    let before = &view.resource.status;
+    let ready = view.count(PodPhase::Ready);
+    let selector = view.workload.as_ref().and_then(|workload| workload.selector.as_ref());
+    let present = view.workload.as_ref().map_or(0, |workload| workload.present);
+    let mut status = json!({
+        "observedGeneration": view.resource.generation,
+        "replicas": present,
+        "ready": ready,
+        "wanted": known.wanted,
+        "inFlight": known.in_flight,
+        "conditions": [
+            condition(before, view, "Ready", is_ready(view, ready, known.wanted), known.now),
+            condition(before, view, "Scaling", is_scaling(view, known), known.now),
+        ],
+    });
+    if let Some((reason, message)) = known.last {
+        status["reason"] = json!(reason);
+        status["message"] = json!(message);
+    }
+    if let Some(selector) = selector {
+        status["selector"] = json!(selector.to_string());
+    }
+    status
+}
+
+/// A condition's status, reason and message.
+type Verdict = (&'static str, &'static str, String);
+
+fn is_ready(view: &ApiView, ready: u32, wanted: u32) -> Verdict {
+    match &view.problem {
+        Some(problem) if view.workload.is_none() => {
+            ("False", problem.reason(), problem.to_string())
+        }
+        _ if ready > 0 && ready < wanted => {
+            ("True", "SomeReplicas", format!("{ready} of {wanted} replicas can serve"))
+        }
+        _ if ready > 0 => ("True", "Replicas", "every replica can serve".to_owned()),
+        _ if wanted == 0 => {
+            ("True", "Asleep", "no replica runs; the next request starts one".to_owned())
+        }
+        _ => ("False", "NoReplica", format!("none of {wanted} replicas can serve yet")),
+    }
+}
+
+fn is_scaling(view: &ApiView, known: &Known<'_>) -> Verdict {
+    match (&view.problem, known.failure) {
+        (Some(problem), _) => ("False", problem.reason(), problem.to_string()),
+        (None, Some(failure)) => ("False", "CanNotScale", failure.to_owned()),
+        (None, None) if !known.is_measured => {
+            ("Unknown", "NoSamples", "no sidecar or gateway says what the load is".to_owned())
+        }
+        (None, None) => ("True", "Measured", "the target follows the load".to_owned()),
+    }
+}
+
+fn condition(before: &Value, view: &ApiView, kind: &str, verdict: Verdict, now: &str) -> Value {
+    let (status, reason, message) = verdict;
+    let old = before["conditions"].as_array().into_iter().flatten();
+    let old = old.into_iter().find(|old| old["type"] == kind && old["status"] == status);
+    let since = old.and_then(|old| old["lastTransitionTime"].as_str()).unwrap_or(now);
+    json!({
+        "type": kind,
+        "status": status,
+        "observedGeneration": view.resource.generation,
+        "lastTransitionTime": since,
+        "reason": reason,
+        "message": message,
+    })
+}
+
+/// Whether two statuses differ in nothing but the number of requests.
+pub(super) fn is_same_but_for_load(one: &Value, other: &Value) -> bool {
+    let without = |status: &Value| {
+        let mut status = status.clone();
+        if let Some(fields) = status.as_object_mut() {
+            fields.remove("inFlight");
+        }
+        status
+    };
+    without(one) == without(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use tidegate_kubernetes::facts::{Resource, Workload};
+    use tidegate_kubernetes::view::{PodView, Problem};
+
+    fn view(ready: usize, problem: Option<Problem>, before: Value) -> ApiView {
+        let pod = PodView { name: "p".into(), phase: PodPhase::Ready, admin: None, cost: None };
+        let workload = Workload { version: "1".into(), replicas: 2, present: 3, selector: None };
+        ApiView {
+            resource: Resource {
+                uid: "u".into(),
+                generation: 4,
+                created: 0,
+                document: Err(Arc::from("not needed")),
+                status: Arc::new(before),
+            },
+            workload: (!matches!(problem, Some(Problem::NoTarget))).then_some(workload),
+            pods: vec![pod; ready],
+            problem,
+        }
+    }
+
+    const KNOWN: Known<'_> = Known {
+        wanted: 2,
+        in_flight: 5,
+        last: Some(("stable-window", "because")),
+        is_measured: true,
+        failure: None,
+        now: "2026-01-01T00:00:00Z",
+    };
+
+    fn verdict(status: &Value, kind: &str) -> (String, String) {
+        let all = status["conditions"].as_array().unwrap();
+        let one = all.iter().find(|condition| condition["type"] == kind).unwrap();
+        let text = |key: &str| one[key].as_str().unwrap().to_owned();
+        (text("status"), text("reason"))
+    }
+
+    #[test]
+    fn conditions_say_what_is() {
+        let paused = || Some(Problem::Paused);
+        for (ready, problem, known, is_ready, is_scaling) in [
+            (2, None, KNOWN, "True Replicas", "True Measured"),
+            (1, None, KNOWN, "True SomeReplicas", "True Measured"),
+            (0, None, KNOWN, "False NoReplica", "True Measured"),
+            (0, None, Known { wanted: 0, ..KNOWN }, "True Asleep", "True Measured"),
+            (2, None, Known { is_measured: false, ..KNOWN }, "True Replicas", "Unknown NoSamples"),
+            (2, None, Known { failure: Some("no"), ..KNOWN }, "True Replicas", "False CanNotScale"),
+            (2, paused(), KNOWN, "True Replicas", "False Paused"),
+            (0, Some(Problem::NoTarget), KNOWN, "False NoTarget", "False NoTarget"),
+        ] {
+            let status = status(&view(ready, problem, Value::Null), &known);
+            let (one, why) = verdict(&status, "Ready");
+            assert_eq!(format!("{one} {why}"), is_ready);
+            let (one, why) = verdict(&status, "Scaling");
+            assert_eq!(format!("{one} {why}"), is_scaling);
+        }
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_until_it_changes() {
+        let first = status(&view(2, None, Value::Null), &KNOWN);
+        let later = Known { now: "2026-01-02T00:00:00Z", in_flight: 9, ..KNOWN };
+        let second = status(&view(2, None, first.clone()), &later);
+        assert!(is_same_but_for_load(&first, &second));
+        assert_ne!(first, second);
+        let third = status(&view(2, Some(Problem::Paused), first), &later);
+        let times: Vec<&str> = third["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|condition| condition["lastTransitionTime"].as_str().unwrap())
+            .collect();
+        assert_eq!(times, [KNOWN.now, later.now]);
+    }
+}

@@ -1,0 +1,191 @@
+//! Report: statuses and events of the resources, beside the ticks, and the status of this process.
+
+use super::conditions::{Known, is_same_but_for_load, status};
+use super::tick::{Cluster, ClusterApi};
+use crate::status::{ApiStatus, ReplicaState, ReplicaStatus, Status};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
+use tidegate_kubernetes::facts::{Key, PodPhase};
+use tidegate_kubernetes::failure::Failure;
+use tidegate_kubernetes::view::{ApiView, PodView};
+use tidegate_kubernetes::write::Told;
+
+/// Reports that are sent at once: fewer than writes of scales, which they must not hold up.
+pub(super) const MOST_AT_ONCE: usize = 8;
+
+/// Reports that are sent or wait to be. Statuses beyond it wait for a later tick, events are lost.
+const MOST_WAITING: usize = 250;
+
+/// Between two statuses that differ only in the number of requests.
+const LOAD_PERIOD: Duration = Duration::from_secs(15);
+
+/// What came of a report.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// A status.
+    Status(Key, Result<(), Failure>),
+    /// An event.
+    Event(Result<(), Failure>),
+}
+
+impl Cluster {
+    /// Sends what has changed in the resources' statuses, and events of new problems.
+    pub(super) fn report(&mut self) {
+        let now = self.clock.now();
+        while let Some(sent) = self.reports.try_join_next() {
+            match sent {
+                Ok(Sent::Status(_, Ok(())) | Sent::Event(Ok(()))) => {}
+                Ok(Sent::Status(key, Err(failure))) => {
+                    // What stands there is what the watch says, until the next try.
+                    if let Some(api) = self.apis.get_mut(&key) {
+                        api.sent = None;
+                    }
+                    self.not_sent(&failure, now);
+                }
+                Ok(Sent::Event(Err(failure))) => self.not_sent(&failure, now),
+                Err(error) => tracing::error!(%error, "a report has broken"),
+            }
+        }
+        if now < self.quiet_until {
+            return;
+        }
+        let wall = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + self.clock.wall());
+        let wall = wall.to_string();
+        let mut news = Vec::new();
+        for (key, api) in &mut self.apis {
+            let Some(view) = self.view.apis.get(key) else { continue };
+            let problem = view.problem.as_ref();
+            let reason = problem.map(tidegate_kubernetes::view::Problem::reason);
+            if reason != api.told {
+                api.told = reason;
+                news.extend(problem.map(|problem| Told {
+                    key: key.clone(),
+                    uid: view.resource.uid.clone(),
+                    is_warning: problem.is_warning(),
+                    reason: problem.reason(),
+                    note: problem.to_string(),
+                }));
+            }
+            if self.reports.len() >= MOST_WAITING {
+                continue;
+            }
+            let value = status(view, &known(api, view, &wall));
+            let is_due = match &api.sent {
+                None => value != *view.resource.status,
+                Some((sent, at)) if is_same_but_for_load(sent, &value) => {
+                    *sent != value && now.saturating_sub(*at) >= LOAD_PERIOD
+                }
+                Some(_) => true,
+            };
+            if is_due {
+                let (key, writer) = (key.clone(), Arc::clone(&self.writer));
+                let turns = Arc::clone(&self.report_turns);
+                api.sent = Some((value.clone(), now));
+                self.reports.spawn(async move {
+                    // Never closed; were it, there would just be no bound.
+                    let _turn = turns.acquire_owned().await.ok();
+                    let done = writer.status(&key, &value).await;
+                    Sent::Status(key, done)
+                });
+            }
+        }
+        for told in news {
+            self.send(told);
+        }
+    }
+
+    fn not_sent(&mut self, failure: &Failure, now: Duration) {
+        if let Some(hold_back) = failure.hold_back {
+            self.quiet_until = self.quiet_until.max(now + hold_back);
+        }
+        tracing::debug!(%failure, "a status or event was not taken");
+    }
+
+    /// Tells an event about a resource that is known.
+    pub(super) fn tell(&mut self, key: &Key, event: impl FnOnce(String) -> Told) {
+        if let Some(api) = self.apis.get(key) {
+            self.send(event(api.uid.clone()));
+        }
+    }
+
+    fn send(&mut self, told: Told) {
+        if self.reports.len() >= MOST_WAITING * 2 {
+            tracing::debug!(api = %told.key, reason = told.reason, "an event too many, not told");
+            return;
+        }
+        let (writer, turns) = (Arc::clone(&self.writer), Arc::clone(&self.report_turns));
+        self.reports.spawn(async move {
+            let _turn = turns.acquire_owned().await.ok();
+            Sent::Event(writer.tell(&told).await)
+        });
+    }
+
+    /// Makes the status and the gauges of this process say what is.
+    pub(super) fn publish(&self) {
+        let apis: Vec<ApiStatus> = self
+            .apis
+            .iter()
+            .filter_map(|(key, api)| Some(api_status(key, api, self.view.apis.get(key)?)))
+            .collect();
+        for api in &apis {
+            self.metrics.replicas(&api.name, api.wanted, api.ready);
+        }
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Status { apis };
+    }
+}
+
+fn known<'a>(api: &'a ClusterApi, view: &ApiView, now: &'a str) -> Known<'a> {
+    let asked = view.workload.as_ref().map_or(0, |workload| workload.replicas);
+    let Some(scaled) = &api.scaled else {
+        let (last, failure) = (None, None);
+        return Known { wanted: asked, in_flight: 0, last, is_measured: false, failure, now };
+    };
+    let last = scaled.decisions.back();
+    Known {
+        wanted: scaled.wanted,
+        in_flight: scaled.sources.running().saturating_add(scaled.sources.held()),
+        last: last.map(|last| (last.reason.as_str(), last.detail.as_str())),
+        is_measured: scaled.is_measured,
+        failure: scaled.failure.as_deref(),
+        now,
+    }
+}
+
+fn api_status(key: &Key, api: &ClusterApi, view: &ApiView) -> ApiStatus {
+    let replicas: Vec<ReplicaStatus> =
+        view.pods.iter().map(|pod| replica_status(key, api, pod)).collect();
+    let (ready, draining) = (view.count(PodPhase::Ready), view.count(PodPhase::Leaving));
+    let waiting = api.scaled.as_ref().map_or(0, |scaled| scaled.sources.held());
+    ApiStatus {
+        name: key.to_string(),
+        wanted: known(api, view, "").wanted,
+        ready,
+        starting: view.count(PodPhase::Starting),
+        draining,
+        in_flight: replicas.iter().map(|replica| replica.in_flight).sum(),
+        queued: replicas.iter().map(|replica| replica.queued).sum::<u32>() + waiting,
+        decisions: api.scaled.iter().flat_map(|scaled| scaled.decisions.iter().cloned()).collect(),
+        replicas,
+    }
+}
+
+fn replica_status(key: &Key, api: &ClusterApi, pod: &PodView) -> ReplicaStatus {
+    let id = format!("{}/{}", key.namespace, pod.name);
+    let last = api.scaled.as_ref().and_then(|scaled| scaled.sources.replica(&id));
+    ReplicaStatus {
+        state: match pod.phase {
+            PodPhase::Starting => ReplicaState::Starting,
+            PodPhase::Ready => ReplicaState::Ready,
+            PodPhase::Leaving => ReplicaState::Draining,
+        },
+        address: None,
+        admin: pod.admin,
+        in_flight: last.map_or(0, |sample| sample.in_flight),
+        queued: last.map_or(0, |sample| sample.queued),
+        sidecar_pid: None,
+        model_pid: None,
+        sidecar_rss_bytes: last.and_then(|sample| sample.resident_bytes),
+        restarts: 0,
+        id,
+    }
+}

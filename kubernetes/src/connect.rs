@@ -1,0 +1,67 @@
+//! A client of the API server: from `KUBECONFIG`, the user's configuration, or the pod's account.
+
+use kube::Client;
+use kube::config::{Config, KubeConfigOptions, KubeconfigError};
+
+/// A client, and the namespace that it means where none is named.
+#[derive(Clone)]
+pub struct Connection {
+    /// The client. It tries nothing twice by itself: what is written must not be written later.
+    pub client: Client,
+    /// The context's or the pod's own namespace.
+    pub namespace: String,
+    /// Where the API server is.
+    pub server: String,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nothing says where a cluster is.
+    #[error(
+        "no Kubernetes cluster is configured: {0}; set KUBECONFIG, or run in a pod with a service \
+         account"
+    )]
+    NoCluster(#[source] Box<kube::config::InferConfigError>),
+    /// The named context can't be used.
+    #[error(
+        "the context {context} can't be used: {source}; `kubectl config get-contexts` lists them"
+    )]
+    Context {
+        /// Its name.
+        context: String,
+        /// Why.
+        source: Box<KubeconfigError>,
+    },
+    /// The configuration makes no client.
+    #[error("the configuration of the cluster can't be used: {0}")]
+    Client(#[source] Box<kube::Error>),
+}
+
+/// Connects as `context` of the user's configuration says, or as the environment does.
+///
+/// # Errors
+/// [`ConnectError`]. Whether the API server answers shows with the first call.
+pub async fn connect(context: Option<&str>) -> Result<Connection, ConnectError> {
+    let mut config = match context {
+        None => Config::infer().await.map_err(|error| ConnectError::NoCluster(Box::new(error)))?,
+        Some(context) => {
+            let options =
+                KubeConfigOptions { context: Some(context.to_owned()), ..Default::default() };
+            Config::from_kubeconfig(&options).await.map_err(|source| ConnectError::Context {
+                context: context.to_owned(),
+                source: Box::new(source),
+            })?
+        }
+    };
+    config.default_retry = false;
+    let (namespace, server) = (config.default_namespace.clone(), config.cluster_url.to_string());
+    let client = Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))?;
+    Ok(Connection { client, namespace, server })
+}

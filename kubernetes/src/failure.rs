@@ -1,0 +1,113 @@
+//! Why the API server did not do what was asked, as a word for metrics and a sentence for people.
+
+use kube::Error;
+use std::time::Duration;
+
+/// How long to hold back where the API server says "too many" but not for how long.
+const HOLD_BACK: Duration = Duration::from_secs(1);
+
+/// Who is told of each failed call: what was asked, and why it failed. Both are of a bounded set.
+pub type Tell = std::sync::Arc<dyn Fn(&'static str, &'static str) + Send + Sync>;
+
+/// A failed call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// One of [`CODES`].
+    pub code: &'static str,
+    /// What the API server, or the way to it, says.
+    pub message: String,
+    /// How long to ask for nothing more.
+    pub hold_back: Option<Duration>,
+}
+
+/// Every code of a [`Failure`].
+pub const CODES: [&str; 10] = [
+    "conflict",
+    "deadline",
+    "expired",
+    "forbidden",
+    "invalid",
+    "not-found",
+    "not-leading",
+    "server",
+    "throttled",
+    "unreachable",
+];
+
+impl Failure {
+    /// No answer came in time.
+    pub(crate) fn deadline(after: Duration) -> Self {
+        let message = format!("the API server has not answered within {after:?}");
+        Self { code: "deadline", message, hold_back: None }
+    }
+
+    /// This process does not hold the Lease.
+    pub(crate) fn not_leading() -> Self {
+        let message = "another autoscaler leads, or none could be elected".to_owned();
+        Self { code: "not-leading", message, hold_back: None }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let code = code(&error);
+        let hold_back = (code == "throttled").then(|| retry_after(&error).unwrap_or(HOLD_BACK));
+        let message = match &error {
+            Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+            error => error.to_string(),
+        };
+        Self { code, message, hold_back }
+    }
+}
+
+/// Why a call failed, in a word.
+pub(crate) fn code(error: &Error) -> &'static str {
+    let Error::Api(status) = error else { return "unreachable" };
+    match status.code {
+        401 | 403 => "forbidden",
+        404 => "not-found",
+        409 => "conflict",
+        410 => "expired",
+        429 => "throttled",
+        500.. => "server",
+        _ => "invalid",
+    }
+}
+
+fn retry_after(error: &Error) -> Option<Duration> {
+    let Error::Api(status) = error else { return None };
+    let seconds = status.details.as_ref()?.retry_after_seconds;
+    (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+
+    #[test]
+    fn each_answer_has_a_word_and_too_many_says_how_long() {
+        for (http, word) in [
+            (401, "forbidden"),
+            (403, "forbidden"),
+            (404, "not-found"),
+            (409, "conflict"),
+            (410, "expired"),
+            (422, "invalid"),
+            (429, "throttled"),
+            (500, "server"),
+            (504, "server"),
+        ] {
+            let status = Status { code: http, message: "because".to_owned(), ..Status::default() };
+            let failure = Failure::from(Error::Api(Box::new(status)));
+            assert_eq!((failure.code, failure.message.as_str()), (word, "because"), "{http}");
+            assert!(CODES.contains(&failure.code));
+            assert_eq!(failure.hold_back.is_some(), http == 429);
+        }
+        let text = r#"{"code": 429, "details": {"retryAfterSeconds": 7}}"#;
+        let status: Status = serde_json::from_str(text).unwrap();
+        let failure = Failure::from(Error::Api(Box::new(status)));
+        assert_eq!(failure.hold_back, Some(Duration::from_secs(7)));
+    }
+}

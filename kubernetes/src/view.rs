@@ -1,0 +1,370 @@
+//! The cluster as a scaling tick sees it: each API with its target and its pods. Pure.
+
+use crate::facts::{Key, Pod, PodPhase, Resource, Workload};
+use crate::watch::Stores;
+use kube::core::{Expression, Selector, SelectorExt};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tidegate_api::InferenceApi;
+
+/// Everything that a tick goes by.
+#[derive(Debug, Default)]
+pub struct View {
+    /// Of the stores that it was made of.
+    pub revision: u64,
+    /// Whether everything was seen at least once. If not, nothing can be concluded.
+    pub is_known: bool,
+    /// The APIs.
+    pub apis: BTreeMap<Key, ApiView>,
+    /// Gateways' admin ports, by pod.
+    pub gateways: Vec<(String, SocketAddr)>,
+}
+
+/// One API.
+#[derive(Debug, Clone)]
+pub struct ApiView {
+    /// The resource.
+    pub resource: Resource,
+    /// What it scales, where that is there.
+    pub workload: Option<Workload>,
+    /// The target's pods, by name.
+    pub pods: Vec<PodView>,
+    /// Why its target must be left alone, if it must.
+    pub problem: Option<Problem>,
+}
+
+/// One pod of an API's target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodView {
+    /// Its name.
+    pub name: String,
+    /// Where it is in its life.
+    pub phase: PodPhase,
+    /// Its sidecar's admin port, once it has an address.
+    pub admin: Option<SocketAddr>,
+    /// What somebody has said that deleting it costs.
+    pub cost: Option<i32>,
+}
+
+/// Why a target is left alone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The resource has mistakes.
+    #[error("{0}")]
+    Invalid(Arc<str>),
+    /// It names no target.
+    #[error("spec.target is missing: name the Deployment or StatefulSet that is to be scaled")]
+    NoTarget,
+    /// The target is of a kind that is not followed.
+    #[error("spec.target.kind {0} is not followed; Deployment and StatefulSet of apps/v1 are")]
+    Kind(String),
+    /// There is no such target.
+    #[error("there is no {kind} {name} in this namespace; create it, or correct spec.target")]
+    NotFound {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// Nobody can say which pods are the target's.
+    #[error("the target's spec.selector selects nothing, or can't be understood")]
+    Selector,
+    /// Another autoscaler scales it.
+    #[error("{what} {name} scales the same target; delete one of the two")]
+    Rival {
+        /// The other's kind.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Another API scales it.
+    #[error("InferenceApi {0} is older and scales the same target; delete one of the two")]
+    Contested(String),
+    /// Its pods can't be measured.
+    #[error(
+        "the target's pods have no container port named tidegate-admin: they run without the \
+         sidecar; label them for injection and restart them"
+    )]
+    NoSidecar,
+    /// The resource says so.
+    #[error("spec.paused is true: the target is left alone")]
+    Paused,
+}
+
+impl Problem {
+    /// The condition's reason: a word.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "InvalidSpec",
+            Self::NoTarget => "NoTarget",
+            Self::Kind(_) => "UnknownKind",
+            Self::NotFound { .. } => "TargetNotFound",
+            Self::Selector => "InvalidSelector",
+            Self::Rival { .. } | Self::Contested(_) => "ConflictingAutoscaler",
+            Self::NoSidecar => "NoSidecar",
+            Self::Paused => "Paused",
+        }
+    }
+
+    /// Whether someone should do something about it.
+    pub const fn is_warning(&self) -> bool {
+        !matches!(self, Self::Paused)
+    }
+}
+
+impl ApiView {
+    /// The document, if it has no mistakes.
+    pub fn document(&self) -> Option<&Arc<InferenceApi>> {
+        self.resource.document.as_ref().ok()
+    }
+
+    /// How many pods are in this phase.
+    pub fn count(&self, phase: PodPhase) -> u32 {
+        self.pods.iter().filter(|pod| pod.phase == phase).count() as u32
+    }
+}
+
+impl View {
+    /// The view of what is known.
+    pub fn of(stores: &Stores) -> Self {
+        let index = PodIndex::of(stores.all_pods());
+        let owners = owners(stores.resources());
+        let api = |(key, resource): (&Key, &Resource)| {
+            let mut view = ApiView {
+                resource: resource.clone(),
+                workload: None,
+                pods: Vec::new(),
+                problem: None,
+            };
+            view.problem = fill(&mut view, key, stores, &index, &owners).err();
+            (key.clone(), view)
+        };
+        let gateway = |(key, pod): (&Key, &Pod)| Some((key.to_string(), pod.admin()?));
+        Self {
+            revision: stores.revision,
+            is_known: stores.are_known(),
+            apis: stores.resources().iter().map(api).collect(),
+            gateways: stores.all_gateways().iter().filter_map(gateway).collect(),
+        }
+    }
+}
+
+/// Finds an API's target and pods, as far as they are there, and why to leave them alone.
+fn fill(
+    view: &mut ApiView,
+    key: &Key,
+    stores: &Stores,
+    index: &PodIndex<'_>,
+    owners: &Owners<'_>,
+) -> Result<(), Problem> {
+    let document = view.resource.document.clone().map_err(Problem::Invalid)?;
+    let target = document.target.as_ref().ok_or(Problem::NoTarget)?;
+    if target.api_version != "apps/v1"
+        || !["Deployment", "StatefulSet"].contains(&target.kind.as_str())
+    {
+        return Err(Problem::Kind(format!("{} of {}", target.kind, target.api_version)));
+    }
+    let of = Key { namespace: key.namespace.clone(), name: target.name.clone() };
+    let workload = stores.workload(&target.kind, &of).ok_or_else(|| Problem::NotFound {
+        kind: target.kind.clone(),
+        name: target.name.clone(),
+    })?;
+    view.workload = Some(workload.clone());
+    let selector = workload.selector.as_ref().ok_or(Problem::Selector)?;
+    view.pods = index.select(&key.namespace, selector);
+    let rival = stores.all_rivals().iter().find(|(at, rival)| {
+        at.namespace == key.namespace && rival.kind == target.kind && rival.target == target.name
+    });
+    if let Some((_, rival)) = rival {
+        return Err(Problem::Rival { what: rival.what, name: rival.name.clone() });
+    }
+    match owners.get(&(&*key.namespace, &*target.kind, &*target.name)) {
+        Some((_, owner)) if *owner != key => return Err(Problem::Contested(owner.name.clone())),
+        _ => {}
+    }
+    let ready = || view.pods.iter().filter(|pod| pod.phase == PodPhase::Ready);
+    if ready().count() > 0 && ready().all(|pod| pod.admin.is_none()) {
+        return Err(Problem::NoSidecar);
+    }
+    if document.paused { Err(Problem::Paused) } else { Ok(()) }
+}
+
+/// For each target, by namespace, kind and name, the API that has named it first, and since when.
+type Owners<'a> = HashMap<(&'a str, &'a str, &'a str), (i64, &'a Key)>;
+
+fn owners(resources: &BTreeMap<Key, Resource>) -> Owners<'_> {
+    let mut owners = Owners::new();
+    for (key, resource) in resources {
+        let Ok(document) = &resource.document else { continue };
+        let Some(target) = &document.target else { continue };
+        let claim = (resource.created, key);
+        let owner = owners.entry((&key.namespace, &target.kind, &target.name)).or_insert(claim);
+        *owner = claim.min(*owner);
+    }
+    owners
+}
+
+/// Pods by namespace and label, so that a selector need not look at all of them.
+struct PodIndex<'a>(HashMap<&'a str, Pods<'a>>);
+
+/// The pods of one namespace.
+#[derive(Default)]
+struct Pods<'a> {
+    all: Named<'a>,
+    by_label: HashMap<&'a str, HashMap<&'a str, Named<'a>>>,
+}
+
+type Named<'a> = Vec<(&'a str, &'a Pod)>;
+
+impl<'a> PodIndex<'a> {
+    fn of(pods: &'a BTreeMap<Key, Pod>) -> Self {
+        let mut namespaces: HashMap<&str, Pods<'_>> = HashMap::new();
+        for (Key { namespace, name }, pod) in pods {
+            let index = namespaces.entry(namespace).or_default();
+            index.all.push((name, pod));
+            for (label, value) in &pod.labels {
+                let values = index.by_label.entry(label).or_default();
+                values.entry(value).or_default().push((name, pod));
+            }
+        }
+        Self(namespaces)
+    }
+
+    fn select(&self, namespace: &str, selector: &Selector) -> Vec<PodView> {
+        let Some(index) = self.0.get(namespace) else { return Vec::new() };
+        let mut candidates = &index.all;
+        for expression in selector.clone() {
+            let Expression::Equal(label, value) = expression else { continue };
+            let with_label = index.by_label.get(&*label).and_then(|values| values.get(&*value));
+            let Some(pods) = with_label else { return Vec::new() };
+            if pods.len() < candidates.len() {
+                candidates = pods;
+            }
+        }
+        let its_own = candidates.iter().filter(|(_, pod)| selector.matches(&pod.labels));
+        let view = |(name, pod): &(&str, &Pod)| PodView {
+            name: (*name).to_owned(),
+            phase: pod.phase,
+            admin: pod.admin(),
+            cost: pod.cost,
+        };
+        its_own.map(view).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Rival;
+    use crate::resource::{document, inference_api};
+    use kube::core::DynamicObject;
+    use serde_json::{Value, json};
+
+    fn key(name: &str) -> Key {
+        Key { namespace: "n".to_owned(), name: name.to_owned() }
+    }
+
+    fn resource(created: i64, spec: Value) -> Resource {
+        let mut object = DynamicObject::new("a", &inference_api());
+        object.data = json!({ "spec": spec });
+        let document = document(&object).map(Arc::new).map_err(|_| Arc::from("mistakes"));
+        let status = Arc::new(Value::Null);
+        Resource { uid: "u".to_owned(), generation: 1, created, document, status }
+    }
+
+    fn pod(app: &str, phase: PodPhase, admin: Option<u16>) -> Pod {
+        Pod {
+            labels: [("app".to_owned(), app.to_owned())].into(),
+            phase,
+            ip: Some("127.0.0.1".parse().unwrap()),
+            admin,
+            cost: None,
+        }
+    }
+
+    fn workload(app: &str) -> Workload {
+        let selector = Selector::from_iter([("app".to_owned(), app.to_owned())]);
+        Workload { version: "1".to_owned(), replicas: 2, present: 2, selector: Some(selector) }
+    }
+
+    fn stores(spec: Value) -> Stores {
+        let mut stores = Stores::default();
+        stores.apis().set(key("a"), Some(resource(5, spec)));
+        stores.deployments().set(key("d"), Some(workload("d")));
+        stores.pods().set(key("d-1"), Some(pod("d", PodPhase::Ready, Some(1))));
+        stores.pods().set(key("d-2"), Some(pod("d", PodPhase::Starting, Some(2))));
+        stores.pods().set(key("e-1"), Some(pod("e", PodPhase::Ready, Some(3))));
+        stores
+    }
+
+    fn target() -> Value {
+        json!({"target": {"name": "d"}})
+    }
+
+    fn reason(stores: &Stores) -> Option<&'static str> {
+        View::of(stores).apis[&key("a")].problem.as_ref().map(Problem::reason)
+    }
+
+    #[test]
+    fn an_api_has_its_targets_pods_and_no_others() {
+        let view = View::of(&stores(target()));
+        let api = &view.apis[&key("a")];
+        let names: Vec<&str> = api.pods.iter().map(|pod| &*pod.name).collect();
+        assert_eq!((names, api.problem.clone()), (vec!["d-1", "d-2"], None));
+        assert_eq!((api.count(PodPhase::Ready), api.count(PodPhase::Leaving)), (1, 0));
+        assert!(!view.is_known, "the lists are not whole yet");
+    }
+
+    #[test]
+    fn every_reason_to_leave_a_target_alone() {
+        assert_eq!(reason(&stores(target())), None);
+        assert_eq!(reason(&stores(json!({"target": 1}))), Some("InvalidSpec"));
+        let alone = json!({"container": {"command": ["m"]}});
+        assert_eq!(reason(&stores(alone)), Some("NoTarget"));
+        assert_eq!(reason(&stores(json!({"target": {"name": "x"}}))), Some("TargetNotFound"));
+        let rollout = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "d"});
+        assert_eq!(reason(&stores(json!({ "target": rollout }))), Some("UnknownKind"));
+        let paused = json!({"target": {"name": "d"}, "paused": true});
+        assert_eq!(reason(&stores(paused)), Some("Paused"));
+
+        let mut seen = stores(target());
+        seen.deployments().set(key("d"), Some(Workload { selector: None, ..workload("d") }));
+        assert_eq!(reason(&seen), Some("InvalidSelector"));
+
+        let mut seen = stores(target());
+        let (kind, target_name) = ("Deployment".to_owned(), "d".to_owned());
+        let what = "HorizontalPodAutoscaler";
+        let rival = Rival { what, name: "hpa".to_owned(), kind, target: target_name };
+        seen.rivals()
+            .set(key("other"), Some(Rival { kind: "StatefulSet".into(), ..rival.clone() }));
+        assert_eq!(reason(&seen), None, "another target");
+        seen.rivals().set(key("hpa"), Some(rival));
+        assert_eq!(reason(&seen), Some("ConflictingAutoscaler"));
+
+        let mut seen = stores(target());
+        seen.pods().set(key("d-1"), Some(pod("d", PodPhase::Ready, None)));
+        assert_eq!(reason(&seen), Some("NoSidecar"));
+    }
+
+    #[test]
+    fn the_older_of_two_apis_has_the_target() {
+        for (created, problem) in [(4, Some("ConflictingAutoscaler")), (5, None), (6, None)] {
+            let mut seen = stores(target());
+            seen.apis().set(key("b"), Some(resource(created, target())));
+            assert_eq!(reason(&seen), problem, "made at {created}, ours at 5");
+            let others = View::of(&seen).apis[&key("b")].problem.is_some();
+            assert_eq!(others, problem.is_none(), "one of the two has it");
+        }
+    }
+
+    #[test]
+    fn a_selector_without_equality_looks_at_all_pods() {
+        let mut seen = stores(target());
+        let selector = Selector::from(Expression::NotEqual("app".into(), "d".into()));
+        let other = Workload { selector: Some(selector), ..workload("d") };
+        seen.deployments().set(key("d"), Some(other));
+        let view = View::of(&seen);
+        assert_eq!(view.apis[&key("a")].pods.len(), 1);
+    }
+}

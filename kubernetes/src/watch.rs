@@ -1,0 +1,174 @@
+//! What the cluster holds, as it is told to us: one list and watch for each kind, kept as facts.
+
+mod store;
+
+pub use store::{Store, Stores};
+
+use crate::facts::{Key, Pod, Resource, Rival, Workload};
+use crate::failure::{Tell, code};
+use crate::resource::inference_api;
+use futures_util::StreamExt;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::core::DynamicObject;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Config, watcher};
+use kube::{Api, Client, Resource as Kind};
+use serde::de::DeserializeOwned;
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::task::JoinSet;
+
+/// Pods that have not ended; the others are of no use.
+const LIVING: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
+/// What is watched.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// Only this namespace; nothing for all.
+    pub namespace: Option<String>,
+    /// Only pods with these labels; empty for all.
+    pub pods: String,
+    /// Where gateways run.
+    pub gateway_namespace: String,
+    /// Which pods are gateways; empty for none.
+    pub gateways: String,
+}
+
+/// What is known of the cluster.
+#[derive(Debug, Default)]
+pub struct Watched {
+    stores: Mutex<Stores>,
+}
+
+impl Watched {
+    /// Looks at what is known. Nothing else can happen to it meanwhile.
+    pub fn read<T>(&self, look: impl FnOnce(&Stores) -> T) -> T {
+        look(&self.stores.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Stores)) {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut stores);
+        stores.revision += 1;
+    }
+}
+
+/// Watches until it is dropped.
+pub async fn watch(client: Client, scope: Scope, watched: Arc<Watched>, tell: Tell) -> Infallible {
+    let all = Config::default;
+    let resources: Api<DynamicObject> = match &scope.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &inference_api()),
+        None => Api::all_with(client.clone(), &inference_api()),
+    };
+    let (of, told) = (|| Arc::clone(&watched), || Arc::clone(&tell));
+    let mut tasks = JoinSet::new();
+    let resource = Follow { what: "inferenceapis", fact: Resource::of, store: Stores::apis };
+    tasks.spawn(resource.run(resources, all(), of(), told()));
+    let pod = Follow { what: "pods", fact: Pod::of, store: Stores::pods };
+    let living = all().fields(LIVING);
+    tasks.spawn(pod.run(within(&client, &scope), living.clone().labels(&scope.pods), of(), told()));
+    let deployment =
+        Follow { what: "deployments", fact: Workload::of_deployment, store: Stores::deployments };
+    tasks.spawn(deployment.run(within::<Deployment>(&client, &scope), all(), of(), told()));
+    let set = Follow {
+        what: "statefulsets",
+        fact: Workload::of_stateful_set,
+        store: Stores::stateful_sets,
+    };
+    tasks.spawn(set.run(within::<StatefulSet>(&client, &scope), all(), of(), told()));
+    let rival = Follow { what: "horizontalpodautoscalers", fact: Rival::of, store: Stores::rivals };
+    tasks.spawn(rival.run(within::<HorizontalPodAutoscaler>(&client, &scope), all(), of(), told()));
+    if scope.gateways.is_empty() {
+        watched.write(|stores| stores.gateways().done());
+    } else {
+        let pods = Api::namespaced(client.clone(), &scope.gateway_namespace);
+        let gateway = Follow { what: "gateways", fact: Pod::of, store: Stores::gateways };
+        tasks.spawn(gateway.run(pods, living.labels(&scope.gateways), of(), told()));
+    }
+    // None of them ends by itself; a panic of one is told and the others go on.
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a watch has broken; it is not begun again");
+        }
+    }
+    std::future::pending().await
+}
+
+fn within<K>(client: &Client, scope: &Scope) -> Api<K>
+where
+    K: Kind<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match &scope.namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// How one kind of objects is followed.
+struct Follow<K, T> {
+    what: &'static str,
+    fact: fn(K) -> Option<T>,
+    store: fn(&mut Stores) -> &mut Store<T>,
+}
+
+impl<K, T> Follow<K, T>
+where
+    K: Kind + Clone + DeserializeOwned + Debug + Send + 'static,
+    K::DynamicType: Clone,
+{
+    async fn run(self, api: Api<K>, config: Config, watched: Arc<Watched>, tell: Tell) {
+        let Self { what, fact, store } = self;
+        let mut events = pin!(watcher(api, config).default_backoff());
+        let mut failing = false;
+        while let Some(event) = events.next().await {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    tell(what, why(&error));
+                    // Once, and not at each of many tries.
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(what, %error, "can't follow the cluster, tries again");
+                    }
+                    continue;
+                }
+            };
+            if std::mem::take(&mut failing) {
+                tracing::info!(what, "follows the cluster again");
+            }
+            match event {
+                watcher::Event::Init => watched.write(|stores| store(stores).begin()),
+                watcher::Event::InitApply(object) => {
+                    let key = Key::of(object.meta());
+                    let fact = fact(object);
+                    watched.write(|stores| store(stores).list(key, fact));
+                }
+                watcher::Event::InitDone => {
+                    watched.write(|stores| store(stores).done());
+                    tracing::debug!(what, "has seen what is there");
+                }
+                watcher::Event::Apply(object) => {
+                    let key = Key::of(object.meta());
+                    let fact = fact(object);
+                    watched.write(|stores| store(stores).set(key, fact));
+                }
+                watcher::Event::Delete(object) => {
+                    let key = Key::of(object.meta());
+                    watched.write(|stores| store(stores).set(key, None));
+                }
+            }
+        }
+    }
+}
+
+fn why(error: &watcher::Error) -> &'static str {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => code(error),
+        watcher::Error::WatchError(status) if status.code == 410 => "expired",
+        watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => "server",
+    }
+}

@@ -1,0 +1,138 @@
+//! What a request to the API server asks for: from its path and query.
+
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// An object's place, or that of many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// `v1`, `apps/v1`.
+    pub(super) group_version: String,
+    /// `pods`.
+    pub(super) plural: String,
+    /// Empty where all are meant.
+    pub(super) namespace: String,
+    /// Empty where all are meant.
+    pub(super) name: String,
+    /// `status`, `scale`, or empty.
+    pub(super) subresource: String,
+}
+
+/// The kinds that this API server has, as `kubectl api-resources` lists them.
+const KINDS: [(&str, &str, &str); 8] = [
+    ("v1", "pods", "Pod"),
+    ("apps/v1", "deployments", "Deployment"),
+    ("apps/v1", "statefulsets", "StatefulSet"),
+    ("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
+    ("coordination.k8s.io/v1", "leases", "Lease"),
+    ("events.k8s.io/v1", "events", "Event"),
+    ("tidegate.dev/v1alpha1", "inferenceapis", "InferenceApi"),
+    ("discovery.k8s.io/v1", "endpointslices", "EndpointSlice"),
+];
+
+impl Place {
+    /// The place of one object.
+    pub(super) fn of(group_version: &str, plural: &str, namespace: &str, name: &str) -> Self {
+        Self {
+            group_version: group_version.to_owned(),
+            plural: plural.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            subresource: String::new(),
+        }
+    }
+
+    /// From a path such as `/apis/apps/v1/namespaces/default/deployments/digits/scale`.
+    pub(super) fn parse(path: &str) -> Option<Self> {
+        let mut parts = path.trim_matches('/').split('/');
+        let group_version = match parts.next()? {
+            "api" => parts.next()?.to_owned(),
+            "apis" => format!("{}/{}", parts.next()?, parts.next()?),
+            _ => return None,
+        };
+        let mut rest: Vec<&str> = parts.collect();
+        let mut namespace = String::new();
+        if rest.len() > 2 && rest[0] == "namespaces" {
+            namespace = rest[1].to_owned();
+            rest.drain(..2);
+        }
+        let part = |index: usize| rest.get(index).map_or("", |part| *part).to_owned();
+        let (plural, name, subresource) = (part(0), part(1), part(2));
+        let place = Self { group_version, plural, namespace, name, subresource };
+        place.kind().map(|_| place)
+    }
+
+    /// Its kind; nothing where this API server has none of that.
+    pub(super) fn kind(&self) -> Option<&'static str> {
+        let kind = KINDS
+            .iter()
+            .find(|(group, plural, _)| *group == self.group_version && *plural == self.plural);
+        kind.map(|(_, _, kind)| *kind)
+    }
+}
+
+/// Which objects of a kind are meant.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Selection {
+    labels: Vec<(String, bool, String)>,
+    fields: Vec<(String, bool, String)>,
+}
+
+impl Selection {
+    /// Of a query. An error is what the API server says of it.
+    pub(super) fn of(query: &HashMap<String, String>) -> Result<Self, String> {
+        let terms = |name: &str| {
+            let text = query.get(name).map_or("", String::as_str);
+            text.split(',').filter(|term| !term.is_empty()).map(term).collect::<Result<Vec<_>, _>>()
+        };
+        let selection = Self { labels: terms("labelSelector")?, fields: terms("fieldSelector")? };
+        let known = ["metadata.name", "metadata.namespace", "status.phase"];
+        match selection.fields.iter().find(|(field, ..)| !known.contains(&field.as_str())) {
+            Some((field, ..)) => Err(format!("field label not supported: {field}")),
+            None => Ok(selection),
+        }
+    }
+
+    /// Whether an object is one of them.
+    pub(super) fn has(&self, object: &Value) -> bool {
+        let label = |(name, equal, value): &(String, bool, String)| {
+            (object["metadata"]["labels"][name] == value.as_str()) == *equal
+        };
+        let field = |(path, equal, value): &(String, bool, String)| {
+            let seen = path.split('.').fold(object, |at, part| &at[part]);
+            (seen.as_str().unwrap_or("") == value) == *equal
+        };
+        self.labels.iter().all(label) && self.fields.iter().all(field)
+    }
+}
+
+fn term(text: &str) -> Result<(String, bool, String), String> {
+    let (name, equal, value) = match (text.split_once("!="), text.split_once('=')) {
+        (Some((name, value)), _) => (name, false, value),
+        (None, Some((name, value))) => (name, true, value.trim_start_matches('=')),
+        (None, None) => return Err(format!("unable to parse requirement: {text}")),
+    };
+    Ok((name.to_owned(), equal, value.to_owned()))
+}
+
+/// A query's names and values.
+pub(super) fn query(text: &str) -> HashMap<String, String> {
+    let decode = |text: &str| {
+        let mut bytes = Vec::new();
+        let mut rest = text.bytes();
+        while let Some(byte) = rest.next() {
+            bytes.push(match byte {
+                b'+' => b' ',
+                b'%' => {
+                    let hex: Vec<u8> = rest.by_ref().take(2).collect();
+                    let hex = String::from_utf8_lossy(&hex).into_owned();
+                    u8::from_str_radix(&hex, 16).unwrap_or(b'?')
+                }
+                byte => byte,
+            });
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (decode(name), decode(value))).collect()
+}
