@@ -4,7 +4,8 @@
 //! - `api_server`: a small API server over HTTP, with faults on demand;
 //! - `request`: what a request asks for; `store`: the objects, as an API server keeps them; `watch`:
 //!   what has changed, as it is told;
-//! - `cluster`: deployments that get pods, pods with sidecars that tell a load, autoscalers.
+//! - `cluster`: deployments that get pods, and autoscalers; `sidecars`: the load that pods tell;
+//! - `walk`: the steps that a real API server must pass too.
 
 mod api_server;
 mod cluster;
@@ -13,5 +14,7 @@ mod leadership;
 mod many;
 mod request;
 mod scaling;
+mod sidecars;
 mod store;
+mod walk;
 mod watch;

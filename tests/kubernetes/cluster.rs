@@ -2,18 +2,17 @@
 
 use super::api_server::{ApiServer, Shared};
 use super::request::{Place, Selection};
+use super::sidecars::{Counter, Load, serve_text};
 use super::store::merge;
 use crate::support::process::Process;
 use crate::support::{binary, eventually, now};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 /// The namespace of everything that is scaled.
 pub(super) const NAMESPACE: &str = "models";
@@ -34,25 +33,6 @@ pub(super) struct Cluster {
 pub(super) struct Autoscaler {
     pub(super) process: Process,
     pub(super) admin: SocketAddr,
-}
-
-/// What sidecars and gateways say.
-#[derive(Default)]
-struct Load {
-    /// Requests in flight of each app, shared by its pods.
-    demand: Mutex<BTreeMap<String, u32>>,
-    /// Of single pods, which then have no share of the app's.
-    busy: Mutex<BTreeMap<String, u32>>,
-    /// Each pod's app and what its sidecar counts.
-    pods: Mutex<BTreeMap<String, Counter>>,
-    /// Requests that wait at the gateway, by API.
-    held: Mutex<BTreeMap<String, u32>>,
-}
-
-struct Counter {
-    app: String,
-    seconds: f64,
-    since: Instant,
 }
 
 impl Cluster {
@@ -79,23 +59,9 @@ impl Cluster {
     pub(super) fn autoscaler(&self, name: &str, flags: &[&str]) -> Autoscaler {
         let config = self.folder.path().join(format!("{name}.kubeconfig"));
         std::fs::write(&config, kubeconfig(self.api.address(), name)).unwrap();
-        let mut command = Command::new(binary("tidegate-autoscaler"));
-        command
-            .args(["run", "--kubernetes", "--admin", "127.0.0.1:0", "--own-namespace", OWN])
-            .args(["--gateways", "app=gateway", "--identity", name])
-            .args(flags)
-            .env("KUBECONFIG", config)
-            .env("NO_COLOR", "1");
-        for (flag, value) in [("--tick", "100ms"), ("--lease-duration", "3s")] {
-            if !flags.contains(&flag) {
-                command.args([flag, value]);
-            }
-        }
-        let process = Process::start(&mut command);
-        let line = process.wait_for_line(r#""event":"listening""#);
-        let line: Value = serde_json::from_str(&line).unwrap();
-        let admin = line["admin"].as_str().unwrap().parse().unwrap();
-        Autoscaler { process, admin }
+        let mut all = vec!["--own-namespace", OWN];
+        all.extend(flags);
+        start_autoscaler(&config, name, &all)
     }
 
     /// A deployment with so many replicas, and an `InferenceApi` that scales it.
@@ -253,8 +219,29 @@ impl Cluster {
     }
 }
 
+/// An autoscaler that calls itself `name`. It is quick, unless the flags say otherwise.
+pub(super) fn start_autoscaler(config: &Path, name: &str, flags: &[&str]) -> Autoscaler {
+    let mut command = Command::new(binary("tidegate-autoscaler"));
+    command
+        .args(["run", "--kubernetes", "--admin", "127.0.0.1:0"])
+        .args(["--gateways", "app=gateway", "--identity", name])
+        .args(flags)
+        .env("KUBECONFIG", config)
+        .env("NO_COLOR", "1");
+    for (flag, value) in [("--tick", "100ms"), ("--lease-duration", "3s")] {
+        if !flags.contains(&flag) {
+            command.args([flag, value]);
+        }
+    }
+    let process = Process::start(&mut command);
+    let line = process.wait_for_line(r#""event":"listening""#);
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let admin = line["admin"].as_str().unwrap().parse().unwrap();
+    Autoscaler { process, admin }
+}
+
 /// A client's configuration, with the name as its token.
-fn kubeconfig(server: SocketAddr, name: &str) -> String {
+pub(super) fn kubeconfig(server: SocketAddr, name: &str) -> String {
     json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -308,40 +295,6 @@ async fn run_deployments(shared: &Arc<Shared>, load: &Arc<Load>, made: &mut u32)
     }
 }
 
-impl Load {
-    /// The metrics of a pod's sidecar.
-    fn sidecar(&self, pod: &str) -> String {
-        let mut pods = self.pods.lock().unwrap();
-        let Some(app) = pods.get(pod).map(|counter| counter.app.clone()) else {
-            return String::new();
-        };
-        let busy = self.busy.lock().unwrap();
-        let shares: Vec<&String> = pods
-            .iter()
-            .filter(|(name, counter)| counter.app == app && !busy.contains_key(*name))
-            .map(|(name, _)| name)
-            .collect();
-        let demand = self.demand.lock().unwrap().get(&app).copied().unwrap_or(0) as usize;
-        let in_flight = match busy.get(pod) {
-            Some(own) => *own as usize,
-            None => {
-                let index = shares.iter().position(|name| *name == pod).unwrap_or(0);
-                demand / shares.len() + usize::from(index < demand % shares.len())
-            }
-        };
-        let Some(counter) = pods.get_mut(pod) else { return String::new() };
-        let moment = now();
-        counter.seconds += (moment - counter.since).as_secs_f64() * in_flight as f64;
-        counter.since = moment;
-        format!(
-            "tidegate_concurrency_seconds_total {}\ntidegate_queue_seconds_total 0\n\
-             tidegate_requests_in_flight {in_flight}\ntidegate_requests_queued 0\n\
-             tidegate_draining 0\n",
-            counter.seconds
-        )
-    }
-}
-
 /// A pod that is ready, whose sidecar listens on a port of this machine.
 pub(super) fn pod_object(name: &str, labels: &Value, port: u16) -> Value {
     json!({
@@ -361,36 +314,4 @@ pub(super) fn pod_object(name: &str, labels: &Value, port: u16) -> Value {
             "conditions": [{"type": "Ready", "status": "True"}],
         },
     })
-}
-
-/// Serves a text on a free port, to whoever asks for whatever, as long as the runtime lives.
-pub(super) async fn serve_text(
-    name: String,
-    text: impl Fn(&str) -> String + Send + Sync + 'static,
-) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let mut server = tokio::task::JoinSet::new();
-    server.spawn(async move {
-        let text = Arc::new(text);
-        let mut connections = tokio::task::JoinSet::new();
-        while let Ok((mut stream, _)) = listener.accept().await {
-            while connections.try_join_next().is_some() {}
-            let (name, text) = (name.clone(), Arc::clone(&text));
-            connections.spawn(async move {
-                let mut head = [0; 4096];
-                if stream.read(&mut head).await.is_err() {
-                    return;
-                }
-                let body = text(&name);
-                let length = body.len();
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-                );
-                stream.write_all(answer.as_bytes()).await.ok();
-            });
-        }
-    });
-    server.detach_all();
-    port
 }

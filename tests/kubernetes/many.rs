@@ -1,9 +1,10 @@
 //! Many APIs with ten pods each: what the autoscaler takes of a machine. There are 200 of them, or
 //! as many as `TIDEGATE_TEST_APIS` says.
 
-use super::cluster::{Cluster, NAMESPACE, pod_object, serve_text};
+use super::cluster::{Cluster, NAMESPACE, pod_object};
 use super::request::Place;
 use super::scaling::spec;
+use super::sidecars::serve_text;
 use crate::support::http::{get, metric};
 use crate::support::memory::{peak_rss_bytes, rss_bytes};
 use crate::support::{eventually, now, say};
