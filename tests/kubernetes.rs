@@ -10,6 +10,7 @@
 mod api_server;
 mod cluster;
 mod faults;
+mod injector;
 mod leadership;
 mod many;
 mod request;

@@ -250,6 +250,30 @@ fn drains_on_sigterm_without_losing_what_runs_or_waits() {
 }
 
 #[test]
+fn drains_for_a_hook_that_has_the_token_and_stays_until_it_is_ended() {
+    let flags = ["--drain-delay", "100ms", "--drain-timeout", "60s", "--drain-token", "t0k3n"];
+    let mut sidecar = Sidecar::start(&flags);
+    for closed in ["/drain", "/drain/", "/drain/t0k3", "/drain/t0k3n/", "/drain/wrong"] {
+        assert_eq!(get(sidecar.admin, closed).status, 404, "{closed}");
+    }
+    assert!(!get(sidecar.admin, "/config").text().contains("t0k3n"), "the token is told");
+    assert_eq!(get(sidecar.admin, "/readyz").status, 200);
+    let (data, admin) = (sidecar.data, sidecar.admin);
+    let running = std::thread::spawn(move || get(data, "/sleep?ms=1500"));
+    eventually("it runs", || sidecar.metric("tidegate_requests_in_flight", "") == 1.0);
+    let hook = std::thread::spawn(move || get(admin, "/drain/t0k3n"));
+    eventually("unready", || get(sidecar.admin, "/readyz").text().contains("draining"));
+    assert!(!hook.is_finished(), "answered while a request runs");
+    assert_eq!(running.join().unwrap().status, 200, "what runs is finished");
+    let answer = hook.join().unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "drained\n"));
+    // It is still alive, for whoever looks, and ends at once when it is told to.
+    assert_eq!(get(sidecar.admin, "/healthz").status, 200);
+    sidecar.process.signal(Signal::TERM);
+    assert!(sidecar.process.wait().success());
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let mut sidecar = Sidecar::start(&["--drain-timeout", "1h"]);
     let mut running = connect(sidecar.data);

@@ -77,6 +77,26 @@ pub mod label {
     pub const CODE: &str = "code";
     /// Why the proxy answered by itself; empty where the upstream answered.
     pub const REASON: &str = "reason";
+    /// On a pod: `true` where it has got a sidecar.
+    pub const INJECTED: &str = "tidegate.dev/injected";
+}
+
+/// Annotations of pods.
+pub mod annotation {
+    /// `true` or `false`: whether the pod gets a sidecar. As a label it means the same.
+    pub const INJECT: &str = "tidegate.dev/inject";
+    /// Which container is the model.
+    pub const CONTAINER: &str = "tidegate.dev/container";
+    /// Where the model listens: a number, or the name of one of its ports.
+    pub const PORT: &str = "tidegate.dev/port";
+    /// How many requests the model is given at once. It can change while the pod runs.
+    pub const CONCURRENCY_LIMIT: &str = "tidegate.dev/concurrency-limit";
+    /// How many requests may wait at the sidecar. It can change while the pod runs.
+    pub const QUEUE_CAPACITY: &str = "tidegate.dev/queue-capacity";
+    /// How many bytes of bodies may be held for those. It can change while the pod runs.
+    pub const QUEUE_BYTES: &str = "tidegate.dev/queue-bytes";
+    /// The longest a request waits. It can change while the pod runs.
+    pub const QUEUE_TIMEOUT: &str = "tidegate.dev/queue-timeout";
 }
 
 /// HTTP header names, in lower case.
@@ -113,6 +133,8 @@ pub mod path {
     pub const CONFIG: &str = "/config";
     /// Gateway: what each endpoint is up to, and why, as JSON.
     pub const ENDPOINTS: &str = "/endpoints";
+    /// Sidecar and gateway: `GET /drain/{token}` drains, and is answered when that is done.
+    pub const DRAIN: &str = "/drain/";
     /// Autoscaler: `POST /wake/{api}` asks for a tick at once.
     pub const WAKE: &str = "/wake/";
     /// Autoscaler: what it sees and what it decided, as JSON.

@@ -12,6 +12,7 @@
 //! 5. explain: a log line, `metrics`, and [`status`] behind the port of `admin`.
 //!
 //! On Kubernetes `cluster` runs the same steps for what the API server tells.
+//! `inject` gives pods their sidecars.
 //! `decide` makes the same decisions from lines on standard input.
 //!
 //! [`policy`] is pure: no clock, no sockets. `clock` reads the clock, [`App`] does the wiring.
@@ -27,6 +28,8 @@ mod cluster;
 mod decide;
 mod documents;
 mod explain;
+#[cfg(feature = "kubernetes")]
+mod inject;
 mod line;
 pub mod load;
 pub mod local;
@@ -49,6 +52,8 @@ pub use app::{App, Handle, RunError, Settings, StartError};
 pub use args::{RunArgs, run};
 pub use child::{ChildArgs, child};
 pub use decide::{DecideArgs, decide};
+#[cfg(feature = "kubernetes")]
+pub use inject::{InjectArgs, inject};
 pub use metric_source::NoPrometheus;
 pub use scaling::scaling;
 pub use status::Status;

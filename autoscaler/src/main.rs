@@ -17,10 +17,13 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Scale APIs until told to stop.
+    /// Scale APIs until told to stop, on this machine or on a cluster.
     Run(Box<RunArgs>),
     /// Answer observations on standard input with decisions, a line of JSON each.
     Decide(DecideArgs),
+    /// Give pods their sidecars: Kubernetes' admission webhook.
+    #[cfg(feature = "kubernetes")]
+    Inject(Box<tidegate_autoscaler::InjectArgs>),
     /// Become a command that ends with its parent.
     #[command(hide = true)]
     Child(ChildArgs),
@@ -38,6 +41,8 @@ fn main() -> ExitCode {
     match args.command {
         Command::Run(args) => run(*args),
         Command::Decide(args) => decide(&args),
+        #[cfg(feature = "kubernetes")]
+        Command::Inject(args) => tidegate_autoscaler::inject(*args),
         Command::Child(args) => child(args),
     }
 }

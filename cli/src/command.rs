@@ -49,6 +49,9 @@ pub(crate) enum Autoscaler {
     Run(Box<RunArgs>),
     /// Answer observations on standard input with decisions, a line of JSON each
     Decide(DecideArgs),
+    /// Give pods their sidecars: Kubernetes' admission webhook
+    #[cfg(feature = "kubernetes")]
+    Inject(Box<tidegate_autoscaler::InjectArgs>),
     /// Become a command that ends with its parent
     #[command(hide = true)]
     Child(ChildArgs),

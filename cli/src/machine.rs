@@ -16,8 +16,8 @@ use std::time::Duration;
 use tidegate_api::document::InferenceApi;
 use tidegate_autoscaler::{App, Handle, Settings, StartError};
 use tidegate_proxy::{
-    AccessLogSelection, ClassifySettings, Gateway, GatewayApi, GatewaySettings, Given, HopSettings,
-    HttpLimits, ListenSettings, QueueOrder,
+    AccessLogSelection, ClassifySettings, DrainSettings, Gateway, GatewayApi, GatewaySettings,
+    Given, HopSettings, HttpLimits, ListenSettings, QueueOrder,
 };
 
 /// Failed starts in a row after which an API that never was ready ends the run.
@@ -105,8 +105,7 @@ impl Machine {
             documents: None,
             order: QueueOrder::Fifo,
             classify: ClassifySettings::default(),
-            drain_delay: Duration::ZERO,
-            drain_timeout: plan.drain_timeout,
+            drain: DrainSettings { timeout: plan.drain_timeout, ..DrainSettings::default() },
             limits: HttpLimits::default(),
             hops: HopSettings::default(),
             access_log: AccessLogSelection::Off,

@@ -48,6 +48,8 @@ fn main() -> ExitCode {
         }
         #[cfg(feature = "kubernetes")]
         Command::Crd => exit::code(crd::run()),
+        #[cfg(feature = "kubernetes")]
+        Command::Autoscaler(Autoscaler::Inject(args)) => tidegate_autoscaler::inject(*args),
         Command::Autoscaler(Autoscaler::Run(args)) => tidegate_autoscaler::run(*args),
         Command::Autoscaler(Autoscaler::Child(args)) | Command::Child(args) => {
             tidegate_autoscaler::child(args)

@@ -13,6 +13,7 @@
 //! - [`view`]: the facts as a scaling tick sees them. Pure.
 //! - [`leader`]: keeps the Lease.
 //! - [`write`]: scales, statuses, events; each only while the Lease is ours.
+//! - [`injector`]: gives pods their sidecars.
 //! - [`failure`]: why the API server did not do what was asked.
 //!
 //! The sidecar never has any of it: a test keeps the client out of its slim build.
@@ -22,6 +23,7 @@ pub mod connect;
 pub mod crd;
 pub mod facts;
 pub mod failure;
+pub mod injector;
 pub mod leader;
 pub mod lease;
 pub mod resource;

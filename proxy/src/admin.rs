@@ -2,7 +2,7 @@
 //! around it.
 
 use crate::connections::Connections;
-use crate::drain::DrainWatch;
+use crate::drain::Drain;
 use crate::in_force::InForce;
 use crate::metrics::ProcessMetrics;
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use prometheus::{Registry, TextEncoder};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use subtle::ConstantTimeEq;
 use tidegate_api::names::path;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
@@ -41,8 +42,8 @@ pub struct Admin {
     pub endpoints: Option<Box<dyn Fn() -> String + Send + Sync>>,
     /// What the process runs with.
     pub in_force: Arc<InForce>,
-    /// Whether it drains.
-    pub drain: DrainWatch,
+    /// Whether it drains; and its page that drains it, if it has a token.
+    pub drain: Drain,
 }
 
 // === impl Admin ===
@@ -51,7 +52,7 @@ impl Admin {
     /// Serves the admin port until another process does.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let connections = TaskTracker::new();
-        let mut drain = self.drain.clone();
+        let mut drain = self.drain.watch();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -67,15 +68,22 @@ impl Admin {
                 }
             };
             let admin = Arc::clone(&self);
+            let tasks = connections.clone();
             connections.spawn(async move {
                 let service = service_fn(|request| {
-                    let mut response = admin.answer(&request);
-                    if admin.drain.is_draining() {
-                        // Another process may answer here next.
-                        let close = HeaderValue::from_static("close");
-                        response.headers_mut().insert(CONNECTION, close);
+                    let (admin, tasks) = (Arc::clone(&admin), tasks.clone());
+                    async move {
+                        let mut response = match admin.is_asked_to_drain(&request) {
+                            true => admin.drained(&tasks).await,
+                            false => admin.answer(&request),
+                        };
+                        if admin.drain.is_draining() {
+                            // Another process may answer here next.
+                            let close = HeaderValue::from_static("close");
+                            response.headers_mut().insert(CONNECTION, close);
+                        }
+                        Ok::<_, Infallible>(response)
                     }
-                    async move { Ok::<_, Infallible>(response) }
                 });
                 let serving = http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -85,6 +93,35 @@ impl Admin {
                     tracing::debug!(%error, "admin connection ended early");
                 }
             });
+        }
+    }
+
+    /// Whether the request has the token that drains. A hook can only send GET.
+    fn is_asked_to_drain<B>(&self, request: &Request<B>) -> bool {
+        let token = request.uri().path().strip_prefix(path::DRAIN);
+        match (token, &self.drain.settings().token) {
+            (Some(given), Some(token)) if *request.method() == Method::GET => {
+                given.as_bytes().ct_eq(token.as_bytes()).into()
+            }
+            _ => false,
+        }
+    }
+
+    /// Drains, and answers when no client is left, or after the time that draining has.
+    async fn drained(&self, tasks: &TaskTracker) -> Response<Full<Bytes>> {
+        tracing::info!("drains, as it is asked to");
+        let (begun, mut seen) = (self.drain.clone(), self.drain.watch());
+        // It goes on to its end also where nobody waits for the answer.
+        tasks.spawn(async move { begun.begin(false).await });
+        seen.closing().await;
+        let empty = async {
+            while self.connections.open() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        match tokio::time::timeout(self.drain.settings().timeout, empty).await {
+            Ok(()) => text(StatusCode::OK, "drained\n"),
+            Err(_) => text(StatusCode::OK, "some requests were cut off\n"),
         }
     }
 

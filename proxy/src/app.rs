@@ -110,7 +110,7 @@ impl Server {
         let process = ProcessMetrics::register(&registry, "sidecar")?;
         let connections = places(&settings.limits, &process);
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
-        let drain = Drain::new(settings.drain_delay, settings.drain_timeout);
+        let drain = Drain::new(settings.drain);
         let everything = Rule { path: EVERYTHING.to_owned(), ..Rule::default() };
         let routes = Target::table(vec![(vec![everything], None, Arc::clone(&service))]);
         let stack = Stack {
@@ -137,7 +137,7 @@ impl Server {
             ready: Arc::clone(&is_ready),
             endpoints: None,
             in_force,
-            drain: drain.watch(),
+            drain: drain.clone(),
         };
         let (swept, address) = (Arc::clone(&endpoint), settings.upstream);
         let tasks: Vec<Task> = vec![
@@ -194,7 +194,7 @@ impl Server {
         });
         let connections = places(&settings.limits, &process);
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
-        let drain = Drain::new(settings.drain_delay, settings.drain_timeout);
+        let drain = Drain::new(settings.drain);
         let stack = Stack {
             role: Role::Gateway,
             // Its balancing is its own affair; what sidecars report passes through.
@@ -218,7 +218,7 @@ impl Server {
             ready: Arc::new(|| true),
             endpoints: Some(Box::new(move || overview::page(&shown.borrow()))),
             in_force,
-            drain: drain.watch(),
+            drain: drain.clone(),
         };
         Ok(Self { log_writer, ..Self::run(listeners, stack, admin_page, tasks, drain, is_ready)? })
     }
@@ -307,7 +307,7 @@ impl Server {
             .map(|(worker, data)| {
                 // What is sent on is little: the first worker does it.
                 let sockets = Sockets { data, redirect: redirect.take(), doors: opened.clone() };
-                listen::start(worker, sockets, Arc::clone(&stack), drain.timeout)
+                listen::start(worker, sockets, Arc::clone(&stack), drain.settings().timeout)
             })
             .collect::<Result<_, _>>()?;
         let control = control((admin_listener, opened), admin_page, tasks)?;

@@ -17,6 +17,7 @@ use crate::access::LimiterSettings;
 use crate::access_log::Selection;
 use crate::affinity::Affinity;
 use crate::classify::{ClassifySettings, Cost};
+use crate::drain::DrainSettings;
 use crate::forward::Timeouts;
 use crate::gate::{GateSettings, LiveSettings};
 use crate::guard::HttpLimits;
@@ -146,10 +147,8 @@ pub struct SidecarSettings {
     pub access_log: Selection,
     /// Whether answers are a language model's, whose tokens are counted.
     pub llm: bool,
-    /// From SIGTERM to closing the listener.
-    pub drain_delay: Duration,
-    /// From there to cutting off.
-    pub drain_timeout: Duration,
+    /// How it drains.
+    pub drain: DrainSettings,
 }
 
 /// A gateway's settings.
@@ -171,10 +170,8 @@ pub struct GatewaySettings {
     pub order: QueueOrder,
     /// What is read from heads.
     pub classify: ClassifySettings,
-    /// From SIGTERM to closing the listener.
-    pub drain_delay: Duration,
-    /// From there to cutting off.
-    pub drain_timeout: Duration,
+    /// How it drains.
+    pub drain: DrainSettings,
     /// Sizes and times of HTTP.
     pub limits: HttpLimits,
     /// How the hops around are dealt with.
@@ -245,8 +242,7 @@ impl From<Sourced<SidecarArgs>> for SidecarSettings {
             hops: args.server.hops.settings(),
             access_log: args.server.access_log,
             llm: args.server.llm.is_some(),
-            drain_delay: args.server.drain_delay,
-            drain_timeout: args.server.drain_timeout,
+            drain: args.server.drain(),
         }
     }
 }
@@ -295,8 +291,7 @@ impl GatewaySettings {
             hops: args.server.hops.settings(),
             access_log: args.server.access_log,
             llm: args.server.llm.is_some(),
-            drain_delay: args.server.drain_delay,
-            drain_timeout: args.server.drain_timeout,
+            drain: args.server.drain(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The phases of a process's end, told to everything that must know.
 
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -22,14 +23,22 @@ struct Told {
     taken_over: bool,
 }
 
-/// Moves a process through the phases.
-#[derive(Debug)]
+/// Moves a process through the phases. Clones move the same process.
+#[derive(Debug, Clone)]
 pub struct Drain {
-    told: watch::Sender<Told>,
+    told: Arc<watch::Sender<Told>>,
+    settings: DrainSettings,
+}
+
+/// How a process drains.
+#[derive(Debug, Clone, Default)]
+pub struct DrainSettings {
     /// From announcing to closing.
     pub delay: Duration,
     /// From closing to cutting off.
     pub timeout: Duration,
+    /// What opens the admin page that drains; nothing where there is none.
+    pub token: Option<String>,
 }
 
 /// Sees the phases.
@@ -40,9 +49,14 @@ pub struct DrainWatch(watch::Receiver<Told>);
 
 impl Drain {
     /// A process that serves.
-    pub fn new(delay: Duration, timeout: Duration) -> Self {
+    pub fn new(settings: DrainSettings) -> Self {
         let told = Told { phase: Phase::Serving, taken_over: false };
-        Self { told: watch::Sender::new(told), delay, timeout }
+        Self { told: Arc::new(watch::Sender::new(told)), settings }
+    }
+
+    /// How it drains.
+    pub fn settings(&self) -> &DrainSettings {
+        &self.settings
     }
 
     /// Something that sees the phases.
@@ -50,13 +64,26 @@ impl Drain {
         DrainWatch(self.told.subscribe())
     }
 
+    /// Whether the end was announced.
+    pub fn is_draining(&self) -> bool {
+        self.told.borrow().phase >= Phase::Announced
+    }
+
     /// Announces the end, and after the delay closes. Where another process has the listening
     /// sockets, new connections are its own at once, and the delay serves to tell the clients on
-    /// the connections that are open.
+    /// the connections that are open. Where it has begun already, only waits until it is closed.
     pub async fn begin(&self, taken_over: bool) {
-        self.told.send_replace(Told { phase: Phase::Announced, taken_over });
-        tokio::time::sleep(self.delay).await;
-        self.told.send_replace(Told { phase: Phase::Closing, taken_over });
+        let mut is_first = false;
+        self.told.send_modify(|told| {
+            is_first = told.phase == Phase::Serving;
+            told.phase = told.phase.max(Phase::Announced);
+            told.taken_over |= taken_over;
+        });
+        if !is_first {
+            return self.watch().closing().await;
+        }
+        tokio::time::sleep(self.settings.delay).await;
+        self.told.send_modify(|told| told.phase = Phase::Closing);
     }
 }
 
@@ -96,5 +123,26 @@ impl DrainWatch {
     async fn wait_for(&mut self, is_so: impl FnMut(&Told) -> bool) {
         // An error means that the sender is gone, and with it the process's owner: end too.
         drop(self.0.wait_for(is_so).await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_second_beginning_waits_for_the_first_and_never_goes_back() {
+        let drain = Drain::new(DrainSettings {
+            delay: Duration::from_millis(20),
+            ..DrainSettings::default()
+        });
+        let (first, second) = (drain.clone(), drain.clone());
+        let mut seen = drain.watch();
+        let both = async { tokio::join!(first.begin(false), second.begin(false)) };
+        both.await;
+        seen.closing().await;
+        // A third one, long after, finds all done.
+        drain.begin(false).await;
+        assert_eq!(drain.told.borrow().phase, Phase::Closing);
     }
 }

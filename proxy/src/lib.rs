@@ -97,6 +97,7 @@ pub use classify::ClassifySettings;
 pub use config::{
     GatewayApi, GatewayArgs, GatewaySettings, Given, SidecarArgs, SidecarSettings, Sourced,
 };
+pub use drain::DrainSettings;
 pub use error::StartError;
 pub use guard::HttpLimits;
 pub use hop::HopSettings;

@@ -290,7 +290,7 @@ fn bind_in_place(path: &Path) -> io::Result<blocking::UnixListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drain::Drain;
+    use crate::drain::{Drain, DrainSettings};
     use std::io::Read;
     use std::thread::JoinHandle;
 
@@ -308,7 +308,7 @@ mod tests {
         let path = folder.path().join("takeover.sock");
         let all = sockets.iter().map(|(kind, socket)| (*kind, socket));
         let (handover, word) = Handover::bind(&path, all).unwrap();
-        let drain = Drain::new(Duration::ZERO, Duration::ZERO);
+        let drain = Drain::new(DrainSettings::default());
         let watch = drain.watch();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -4,7 +4,7 @@
 //! or controller, and no schema: see `cluster` for what takes their place.
 
 use super::request::{Place, Selection, query};
-use super::store::{Refusal, Store, merge};
+use super::store::{Refusal, Store, merge, merge_by_name};
 use super::watch::watch_stream;
 use crate::support::now;
 use bytes::Bytes;
@@ -259,8 +259,11 @@ fn carry_out(
             shared.store(|store| store.change(place, |object| *object = body.clone()))?
         }
         ("PATCH", false) => match header("content-type") {
-            "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
+            "application/merge-patch+json" => {
                 shared.store(|store| store.change(place, |object| merge(object, body)))?
+            }
+            "application/strategic-merge-patch+json" => {
+                shared.store(|store| store.change(place, |object| merge_by_name(object, body)))?
             }
             "application/apply-patch+yaml" if asked("fieldManager").is_empty() => {
                 return Err(bad("fieldManager is required for apply patch".to_owned()));

@@ -19,7 +19,7 @@ pub(super) struct Place {
 }
 
 /// The kinds that this API server has, as `kubectl api-resources` lists them.
-const KINDS: [(&str, &str, &str); 11] = [
+const KINDS: [(&str, &str, &str); 13] = [
     ("v1", "pods", "Pod"),
     ("apps/v1", "deployments", "Deployment"),
     ("apps/v1", "statefulsets", "StatefulSet"),
@@ -29,6 +29,12 @@ const KINDS: [(&str, &str, &str); 11] = [
     ("tidegate.dev/v1alpha1", "inferenceapis", "InferenceApi"),
     ("discovery.k8s.io/v1", "endpointslices", "EndpointSlice"),
     ("v1", "namespaces", "Namespace"),
+    ("v1", "secrets", "Secret"),
+    (
+        "admissionregistration.k8s.io/v1",
+        "mutatingwebhookconfigurations",
+        "MutatingWebhookConfiguration",
+    ),
     ("v1", "serviceaccounts", "ServiceAccount"),
     ("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition"),
 ];

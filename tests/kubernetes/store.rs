@@ -250,6 +250,32 @@ pub(super) fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
+/// A strategic merge patch: as a merge patch, but lists of things with names are merged by name.
+pub(super) fn merge_by_name(target: &mut Value, patch: &Value) {
+    match (target, patch) {
+        (Value::Array(items), Value::Array(changes))
+            if changes.iter().all(|change| change["name"].is_string()) =>
+        {
+            for change in changes {
+                match items.iter_mut().find(|item| item["name"] == change["name"]) {
+                    Some(item) => merge_by_name(item, change),
+                    None => items.push(change.clone()),
+                }
+            }
+        }
+        (Value::Object(fields), Value::Object(changes)) => {
+            for (name, change) in changes {
+                if change.is_null() {
+                    fields.remove(name);
+                } else {
+                    merge_by_name(fields.entry(name).or_insert(Value::Null), change);
+                }
+            }
+        }
+        (target, patch) => *target = patch.clone(),
+    }
+}
+
 #[test]
 fn a_version_that_has_passed_is_a_conflict_and_no_change_is_none() {
     let mut store = Store::default();

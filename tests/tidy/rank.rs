@@ -123,6 +123,7 @@ pub(super) const AUTOSCALER: Crate = Crate {
         ("cluster", 5),
         ("args", 6),
         ("decide", 7),
+        ("inject", 6),
     ],
     excused: &[],
 };

@@ -1,4 +1,5 @@
-//! The file of settings that can change while requests run: YAML, or JSON, which is YAML too.
+//! The file of settings that can change while requests run: YAML, or JSON, which is YAML too; or a
+//! pod's annotations, as Kubernetes' downward API writes them.
 
 use super::value::{duration, limit, size};
 use crate::bounded_file;
@@ -7,6 +8,7 @@ use saphyr_parser::{Event, Parser};
 use std::io::ErrorKind;
 use std::num::NonZeroU64;
 use std::path::Path;
+use tidegate_api::names::annotation;
 
 /// There are five keys; nothing of this size is such a file.
 const MAX_BYTES: u64 = 64 << 10;
@@ -30,7 +32,7 @@ pub fn read(file: &Path, flags: &LiveSettings) -> Result<Option<LiveSettings>, S
 fn parse(text: &str, flags: &LiveSettings) -> Result<LiveSettings, String> {
     let mut live = *flags;
     let mut seen: Vec<String> = Vec::new();
-    for (line, key, value) in pairs(text)? {
+    for (line, key, value) in annotations(text).unwrap_or_else(|| pairs(text))? {
         if seen.contains(&key) {
             return Err(format!("line {line}: {key} is there twice: keep one of them"));
         }
@@ -62,9 +64,44 @@ fn set(live: &mut LiveSettings, key: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Keys and values, each with its line.
+type Lines = Vec<(usize, String, String)>;
+
+/// Annotations that are settings, and which.
+const ANNOTATIONS: [(&str, &str); 4] = [
+    (annotation::CONCURRENCY_LIMIT, "concurrency"),
+    (annotation::QUEUE_CAPACITY, "queue-capacity"),
+    (annotation::QUEUE_BYTES, "queue-bytes"),
+    (annotation::QUEUE_TIMEOUT, "queue-timeout"),
+];
+
+/// The settings among a pod's annotations: lines of `name="value"`, quoted as Go does it. Nothing
+/// where the file is not of that form. All other annotations are none of ours.
+fn annotations(text: &str) -> Option<Result<Lines, String>> {
+    let first = text.lines().find(|line| !line.trim().is_empty())?;
+    let (name, value) = first.split_once('=')?;
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+    if !is_name || !value.starts_with('"') {
+        return None;
+    }
+    let mut found = Vec::new();
+    for (index, text) in text.lines().enumerate() {
+        let Some((name, quoted)) = text.split_once('=') else { continue };
+        let Some((_, key)) = ANNOTATIONS.iter().find(|(known, _)| *known == name) else { continue };
+        // Of what Go escapes, JSON understands all that a setting can have.
+        match serde_json::from_str::<String>(quoted) {
+            Ok(value) => found.push((index + 1, (*key).to_owned(), value.trim().to_owned())),
+            Err(_) => {
+                return Some(Err(format!("line {}: {name} can't be read: {quoted}", index + 1)));
+            }
+        }
+    }
+    Some(Ok(found))
+}
+
 /// The keys and values of one flat mapping, each with its line. Values are taken as they are
 /// written, as those of flags are.
-fn pairs(text: &str) -> Result<Vec<(usize, String, String)>, String> {
+fn pairs(text: &str) -> Result<Lines, String> {
     let mut pairs = Vec::new();
     let mut key: Option<(usize, String)> = None;
     let mut mappings = 0;
@@ -124,6 +161,22 @@ mod tests {
         ] {
             assert_eq!(parse(text, &FLAGS), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_pods_annotations_are_settings_too() {
+        let text = "cni.example/ips=\"[\\\"10.0.0.1\\\"]\"\nkubernetes.io/config.source=\"api\"\n\
+                    tidegate.dev/concurrency-limit=\"4\"\ntidegate.dev/inject=\"true\"\n\
+                    tidegate.dev/queue-timeout=\"250ms\"";
+        let limit = Limit::Fixed(NonZeroU32::new(4).unwrap());
+        let queue_timeout = Duration::from_millis(250);
+        assert_eq!(parse(text, &FLAGS), Ok(LiveSettings { limit, queue_timeout, ..FLAGS }));
+        let bad = text.replace("\"4\"", "\"many\"");
+        let error = parse(&bad, &FLAGS).unwrap_err();
+        assert!(error.contains("line 3: concurrency must be"), "{error}");
+        assert_eq!(parse("tidegate.dev/inject=\"true\"\n", &FLAGS), Ok(FLAGS));
+        let odd = "tidegate.dev/queue-bytes=\"\\x41\"";
+        assert!(parse(odd, &FLAGS).unwrap_err().contains("can't be read"));
     }
 
     #[test]

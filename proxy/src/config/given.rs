@@ -78,6 +78,7 @@ impl Given {
             };
             let value = match text(id) {
                 Some(_) if hides_tenants && id == "tenant_weights" => Some(HIDDEN.to_owned()),
+                Some(_) if id == "drain_token" => Some(HIDDEN.to_owned()),
                 value => value,
             };
             Some((flag.get_long()?.to_owned(), json!({ "value": value, "source": source })))

@@ -4,9 +4,11 @@ use super::hops::HopArgs;
 use super::value::{duration, head_size, positive_duration, selection, size, weight};
 use crate::access_log::Selection;
 use crate::classify::{ClassifySettings, Cost};
+use crate::drain::DrainSettings;
 use crate::guard::HttpLimits;
 use crate::listeners::ListenSettings;
 use crate::policy::overload::QueueOrder;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use http::HeaderName;
 use std::net::SocketAddr;
@@ -77,6 +79,10 @@ pub(crate) struct ServerArgs {
     /// After the delay: how long queued and running requests have to finish
     #[arg(long, env = "TIDEGATE_DRAIN_TIMEOUT", default_value = "60s", value_parser = duration, value_name = "TIME")]
     pub(crate) drain_timeout: Duration,
+    /// Opens /drain/TOKEN on the admin port: a GET of it drains as SIGTERM does, and is answered when
+    /// no request is left. For a preStop hook of the model's container, whose end must wait for it
+    #[arg(long, env = "TIDEGATE_DRAIN_TOKEN", hide_env_values = true, value_parser = NonEmptyStringValueParser::new(), value_name = "TOKEN")]
+    pub(crate) drain_token: Option<String>,
     /// Which requests are logged, as lines of JSON on standard output: off, errors, sampled:SHARE
     /// such as sampled:0.01, or all
     #[arg(long, env = "TIDEGATE_ACCESS_LOG", default_value = "off", value_parser = selection, value_name = "WHICH")]
@@ -117,6 +123,11 @@ impl ServerArgs {
     ) -> ListenSettings {
         let workers = self.workers.map_or(workers, NonZeroUsize::get);
         ListenSettings { data, admin, redirect: None, workers, takeover: self.takeover.clone() }
+    }
+
+    pub(super) fn drain(&self) -> DrainSettings {
+        let (delay, timeout) = (self.drain_delay, self.drain_timeout);
+        DrainSettings { delay, timeout, token: self.drain_token.clone() }
     }
 
     pub(super) fn order(&self) -> QueueOrder {
