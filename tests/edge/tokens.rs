@@ -58,7 +58,8 @@ async fn a_stream_is_counted_by_its_usage_or_by_its_chunks_and_passes_unchanged(
     // The chunk with the role, before the first token, came 30 ms earlier.
     assert!(llm.metric(1.0, "tidegate_time_to_first_token_seconds_sum") >= 0.03);
     assert_eq!(llm.metric(1.0, "tidegate_time_per_output_token_seconds_count"), 1.0);
-    assert!(llm.metric(1.0, "tidegate_time_per_output_token_seconds_sum") >= 0.03);
+    // The first may have been seen late, so how much less than 30 ms it is can't be said.
+    assert!(llm.metric(1.0, "tidegate_time_per_output_token_seconds_sum") > 0.0);
     // With it: what it says.
     llm.ask(r#"{"stream":true,"n":5,"usage":true}"#).await;
     assert_eq!(llm.metric(2.0, "tidegate_output_tokens_total"), 45.0);
