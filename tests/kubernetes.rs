@@ -14,6 +14,7 @@ mod injector;
 mod leadership;
 mod many;
 mod request;
+mod rights;
 mod scaling;
 mod sidecars;
 mod store;

@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -41,7 +41,11 @@ pub(super) struct Shared {
     faults: Mutex<Faults>,
     writes: Mutex<Vec<Write>>,
     reads: Mutex<u64>,
+    rights: Mutex<BTreeSet<Right>>,
 }
+
+/// What somebody has asked for, as a role names it: who, the verb, the group and the resource.
+pub(super) type Right = (String, String, String, String);
 
 /// What goes wrong.
 #[derive(Default)]
@@ -87,6 +91,7 @@ impl ApiServer {
             faults: Mutex::default(),
             writes: Mutex::default(),
             reads: Mutex::new(0),
+            rights: Mutex::default(),
         });
         runtime.spawn(accept(listener, Arc::clone(&shared)));
         Self { runtime: Some(runtime), shared, address }
@@ -138,6 +143,13 @@ impl ApiServer {
     pub(super) fn writes(&self, text: &str) -> Vec<Write> {
         let writes = self.shared.writes.lock().unwrap();
         writes.iter().filter(|write| write.what.contains(text)).cloned().collect()
+    }
+
+    /// Every right that was used so far by who has this token.
+    pub(super) fn rights(&self, who: &str) -> BTreeSet<(String, String, String)> {
+        let rights = self.shared.rights.lock().unwrap();
+        let its_own = rights.iter().filter(|(of, ..)| of == who).cloned();
+        its_own.map(|(_, verb, group, resource)| (verb, group, resource)).collect()
     }
 
     /// How many requests for no change there were.
@@ -219,11 +231,16 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Answer {
             Err(refusal) => refused(&refusal),
         },
     };
+    let who = head.headers.get("authorization").and_then(|who| who.to_str().ok());
+    let who = who.unwrap_or("").trim_start_matches("Bearer ").to_owned();
+    if let Some(place) = Place::parse(head.uri.path()) {
+        let verb = verb(&head.method, &place, query.contains_key("watch"));
+        let (group, resource) = place.named_in_roles();
+        shared.rights.lock().unwrap().insert((who.clone(), verb.to_owned(), group, resource));
+    }
     if head.method == Method::GET {
         *shared.reads.lock().unwrap() += 1;
     } else {
-        let who = head.headers.get("authorization").and_then(|who| who.to_str().ok());
-        let who = who.unwrap_or("").trim_start_matches("Bearer ").to_owned();
         let status = answer.status().as_u16();
         shared.writes.lock().unwrap().push(Write { at: now(), who, what, body, status });
     }
@@ -289,6 +306,18 @@ fn carry_out(
         return Ok(json_answer(200, &partial));
     }
     Ok(json_answer(200, &object))
+}
+
+fn verb(method: &Method, place: &Place, watches: bool) -> &'static str {
+    match (method.as_str(), place.name.is_empty()) {
+        ("GET", true) if watches => "watch",
+        ("GET", true) => "list",
+        ("GET", false) => "get",
+        ("POST", _) => "create",
+        ("PUT", _) => "update",
+        ("PATCH", _) => "patch",
+        _ => "delete",
+    }
 }
 
 /// Server-side apply of one manager that forces its way: what it says replaces what was there.

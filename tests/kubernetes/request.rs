@@ -71,6 +71,16 @@ impl Place {
         place.kind().map(|_| place)
     }
 
+    /// Its group and resource, as a role names them.
+    pub(super) fn named_in_roles(&self) -> (String, String) {
+        let group = self.group_version.split_once('/').map_or("", |(group, _)| group);
+        let subresource = match self.subresource.as_str() {
+            "" => String::new(),
+            subresource => format!("/{subresource}"),
+        };
+        (group.to_owned(), format!("{}{subresource}", self.plural))
+    }
+
     /// Its kind; nothing where this API server has none of that.
     pub(super) fn kind(&self) -> Option<&'static str> {
         let kind = KINDS
