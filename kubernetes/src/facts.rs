@@ -28,6 +28,8 @@ pub struct Key {
 pub struct Resource {
     /// Tells it from a later one of the same name.
     pub uid: String,
+    /// Its `resourceVersion`.
+    pub version: String,
     /// Grows with each change of its spec.
     pub generation: i64,
     /// When it was made, in seconds since the Unix epoch.
@@ -116,6 +118,7 @@ impl Resource {
         let created = object.metadata.creation_timestamp.as_ref();
         Some(Self {
             uid: object.metadata.uid.clone().unwrap_or_default(),
+            version: object.metadata.resource_version.clone().unwrap_or_default(),
             generation: object.metadata.generation.unwrap_or_default(),
             created: created.map_or(0, |time| time.0.as_second()),
             document,

@@ -270,7 +270,8 @@ mod tests {
         object.data = json!({ "spec": spec });
         let document = document(&object).map(Arc::new).map_err(|_| Arc::from("mistakes"));
         let status = Arc::new(Value::Null);
-        Resource { uid: "u".to_owned(), generation: 1, created, document, status }
+        let version = "1".to_owned();
+        Resource { uid: "u".to_owned(), version, generation: 1, created, document, status }
     }
 
     fn pod(app: &str, phase: PodPhase, admin: Option<u16>) -> Pod {

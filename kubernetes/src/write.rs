@@ -117,15 +117,21 @@ impl Writer {
         .await
     }
 
-    /// Replaces what we have said in a resource's status.
+    /// Replaces what we have said in a resource's status, unless it is no longer what was seen:
+    /// `version`. Returns its new version.
     ///
     /// # Errors
-    /// A [`Failure`].
-    pub async fn status(&self, key: &Key, status: &Value) -> Result<(), Failure> {
+    /// A [`Failure`]; `conflict` where the resource has changed.
+    pub async fn status(
+        &self,
+        key: &Key,
+        version: &str,
+        status: &Value,
+    ) -> Result<String, Failure> {
         let patch = json!({
             "apiVersion": API_VERSION,
             "kind": API_KIND,
-            "metadata": {"name": key.name},
+            "metadata": {"name": key.name, "resourceVersion": version},
             "status": status,
         });
         self.call("status", async {
@@ -133,8 +139,8 @@ impl Writer {
             let api: Api<DynamicObject> =
                 Api::namespaced_with(self.client.clone(), &key.namespace, &resource);
             let params = PatchParams::apply(FIELD_MANAGER).force();
-            api.patch_status(&key.name, &params, &Patch::Apply(&patch)).await?;
-            Ok(())
+            let resource = api.patch_status(&key.name, &params, &Patch::Apply(&patch)).await?;
+            Ok(resource.metadata.resource_version.unwrap_or_default())
         })
         .await
     }

@@ -118,6 +118,7 @@ mod tests {
         ApiView {
             resource: Resource {
                 uid: "u".into(),
+                version: "1".into(),
                 generation: 4,
                 created: 0,
                 document: Err(Arc::from("not needed")),

@@ -16,14 +16,17 @@ pub(super) const MOST_AT_ONCE: usize = 8;
 /// Reports that are sent or wait to be. Statuses beyond it wait for a later tick, events are lost.
 const MOST_WAITING: usize = 250;
 
+/// How many of our own versions the watch may be behind.
+const MOST_VERSIONS: usize = 16;
+
 /// Between two statuses that differ only in the number of requests.
 const LOAD_PERIOD: Duration = Duration::from_secs(15);
 
 /// What came of a report.
 #[derive(Debug)]
 pub(super) enum Sent {
-    /// A status.
-    Status(Key, Result<(), Failure>),
+    /// A status, the version that it was written for, and the one that it became.
+    Status(Key, String, Result<String, Failure>),
     /// An event.
     Event(Result<(), Failure>),
 }
@@ -34,11 +37,16 @@ impl Cluster {
         let now = self.clock.now();
         while let Some(sent) = self.reports.try_join_next() {
             match sent {
-                Ok(Sent::Status(_, Ok(())) | Sent::Event(Ok(()))) => {}
-                Ok(Sent::Status(key, Err(failure))) => {
+                Ok(Sent::Event(Ok(()))) => {}
+                Ok(Sent::Status(key, of, Ok(version))) => {
+                    if let Some(api) = self.apis.get_mut(&key) {
+                        api.wrote(of, version);
+                    }
+                }
+                Ok(Sent::Status(key, _, Err(failure))) => {
                     // What stands there is what the watch says, until the next try.
                     if let Some(api) = self.apis.get_mut(&key) {
-                        api.sent = None;
+                        (api.sent, api.is_sending) = (None, false);
                     }
                     self.not_sent(&failure, now);
                 }
@@ -66,7 +74,7 @@ impl Cluster {
                     note: problem.to_string(),
                 }));
             }
-            if self.reports.len() >= MOST_WAITING {
+            if api.is_sending || self.reports.len() >= MOST_WAITING {
                 continue;
             }
             let value = status(view, &known(api, view, &wall));
@@ -81,11 +89,13 @@ impl Cluster {
                 let (key, writer) = (key.clone(), Arc::clone(&self.writer));
                 let turns = Arc::clone(&self.report_turns);
                 api.sent = Some((value.clone(), now));
+                api.is_sending = true;
+                let version = api.version(&view.resource.version);
                 self.reports.spawn(async move {
                     // Never closed; were it, there would just be no bound.
                     let _turn = turns.acquire_owned().await.ok();
-                    let done = writer.status(&key, &value).await;
-                    Sent::Status(key, done)
+                    let done = writer.status(&key, &version, &value).await;
+                    Sent::Status(key, version, done)
                 });
             }
         }
@@ -131,6 +141,25 @@ impl Cluster {
             self.metrics.replicas(&api.name, api.wanted, api.ready);
         }
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Status { apis };
+    }
+}
+
+impl ClusterApi {
+    /// Our status has made this version of that one.
+    fn wrote(&mut self, of: String, version: String) {
+        if self.versions.last() != Some(&of) {
+            self.versions = vec![of];
+        }
+        self.versions.push(version);
+        let old = self.versions.len().saturating_sub(MOST_VERSIONS);
+        self.versions.drain(..old);
+        self.is_sending = false;
+    }
+
+    /// The resource's version, where the watch tells of `seen`: it may be behind what we wrote.
+    fn version(&self, seen: &String) -> String {
+        let is_behind = self.versions.contains(seen);
+        self.versions.last().filter(|_| is_behind).unwrap_or(seen).clone()
     }
 }
 
@@ -187,5 +216,27 @@ fn replica_status(key: &Key, api: &ClusterApi, pod: &PodView) -> ReplicaStatus {
         sidecar_rss_bytes: last.and_then(|sample| sample.resident_bytes),
         restarts: 0,
         id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_that_is_behind_our_own_writes_is_not_believed() {
+        let text = |version: &str| version.to_owned();
+        let mut api = ClusterApi::default();
+        assert_eq!(api.version(&text("1")), "1");
+        api.wrote(text("1"), text("2"));
+        api.wrote(text("2"), text("3"));
+        for (seen, version) in [("1", "3"), ("2", "3"), ("3", "3"), ("4", "4")] {
+            assert_eq!(api.version(&text(seen)), version, "{seen}");
+        }
+        // Somebody else has written, and then we.
+        api.wrote(text("7"), text("8"));
+        assert_eq!((api.version(&text("7")), api.version(&text("2"))), (text("8"), text("2")));
+        (10..40).for_each(|version| api.wrote((version - 1).to_string(), version.to_string()));
+        assert!(api.versions.len() <= MOST_VERSIONS);
     }
 }

@@ -57,6 +57,11 @@ pub(super) struct ClusterApi {
     pub(super) scaled: Option<Scaled>,
     /// The status that was sent last, and when.
     pub(super) sent: Option<(serde_json::Value, Duration)>,
+    /// Whether a status is on its way.
+    pub(super) is_sending: bool,
+    /// The versions that our statuses have made of the resource, oldest first, after the one that the
+    /// first of them was written for.
+    pub(super) versions: Vec<String>,
     /// The problem that an event was told of.
     pub(super) told: Option<&'static str>,
 }
