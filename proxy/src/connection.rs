@@ -30,6 +30,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
 use tokio::net::TcpStream;
+use tokio::task::coop;
 
 /// How long a client whose request was refused unread may go on sending, so that it can read why
 /// before its sending resets the connection.
@@ -67,12 +68,22 @@ struct Asked {
     keep_alive: bool,
 }
 
+/// Tells when a connection that carries nothing is to be closed.
+struct Closing<F> {
+    closing: F,
+    drain: DrainWatch,
+    /// Whether it wakes the task at the next news.
+    is_heard: bool,
+}
+
 /// An answer as it goes out.
 struct Reply<'a> {
     inbound: &'a Inbound,
     out: &'a mut Outgoing,
     body: ProxyBody,
     framing: Framing,
+    /// Whether a part of the body was taken.
+    begun: bool,
     ended: bool,
     stall: Stall<'a>,
 }
@@ -103,12 +114,13 @@ pub async fn serve(stream: TcpStream, from: IpAddr, stack: Arc<Stack>, connector
 /// Answers one request after the other, to the connection's end.
 async fn answer_all(inbound: Inbound, peer: Peer, stack: Arc<Stack>, connector: Arc<Connector>) {
     let mut drain = stack.drain.clone();
-    let mut closing = pin!(closing(&mut drain));
+    let closing = pin!(closing(&mut drain));
+    let mut closing = Closing { closing, drain: stack.drain.clone(), is_heard: false };
     let mut out = Outgoing::default();
     let mut timer = LazyTimer::default();
     let mut first = true;
     loop {
-        let waiting = next_head(&inbound, &stack.limits, &mut timer, first, closing.as_mut());
+        let waiting = next_head(&inbound, &stack.limits, &mut timer, first, &mut closing);
         let head = match waiting.await {
             Ok(Next::Head(head)) => parse_request(head),
             Ok(Next::Http2) => {
@@ -131,7 +143,7 @@ async fn answer_all(inbound: Inbound, peer: Peer, stack: Arc<Stack>, connector: 
         first = false;
         let (method, version) = (request.method().clone(), request.version());
         let body = inbound.begin_body(framing, expects_continue);
-        let request = request.map(|()| IncomingBody::Http1(body));
+        let request = request.map(|()| body.map_or(IncomingBody::Empty, IncomingBody::Http1));
         let interim = match version {
             Version::HTTP_10 => Interim::Nowhere,
             _ => Interim::Http1(inbound.clone()),
@@ -178,7 +190,7 @@ async fn next_head(
     limits: &HttpLimits,
     timer: &mut LazyTimer,
     first: bool,
-    mut closing: Pin<&mut impl Future<Output = ()>>,
+    closing: &mut Closing<Pin<&mut impl Future<Output = ()>>>,
 ) -> Result<Next, Reason> {
     let mut scan = HeadScan::default();
     let mut deadline: Option<Instant> = None;
@@ -198,7 +210,7 @@ async fn next_head(
             return Poll::Ready(head.map(|head| head.map_or(Next::End, Next::Head)));
         }
         let has_bytes = inbound.has_bytes();
-        if !has_bytes && closing.as_mut().poll(cx).is_ready() {
+        if !has_bytes && closing.poll(cx).is_ready() {
             return Poll::Ready(Ok(Next::End));
         }
         // From a head's first byte on, and for the first head from the beginning.
@@ -263,7 +275,7 @@ async fn reply(
     let hop =
         ResponseHop { framing: (!bodiless).then_some(framing), connection, date, upgrade: None };
     encode_response(&parts, hop, &mut out.encoded);
-    let mut reply = Reply { inbound, out, body, framing, ended: bodiless, stall };
+    let mut reply = Reply { inbound, out, body, framing, begun: false, ended: bodiless, stall };
     poll_fn(|cx| reply.poll(cx)).await?;
     Ok(after)
 }
@@ -301,6 +313,19 @@ async fn switch(inbound: Inbound, out: &mut Outgoing, response: Response<()>, tu
     }
 }
 
+// === impl Closing ===
+
+impl<F: Future<Output = ()>> Closing<Pin<&mut F>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_heard && !self.drain.has_news() {
+            return Poll::Pending;
+        }
+        // A task that has had its turn is not heard by anything that it polls.
+        self.is_heard = coop::has_budget_remaining();
+        self.closing.as_mut().poll(cx)
+    }
+}
+
 // === impl Reply ===
 
 impl Reply<'_> {
@@ -309,7 +334,7 @@ impl Reply<'_> {
         loop {
             // The first part goes in the same write as the head.
             let mut waits = false;
-            if !self.ended && self.out.data.is_empty() && self.out.tail.is_empty() {
+            if !self.ended && (!self.begun || self.out.is_empty()) {
                 match Pin::new(&mut self.body).poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => self.queue(frame),
                     Poll::Ready(Some(Err(error))) => {
@@ -343,13 +368,15 @@ impl Reply<'_> {
     }
 
     fn queue(&mut self, frame: Frame<Bytes>) {
+        self.begun = true;
         match frame.into_data() {
             Ok(data) => {
+                let mut tail: &[u8] = b"";
                 if self.framing == Framing::Chunked && !data.is_empty() {
                     encode_chunk_size(data.len(), &mut self.out.encoded);
-                    self.out.tail = b"\r\n";
+                    tail = b"\r\n";
                 }
-                self.out.data = data;
+                self.out.push(data, tail);
                 if self.body.is_end_stream() {
                     self.end();
                 }
@@ -367,8 +394,7 @@ impl Reply<'_> {
     fn end(&mut self) {
         self.ended = true;
         if self.framing == Framing::Chunked {
-            let open = self.out.tail.is_empty();
-            self.out.tail = if open { b"0\r\n\r\n" } else { b"\r\n0\r\n\r\n" };
+            self.out.end_chunks();
         }
     }
 }

@@ -100,6 +100,12 @@ impl DrainWatch {
         self.0.borrow().taken_over
     }
 
+    /// Whether anything was told since this watch was made.
+    pub fn has_news(&self) -> bool {
+        // An error means that the owner is gone, which is news too.
+        self.0.has_changed().unwrap_or(true)
+    }
+
     /// Waits until the end is announced.
     pub async fn announced(&mut self) {
         self.wait_for(|told| told.phase >= Phase::Announced).await;

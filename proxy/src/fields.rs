@@ -6,9 +6,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use std::ops::Range;
 
-/// Lines that a hop adds: room for them is made at once.
-const ADDED_LINES: usize = 6;
+/// An ordinary head has not more, those that a hop adds among them: room is made once.
+const ORDINARY_LINES: usize = 16;
 
 /// Room for the lines that a hop adds, so that it is made once.
 const OWN_BYTES: usize = 128;
@@ -21,6 +22,8 @@ pub struct Fields {
     /// Lines that were added here, written out.
     own: Vec<u8>,
     lines: Vec<Line>,
+    /// A bit for each name that may be there, which is where most lookups end.
+    hints: u64,
 }
 
 /// Where a field stands.
@@ -46,18 +49,15 @@ struct Place {
 // === impl Fields ===
 
 impl Fields {
-    /// None yet, with room for so many of this head.
-    pub fn of_head(head: Bytes, count: usize) -> Self {
-        Self { head, own: Vec::new(), lines: Vec::with_capacity(count + ADDED_LINES) }
+    /// None yet, of this head.
+    pub fn of_head(head: Bytes) -> Self {
+        Self { head, own: Vec::new(), lines: Vec::with_capacity(ORDINARY_LINES), hints: 0 }
     }
 
-    /// The next field of the head, whose bytes these are.
-    pub fn push_read(&mut self, name: &str, value: &[u8]) {
-        let (name, value) = (self.place(name.as_bytes()), self.place(value));
-        let separator = self.head.get(name.end as usize..value.start as usize);
-        let end = value.end as usize;
-        let is_plain =
-            separator == Some(b": ") && self.head.get(end..end + 2) == Some(&b"\r\n"[..]);
+    /// The next field of the head, which stands there; `is_plain` if as `name: value\r\n`.
+    pub fn push_read(&mut self, name: Range<usize>, value: Range<usize>, is_plain: bool) {
+        let (name, value) = (Place::of(name), Place::of(value));
+        self.hints |= hint(part(&self.head, name));
         self.lines.push(Line { name, value, is_own: false, is_plain, is_sensitive: false });
     }
 
@@ -68,8 +68,9 @@ impl Fields {
 
     /// All values of this name, in order.
     pub fn get_all(&self, name: impl AsRef<str>) -> impl Iterator<Item = &[u8]> {
+        let lines = if self.may_have(name.as_ref()) { self.lines.as_slice() } else { &[] };
         let is_named = move |line: &&Line| self.is_named(line, name.as_ref());
-        self.lines.iter().filter(is_named).map(|line| self.text(line, line.value))
+        lines.iter().filter(is_named).map(|line| self.text(line, line.value))
     }
 
     /// Whether there is a field of this name.
@@ -100,6 +101,9 @@ impl Fields {
     /// One field of this name: where the first of them stands, else at the end.
     pub fn insert(&mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) {
         let name = name.as_ref();
+        if !self.may_have(name) {
+            return self.append(name, value);
+        }
         let mut new = Some(self.write(name, value.as_ref()));
         let (head, own) = (&self.head, &self.own);
         self.lines.retain_mut(|line| {
@@ -171,12 +175,20 @@ impl Fields {
         map
     }
 
-    fn copy(&self, run: &mut std::ops::Range<usize>, of_own: bool, out: &mut BytesMut) {
+    fn copy(&self, run: &mut Range<usize>, of_own: bool, out: &mut BytesMut) {
         let source: &[u8] = if of_own { &self.own } else { &self.head };
         out.extend_from_slice(source.get(std::mem::take(run)).unwrap_or_default());
     }
 
+    fn may_have(&self, name: &str) -> bool {
+        self.hints & hint(name.as_bytes()) != 0
+    }
+
+    #[inline]
     fn find(&self, name: &str) -> Option<&Line> {
+        if !self.may_have(name) {
+            return None;
+        }
         self.lines.iter().find(|line| self.is_named(line, name))
     }
 
@@ -190,23 +202,25 @@ impl Fields {
         text(&self.head, &self.own, line, place)
     }
 
-    /// Where a part of the head stands in it.
-    fn place(&self, part: &[u8]) -> Place {
-        let start = (part.as_ptr() as usize).saturating_sub(self.head.as_ptr() as usize);
-        Place::new(start, part.len())
-    }
-
     /// A line of our own, written where such lines are kept.
     fn write(&mut self, name: &str, value: &[u8]) -> Line {
+        self.hints |= hint(name.as_bytes());
         let (start, length) = (self.own.len(), name.len() + value.len() + 4);
         if self.own.capacity() - start < length {
             self.own.reserve(length.max(OWN_BYTES));
         }
         encode_field(name.as_bytes(), value, &mut self.own);
-        let value = Place::new(start + name.len() + 2, value.len());
-        let name = Place::new(start, name.len());
+        let name = start..start + name.len();
+        let value = Place::of(name.end + 2..name.end + 2 + value.len());
+        let name = Place::of(name);
         Line { name, value, is_own: true, is_plain: true, is_sensitive: false }
     }
+}
+
+/// One of 64 bits, by a name's length and first letter.
+fn hint(name: &[u8]) -> u64 {
+    let first = name.first().map_or(0, u8::to_ascii_lowercase);
+    1 << ((name.len() * 5 + usize::from(first)) % 64)
 }
 
 /// Writes one field.
@@ -217,20 +231,23 @@ pub fn encode_field(name: &[u8], value: &[u8], out: &mut impl BufMut) {
 }
 
 fn text<'a>(head: &'a [u8], own: &'a [u8], line: &Line, place: Place) -> &'a [u8] {
-    let source = if line.is_own { own } else { head };
+    part(if line.is_own { own } else { head }, place)
+}
+
+fn part(source: &[u8], place: Place) -> &[u8] {
     source.get(place.start as usize..place.end as usize).unwrap_or_default()
 }
 
 impl Place {
-    fn new(start: usize, length: usize) -> Self {
+    fn of(range: Range<usize>) -> Self {
         let at = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-        Self { start: at(start), end: at(start + length) }
+        Self { start: at(range.start), end: at(range.end) }
     }
 }
 
 impl From<&HeaderMap> for Fields {
     fn from(map: &HeaderMap) -> Self {
-        let mut fields = Self::of_head(Bytes::new(), map.len());
+        let mut fields = Self::of_head(Bytes::new());
         for (name, value) in map {
             let mut line = fields.write(name.as_str(), value.as_bytes());
             line.is_sensitive = value.is_sensitive();
@@ -256,12 +273,17 @@ mod tests {
     const HEAD: &str = "X-A: 1\r\nSet-Cookie: a\r\nx-a:2\r\nX-B: \t3 \r\nset-cookie: b\r\n";
 
     fn read(head: &str) -> Fields {
-        let head = Bytes::copy_from_slice(head.as_bytes());
-        let mut fields = Fields::of_head(head.clone(), 4);
-        for line in head.split_inclusive(|byte| *byte == b'\n') {
-            let colon = line.iter().position(|byte| *byte == b':').unwrap();
-            let name = std::str::from_utf8(&line[..colon]).unwrap();
-            fields.push_read(name, line[colon + 1..].trim_ascii());
+        let mut fields = Fields::of_head(Bytes::copy_from_slice(head.as_bytes()));
+        let mut start = 0;
+        for line in head.split_inclusive('\n') {
+            let (name, value) = line.split_once(':').unwrap();
+            let (name, before) =
+                (start..start + name.len(), value.len() - value.trim_start().len());
+            let value_start = name.end + 1 + before;
+            let is_plain = value.trim_end().len() + 2 == value.len() && value.starts_with(" ");
+            let value = value_start..value_start + value.trim().len();
+            fields.push_read(name, value, is_plain && before == 1);
+            start += line.len();
         }
         fields
     }

@@ -50,7 +50,7 @@ pub fn read_request(mut parts: request::Parts) -> Result<(RequestParts, BodyNote
             // RFC 9113 section 8.2.1: such a field makes the message malformed.
             return Err(Reason::BadRequest);
         }
-        if let Some(meaning) = special(name.as_str()).map_err(|()| Reason::BadRequest)? {
+        if let Some(meaning) = special(name.as_str().as_bytes()).map_err(|()| Reason::BadRequest)? {
             match meaning {
                 // `te: trailers` is the one word of it that is allowed, and gRPC asks for it.
                 Special::Ignored if *name == TE => {}

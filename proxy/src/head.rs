@@ -7,14 +7,17 @@ use crate::fields::Fields;
 use crate::framing::Framing;
 use crate::message::{Request, RequestParts, Response, ResponseParts};
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use memchr::memmem::Finder;
-use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::sync::LazyLock;
 use tidegate_api::reason::Reason;
 
 pub mod encode;
+mod lines;
+
+use lines::{Lines, RequestLine, StatusLine};
 
 /// Fields that a head may have.
 pub(crate) const MAX_FIELDS: usize = 100;
@@ -100,6 +103,9 @@ impl HeadScan {
     /// `bad-request` if a line ends in a way that readers disagree on, `header-too-large` if there
     /// is no end within `max`.
     pub fn find(&mut self, read: &[u8], max: usize) -> Result<Option<usize>, Reason> {
+        if read.is_empty() {
+            return Ok(None);
+        }
         // Mostly all of it comes at once.
         if self.seen == 0
             && let Some(at) = END.find(read)
@@ -163,37 +169,28 @@ pub fn skip_leading_breaks(read: &mut BytesMut) -> Result<(), Reason> {
 /// # Errors
 /// With the reason for which it is refused.
 pub fn parse_request(head: Bytes) -> Result<RequestHead, Reason> {
-    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut parsed = httparse::Request::new(&mut []);
-    match parsed.parse_with_uninit_headers(&head, &mut fields) {
-        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        Err(httparse::Error::TooManyHeaders) => return Err(Reason::HeaderTooLarge),
-        _ => return Err(Reason::BadRequest),
-    }
-    let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version)
-    else {
-        return Err(Reason::BadRequest);
-    };
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Reason::BadRequest)?;
+    let mut lines = Lines::new(&head);
+    let RequestLine { method, target, minor } = lines.request_line().ok_or(Reason::BadRequest)?;
+    let method = Method::from_bytes(method).map_err(|_| Reason::BadRequest)?;
     let uri = parse_target(&head, target, &method)?;
-    let (mut headers, hop) = read_fields(&head, parsed.headers).map_err(|()| Reason::BadRequest)?;
-    if !has_one_host(&headers, version) {
+    let (mut headers, hop) = read_fields(&head, lines)?;
+    if !has_one_host(&headers, minor) {
         return Err(Reason::BadRequest);
     }
-    if hop.chunked && (version == 0 || hop.length.is_some()) {
+    if hop.chunked && (minor == 0 || hop.length.is_some()) {
         // RFC 9112 section 6.1: an attempt to smuggle, or a sender that can't know better.
         return Err(Reason::BadRequest);
     }
     let framing =
         if hop.chunked { Framing::Chunked } else { Framing::Length(hop.length.unwrap_or(0)) };
-    let may_upgrade = hop.wants_upgrade && version == 1 && framing == Framing::Length(0);
+    let may_upgrade = hop.wants_upgrade && minor == 1 && framing == Framing::Length(0);
     let upgrade = hop.upgrade.filter(|_| may_upgrade);
     for name in hop.named {
         headers.remove(name);
     }
-    let keep_alive = !hop.close && (version == 1 || hop.keep_alive);
-    let expects_continue = hop.expects_continue && version == 1;
-    let version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    let keep_alive = !hop.close && (minor == 1 || hop.keep_alive);
+    let expects_continue = hop.expects_continue && minor == 1;
+    let version = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
     let parts = RequestParts { method, uri, version, headers, upgrade };
     let request = Request::from_parts(parts, ());
     Ok(RequestHead { request, framing, keep_alive, expects_continue })
@@ -205,18 +202,12 @@ pub fn parse_request(head: Bytes) -> Result<RequestHead, Reason> {
 /// If it is malformed.
 pub fn parse_response(head: Bytes, to: &Method) -> Result<ResponseHead, MalformedAnswer> {
     const MALFORMED: MalformedAnswer = MalformedAnswer(());
-    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut parsed = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    match config.parse_response_with_uninit_headers(&mut parsed, &head, &mut fields) {
-        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        _ => return Err(MALFORMED),
-    }
-    let (Some(code), Some(version)) = (parsed.code, parsed.version) else { return Err(MALFORMED) };
+    let mut lines = Lines::new(&head);
+    let StatusLine { code, minor } = lines.status_line().ok_or(MALFORMED)?;
     let status =
         StatusCode::from_u16(code).ok().filter(|status| status.as_u16() < 600).ok_or(MALFORMED)?;
-    let (mut headers, hop) = read_fields(&head, parsed.headers).map_err(|()| MALFORMED)?;
-    if hop.chunked && (version == 0 || hop.length.is_some()) {
+    let (mut headers, hop) = read_fields(&head, lines).map_err(|_| MALFORMED)?;
+    if hop.chunked && (minor == 0 || hop.length.is_some()) {
         return Err(MALFORMED);
     }
     for name in hop.named {
@@ -235,48 +226,37 @@ pub fn parse_response(head: Bytes, to: &Method) -> Result<ResponseHead, Malforme
         // What the body would have been: kept, as nothing else tells it.
         headers.insert(CONTENT_LENGTH, itoa::Buffer::new().format(length));
     }
-    let keep_alive =
-        !hop.close && (version == 1 || hop.keep_alive) && framing != Framing::UntilClose;
+    let keep_alive = !hop.close && (minor == 1 || hop.keep_alive) && framing != Framing::UntilClose;
     let upgrade = hop.upgrade.filter(|_| hop.wants_upgrade);
     let response = Response::from_parts(ResponseParts { status, headers }, ());
     Ok(ResponseHead { response, framing, keep_alive, upgrade })
 }
 
 /// RFC 9112 section 3.2: one Host in HTTP/1.1, at most one in HTTP/1.0.
-fn has_one_host(headers: &Fields, version: u8) -> bool {
-    let mut hosts = headers.get_all(HOST);
+fn has_one_host(headers: &Fields, minor: u8) -> bool {
+    let mut hosts = headers.get_all("host");
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => is_host(host),
-        (None, _) => version == 0,
+        (None, _) => minor == 0,
         (Some(_), Some(_)) => false,
     }
 }
 
 /// Sorts a head's fields: those that go on, and what the others say.
-fn read_fields(head: &Bytes, fields: &[httparse::Header<'_>]) -> Result<(Fields, Hop), ()> {
+fn read_fields(head: &Bytes, mut lines: Lines<'_>) -> Result<(Fields, Hop), Reason> {
     let mut hop = Hop::default();
-    let mut end_to_end = Fields::of_head(head.clone(), fields.len());
-    for field in fields {
-        match special(field.name)? {
-            None => end_to_end.push_read(field.name, field.value),
-            Some(Special::Ignored) => {}
-            Some(Special::ContentLength) => {
-                let length = parse_length(field.value).filter(|_| hop.length.is_none()).ok_or(())?;
-                hop.length = Some(length);
-            }
-            Some(Special::TransferEncoding) => {
-                if hop.chunked || !field.value.eq_ignore_ascii_case(b"chunked") {
-                    return Err(());
-                }
-                hop.chunked = true;
-            }
-            Some(Special::Connection) => hop.read_connection(field.value)?,
-            Some(Special::Upgrade) => hop.upgrade = Some(shared_value(head, field.value)?),
-            Some(Special::Expect) => {
-                if hop.expects_continue || !field.value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(());
-                }
-                hop.expects_continue = true;
+    let mut end_to_end = Fields::of_head(head.clone());
+    let mut count = 0;
+    while let Some(line) = lines.field().map_err(|_| Reason::BadRequest)? {
+        count += 1;
+        if count > MAX_FIELDS {
+            return Err(Reason::HeaderTooLarge);
+        }
+        let part = |place: &Range<usize>| head.get(place.clone()).unwrap_or_default();
+        match special(part(&line.name)).map_err(|()| Reason::BadRequest)? {
+            None => end_to_end.push_read(line.name, line.value, line.is_plain),
+            Some(meaning) => {
+                hop.read(meaning, head, part(&line.value)).map_err(|()| Reason::BadRequest)?;
             }
         }
     }
@@ -285,32 +265,55 @@ fn read_fields(head: &Bytes, fields: &[httparse::Header<'_>]) -> Result<(Fields,
 
 /// What a field's name means here. A name that is one of these but for an underscore is refused:
 /// some readers take the two for the same.
-pub(crate) fn special(name: &str) -> Result<Option<Special>, ()> {
-    let (known, meaning) = match name.len() {
-        2 => ("te", Special::Ignored),
-        6 => ("expect", Special::Expect),
-        7 if name.starts_with(['t', 'T']) => ("trailer", Special::Ignored),
-        7 => ("upgrade", Special::Upgrade),
-        10 if name.starts_with(['c', 'C']) => ("connection", Special::Connection),
-        10 => ("keep-alive", Special::Ignored),
-        14 => ("content-length", Special::ContentLength),
-        16 => ("proxy-connection", Special::Ignored),
-        17 => ("transfer-encoding", Special::TransferEncoding),
-        19 => ("proxy-authorization", Special::Ignored),
+pub(crate) fn special(name: &[u8]) -> Result<Option<Special>, ()> {
+    let first = name.first().map_or(0, u8::to_ascii_lowercase);
+    let (known, meaning): (&[u8], _) = match (name.len(), first) {
+        (2, _) => (b"te", Special::Ignored),
+        (6, _) => (b"expect", Special::Expect),
+        (7, b't') => (b"trailer", Special::Ignored),
+        (7, _) => (b"upgrade", Special::Upgrade),
+        (10, b'c') => (b"connection", Special::Connection),
+        (10, _) => (b"keep-alive", Special::Ignored),
+        (14, _) => (b"content-length", Special::ContentLength),
+        (16, _) => (b"proxy-connection", Special::Ignored),
+        (17, _) => (b"transfer-encoding", Special::TransferEncoding),
+        (19, _) => (b"proxy-authorization", Special::Ignored),
         _ => return Ok(None),
     };
-    if name.eq_ignore_ascii_case(known) {
-        return Ok(Some(meaning));
-    }
-    if !name.contains('_') {
+    let dashed = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    if !name.iter().zip(known).all(|(byte, known)| dashed(byte) == *known) {
         return Ok(None);
     }
-    let dashed =
-        name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() });
-    if dashed.eq(known.bytes()) { Err(()) } else { Ok(None) }
+    if name.contains(&b'_') { Err(()) } else { Ok(Some(meaning)) }
 }
 
 impl Hop {
+    /// Takes in what a field says that means this. An error: nobody may say so.
+    fn read(&mut self, meaning: Special, head: &Bytes, value: &[u8]) -> Result<(), ()> {
+        match meaning {
+            Special::Ignored => {}
+            Special::ContentLength => {
+                let length = parse_length(value).filter(|_| self.length.is_none()).ok_or(())?;
+                self.length = Some(length);
+            }
+            Special::TransferEncoding => {
+                if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(());
+                }
+                self.chunked = true;
+            }
+            Special::Connection => self.read_connection(value)?,
+            Special::Upgrade => self.upgrade = Some(shared_value(head, value)?),
+            Special::Expect => {
+                if self.expects_continue || !value.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(());
+                }
+                self.expects_continue = true;
+            }
+        }
+        Ok(())
+    }
+
     fn read_connection(&mut self, value: &[u8]) -> Result<(), ()> {
         for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             if option.eq_ignore_ascii_case(b"close") {
@@ -346,15 +349,15 @@ pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
 }
 
 /// A target in origin form, in absolute form, or `*` for OPTIONS.
-fn parse_target(head: &Bytes, target: &str, method: &Method) -> Result<Uri, Reason> {
-    let allowed = target.starts_with('/')
-        || target.starts_with("http://")
-        || target.starts_with("https://")
-        || (target == "*" && *method == Method::OPTIONS);
-    if !allowed || target.contains('#') {
+fn parse_target(head: &Bytes, target: &[u8], method: &Method) -> Result<Uri, Reason> {
+    let allowed = target.starts_with(b"/")
+        || target.starts_with(b"http://")
+        || target.starts_with(b"https://")
+        || (target == b"*" && *method == Method::OPTIONS);
+    if !allowed || target.contains(&b'#') {
         return Err(Reason::BadRequest);
     }
-    Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).map_err(|_| Reason::BadRequest)
+    Uri::from_maybe_shared(head.slice_ref(target)).map_err(|_| Reason::BadRequest)
 }
 
 /// A host, perhaps with a port; or nothing.

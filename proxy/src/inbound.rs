@@ -104,14 +104,13 @@ impl Inbound {
         !self.lock().wire.read.is_empty()
     }
 
-    /// The body that follows the head just read.
-    pub fn begin_body(&self, framing: Framing, expects_continue: bool) -> Http1Body {
+    /// The body that follows the head just read, if there is one.
+    pub fn begin_body(&self, framing: Framing, expects_continue: bool) -> Option<Http1Body> {
         let mut state = self.lock();
         state.decoder = Decoder::new(framing);
         state.owes_continue = expects_continue && !state.decoder.is_done();
         state.body_waits = false;
-        drop(state);
-        Http1Body(self.clone())
+        (!state.decoder.is_done()).then(|| Http1Body(self.clone()))
     }
 
     /// Ready when the client has left. Call only while no answer is due to be read: what comes

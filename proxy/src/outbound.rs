@@ -18,8 +18,6 @@ use std::task::{Context, Poll, ready};
 
 /// Interim answers (1xx) before the real one. More are no conversation.
 const MAX_INTERIM: u32 = 16;
-/// What ends a chunked body.
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// A request as it goes out: its head in bytes, its body.
 pub struct Outbound {
@@ -114,7 +112,7 @@ impl Connection {
         self.out.encoded.extend_from_slice(head);
         if let RequestBody::Whole(bytes) = &mut body {
             // In the same write as the head.
-            self.out.data = bytes.take().unwrap_or_default();
+            self.out.push(bytes.take().unwrap_or_default(), b"");
         }
         self.upload = (!body.is_end_stream()).then_some(body);
         self.upload_chunked = framing == Framing::Chunked;
@@ -264,11 +262,12 @@ impl Connection {
     fn queue(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
             Ok(data) if !data.is_empty() => {
+                let mut tail: &[u8] = b"";
                 if self.upload_chunked {
                     encode_chunk_size(data.len(), &mut self.out.encoded);
-                    self.out.tail = b"\r\n";
+                    tail = b"\r\n";
                 }
-                self.out.data = data;
+                self.out.push(data, tail);
             }
             Ok(_) => {}
             Err(frame) => {
@@ -283,10 +282,7 @@ impl Connection {
     }
 
     fn end_chunks(&mut self) {
-        match self.out.tail {
-            b"" => self.out.tail = LAST_CHUNK,
-            _ => self.out.tail = b"\r\n0\r\n\r\n",
-        }
+        self.out.end_chunks();
         self.upload_chunked = false;
     }
 }

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 const UNIX: &str = "unix:";
@@ -98,6 +98,15 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Whether the system has told of anything to read since all was read. Nobody is woken later.
+    pub fn may_be_readable(&self) -> bool {
+        let nothing = || Ok(());
+        match self {
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, nothing).is_ok(),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, nothing).is_ok(),
         }
     }
 

@@ -339,8 +339,8 @@ impl Stack {
     fn route<B>(&self, request: &Request<B>) -> Option<Led> {
         let (uri, headers) = (request.uri(), request.headers());
         let host = match uri.host() {
-            Some(host) => host,
-            None => headers.get(HOST).and_then(|host| std::str::from_utf8(host).ok()).unwrap_or(""),
+            Some(host) => host.as_bytes(),
+            None => headers.get(HOST).unwrap_or_default(),
         };
         let has =
             |name: &str, value: &str| headers.get_all(name).any(|said| said == value.as_bytes());

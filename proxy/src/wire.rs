@@ -13,6 +13,12 @@ const READ_BYTES_MIN: usize = 4 << 10;
 /// Reads that fill their space grow up to this: a large body in few system calls.
 const READ_BYTES_MAX: usize = 64 << 10;
 
+/// A body's part up to this size is copied behind its head, to be written from one place.
+const COPIED_BYTES: usize = 1 << 10;
+
+/// What ends a chunked body.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
 /// A connection and its read buffer.
 #[derive(Debug)]
 pub struct Wire {
@@ -48,8 +54,10 @@ impl Wire {
             return Poll::Ready(Ok(0));
         }
         // Space is taken when there is something to read: a quiet connection holds none.
-        ready!(self.socket.poll_read_ready(cx))?;
-        self.read.reserve(self.read_bytes);
+        if !self.read.try_reclaim(self.read_bytes) {
+            ready!(self.socket.poll_read_ready(cx))?;
+            self.read.reserve(self.read_bytes);
+        }
         let room = self.read.capacity() - self.read.len();
         let count = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.read))?;
         self.ended = count == 0;
@@ -62,8 +70,11 @@ impl Wire {
     /// Whether the other side has ended or sent what nobody asked for. Asks no system call unless
     /// something came.
     pub fn is_spent(&mut self) -> bool {
+        if !self.read.is_empty() || self.ended {
+            return true;
+        }
         let mut nobody = Context::from_waker(std::task::Waker::noop());
-        !self.read.is_empty() || self.poll_fill(&mut nobody).is_ready()
+        self.socket.may_be_readable() && self.poll_fill(&mut nobody).is_ready()
     }
 
     /// Gives back the memory of an empty buffer.
@@ -77,10 +88,13 @@ impl Wire {
     /// Writes as much as goes; ready when all is written.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut Outgoing) -> Poll<io::Result<()>> {
         while !out.is_empty() {
-            let slices =
-                [IoSlice::new(&out.encoded), IoSlice::new(&out.data), IoSlice::new(out.tail)];
-            let count =
-                ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, filled(&slices)))?;
+            let socket = Pin::new(&mut self.socket);
+            // The system does less for one part than for a list of one.
+            let written = match out.only_part() {
+                Some(part) => socket.poll_write(cx, part),
+                None => socket.poll_write_vectored(cx, filled(&out.slices())),
+            };
+            let count = ready!(written)?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -166,11 +180,54 @@ impl Outgoing {
         self.encoded.is_empty() && self.data.is_empty() && self.tail.is_empty()
     }
 
+    /// Takes a body's part with what ends it. Call only when the part before is written.
+    pub fn push(&mut self, data: Bytes, tail: &'static [u8]) {
+        if data.len() <= COPIED_BYTES && self.data.is_empty() && self.tail.is_empty() {
+            self.encoded.extend_from_slice(&data);
+            self.encoded.extend_from_slice(tail);
+        } else {
+            (self.data, self.tail) = (data, tail);
+        }
+    }
+
+    /// Ends a body of chunks.
+    pub fn end_chunks(&mut self) {
+        match (self.data.is_empty(), self.tail.is_empty()) {
+            (true, true) => self.encoded.extend_from_slice(LAST_CHUNK),
+            (false, true) => self.tail = LAST_CHUNK,
+            (_, false) => self.tail = b"\r\n0\r\n\r\n",
+        }
+    }
+
+    /// What is to be written, if it is all in one place.
+    fn only_part(&self) -> Option<&[u8]> {
+        match (self.encoded.is_empty(), self.data.is_empty(), self.tail.is_empty()) {
+            (false, true, true) => Some(&self.encoded),
+            (true, false, true) => Some(&self.data),
+            (true, true, false) => Some(self.tail),
+            _ => None,
+        }
+    }
+
+    fn slices(&self) -> [IoSlice<'_>; 3] {
+        [IoSlice::new(&self.encoded), IoSlice::new(&self.data), IoSlice::new(self.tail)]
+    }
+
     fn advance(&mut self, count: usize) {
         let of_encoded = count.min(self.encoded.len());
-        self.encoded.advance(of_encoded);
+        if of_encoded == self.encoded.len() {
+            // Back to its beginning.
+            self.encoded.clear();
+        } else {
+            self.encoded.advance(of_encoded);
+        }
         let of_data = (count - of_encoded).min(self.data.len());
-        self.data.advance(of_data);
+        if of_data == self.data.len() {
+            // Whoever has read it can use its memory again.
+            self.data = Bytes::new();
+        } else {
+            self.data.advance(of_data);
+        }
         let of_tail = count - of_encoded - of_data;
         self.tail = self.tail.get(of_tail..).unwrap_or_default();
     }

@@ -15,6 +15,8 @@ const RETRY_AFTER_MAX_S: u64 = 60;
 #[derive(Debug, Clone)]
 pub struct DrainRate {
     bucket_start: Instant,
+    /// To compare is cheaper than to subtract.
+    bucket_end: Instant,
     current: u32,
     /// `None` until a whole bucket has passed: then only what was seen so far is averaged.
     previous: Option<u32>,
@@ -23,7 +25,7 @@ pub struct DrainRate {
 impl DrainRate {
     /// Begins with no completions.
     pub fn new(now: Instant) -> Self {
-        Self { bucket_start: now, current: 0, previous: None }
+        Self { bucket_start: now, bucket_end: now + BUCKET, current: 0, previous: None }
     }
 
     /// Counts one completion.
@@ -55,6 +57,9 @@ impl DrainRate {
     }
 
     fn roll(&mut self, now: Instant) {
+        if now < self.bucket_end {
+            return;
+        }
         let elapsed = now.saturating_duration_since(self.bucket_start);
         if elapsed >= 2 * BUCKET {
             (self.previous, self.current, self.bucket_start) = (Some(0), 0, now);
@@ -62,6 +67,7 @@ impl DrainRate {
             (self.previous, self.current) = (Some(self.current), 0);
             self.bucket_start += BUCKET;
         }
+        self.bucket_end = self.bucket_start + BUCKET;
     }
 }
 

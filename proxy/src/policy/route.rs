@@ -53,6 +53,8 @@ struct Paths<T> {
     exact: HashMap<Box<str>, Vec<Leaf<T>>>,
     /// By prefix, without a slash at its end.
     prefixes: HashMap<Box<str>, Vec<Leaf<T>>>,
+    /// For whatever path: the empty prefix, which a sidecar looks up for every request.
+    root: Vec<Leaf<T>>,
     /// The number of segments of the deepest prefix: what is deeper in a path is not looked up.
     depth: usize,
 }
@@ -89,13 +91,15 @@ impl<T> RouteTable<T> {
     /// of which `has` says whether one has a value.
     pub fn find(
         &self,
-        host: &str,
+        host: impl AsRef<[u8]>,
         path: &str,
         has: impl Fn(&str, &str) -> bool,
     ) -> Option<Match<'_, T>> {
-        let host = without_port(host);
-        let names_matter = !self.hosts.is_empty() || !self.domains.is_empty();
-        if names_matter && host.len() <= MAX_HOST_BYTES {
+        if self.hosts.is_empty() && self.domains.is_empty() {
+            return self.any.find(path, &has);
+        }
+        let host = without_port(std::str::from_utf8(host.as_ref()).unwrap_or(""));
+        if host.len() <= MAX_HOST_BYTES {
             let host = lower_case(host);
             let of_name = self.hosts.get(&*host).and_then(|paths| paths.find(path, &has));
             if of_name.is_some() {
@@ -128,7 +132,7 @@ impl<T> RouteTable<T> {
 
 impl<T> Default for Paths<T> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), prefixes: HashMap::new(), depth: 0 }
+        Self { exact: HashMap::new(), prefixes: HashMap::new(), root: Vec::new(), depth: 0 }
     }
 }
 
@@ -141,13 +145,17 @@ impl<T> Paths<T> {
             return;
         }
         let prefix = path.trim_end_matches('/');
+        if prefix.is_empty() {
+            return self.root.push(leaf);
+        }
         self.depth = self.depth.max(prefix.matches('/').count());
         self.prefixes.entry(prefix.into()).or_default().push(leaf);
     }
 
     /// More headers first; among as many, in the order of their names and values.
     fn sort(&mut self) {
-        for leaves in self.exact.values_mut().chain(self.prefixes.values_mut()) {
+        let below = self.exact.values_mut().chain(self.prefixes.values_mut());
+        for leaves in below.chain([&mut self.root]) {
             leaves.iter_mut().for_each(|leaf| leaf.headers.sort());
             leaves.sort_by(|one, other| {
                 let fewer = other.headers.len().cmp(&one.headers.len());
@@ -160,15 +168,16 @@ impl<T> Paths<T> {
         if let Some(leaf) = self.exact.get(path).and_then(|leaves| first(leaves, has)) {
             return Some(leaf.found(path.len()));
         }
-        let mut end = deepest_end(path, self.depth);
-        loop {
-            // `OPTIONS *` too has the empty prefix.
+        // `OPTIONS *` too has the empty prefix.
+        let mut end = if self.depth == 0 { 0 } else { deepest_end(path, self.depth) };
+        while end > 0 {
             let prefix = path.get(..end)?;
             if let Some(leaf) = self.prefixes.get(prefix).and_then(|leaves| first(leaves, has)) {
                 return Some(leaf.found(end));
             }
             end = prefix.rfind('/')?;
         }
+        first(&self.root, has).map(|leaf| leaf.found(0))
     }
 }
 

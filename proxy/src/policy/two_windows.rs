@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 pub struct TwoWindows<T> {
     length: Duration,
     began: Instant,
+    /// When the window that runs is over: to compare is cheaper than to subtract.
+    ends: Instant,
     current: T,
     previous: T,
 }
@@ -16,16 +18,16 @@ pub struct TwoWindows<T> {
 impl<T: Copy + Default> TwoWindows<T> {
     /// Nothing was seen; a window is so long.
     pub fn new(length: Duration, now: Instant) -> Self {
-        Self { length, began: now, current: T::default(), previous: T::default() }
+        let (current, previous) = (T::default(), T::default());
+        Self { length, began: now, ends: now + length, current, previous }
     }
 
     /// The window that runs, to be added to. A window runs from the first look after the end of the
     /// one before.
     pub fn current(&mut self, now: Instant) -> &mut T {
-        let age = now.saturating_duration_since(self.began);
-        if age >= self.length {
-            self.previous = if age < 2 * self.length { self.current } else { T::default() };
-            (self.current, self.began) = (T::default(), now);
+        if now >= self.ends {
+            self.previous = if self.is_past(now) { T::default() } else { self.current };
+            (self.current, self.began, self.ends) = (T::default(), now, now + self.length);
         }
         &mut self.current
     }
