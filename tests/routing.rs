@@ -3,6 +3,8 @@
 mod access;
 mod models;
 mod reload;
+mod shadow;
+mod split;
 
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, bare};
@@ -21,14 +23,20 @@ struct Routed {
 impl Routed {
     /// APIs of these names, each with these lines in its `spec`.
     fn start(apis: &[(&str, &str)], flags: &[&str]) -> Self {
-        let gateway = Gateway::run(&documents(apis), flags);
+        let names: Vec<_> = apis.iter().map(|(name, _)| *name).collect();
+        Self::serve(&documents(apis), &names, flags)
+    }
+
+    /// These documents, with a model for each API of these names.
+    fn serve(text: &str, names: &[&str], flags: &[&str]) -> Self {
+        let gateway = Gateway::run(text, flags);
         let models: Vec<_> =
-            apis.iter().map(|(name, _)| ((*name).to_owned(), plain_model(0))).collect();
+            names.iter().map(|name| ((*name).to_owned(), plain_model(0))).collect();
         let entry = |(name, (_, address)): &(String, (Process, SocketAddr))| {
             (name.clone(), vec![bare("a", *address, 8)])
         };
         gateway.write_endpoints_of(models.iter().map(entry).collect());
-        gateway.wait_for_limit(8.0 * apis.len() as f64);
+        gateway.wait_for_limit(8.0 * names.len() as f64);
         let models = models.into_iter().map(|(name, (process, _))| (name, process)).collect();
         Self { gateway, models }
     }

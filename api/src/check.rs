@@ -22,6 +22,7 @@ mod conflict;
 mod route;
 mod sidecar;
 mod target;
+mod traffic;
 mod word;
 
 pub(crate) use conflict::conflicts;
@@ -50,8 +51,12 @@ pub(crate) fn check(
     let mut check = Check { node, base_dir, mistakes };
     let spec = raw.spec.unwrap_or_default();
     let name = check.name(raw.metadata.and_then(|metadata| metadata.name));
+    traffic::alone(&spec, &mut check);
+    let needs_no_container = spec.target.is_some() || spec.traffic.is_some();
+    let split = spec.traffic.map(|raw| traffic::check(raw, &name, &mut check));
+    let rollout = spec.rollout.map(|raw| traffic::rollout(raw, split.as_ref(), &mut check));
     let target = spec.target.map(|target| target::check(target, &mut check));
-    let container = check.container(spec.container, target.is_some());
+    let container = check.container(spec.container, needs_no_container);
     let concurrency = check.concurrency(spec.concurrency);
     let timeouts = check.timeouts(spec.timeouts);
     let readiness = check.readiness(spec.readiness);
@@ -74,6 +79,8 @@ pub(crate) fn check(
         timeouts,
         readiness,
         routes,
+        traffic: split,
+        rollout,
         openai,
         access,
         balancing,
@@ -139,11 +146,12 @@ impl Check<'_> {
         name
     }
 
-    fn container(&mut self, raw: Option<RawContainer>, has_target: bool) -> Container {
+    fn container(&mut self, raw: Option<RawContainer>, may_lack: bool) -> Container {
         let path = KeyPath::keys("spec.container");
         let Some(raw) = raw else {
-            if !has_target {
-                let must = "how a replica is started; only with `spec.target` it may be left out";
+            if !may_lack {
+                let must = "how a replica is started; only with `spec.target` or `spec.traffic` it \
+                            may be left out";
                 self.wrong(&path, "is missing", must);
             }
             let working_dir = self.base_dir.to_owned();

@@ -31,6 +31,18 @@ pub const START_TIMEOUT: Duration = COLD_START_TIMEOUT;
 
 /// `routes[].path`: every path.
 pub const ROUTE_PATH: &str = "/";
+/// `traffic.shadow.share`: every request.
+pub const SHADOW_SHARE: f64 = 1.0;
+/// `rollout.condition.successRate`: one failure in a hundred may be the old version's too.
+pub const ROLLOUT_SUCCESS_RATE: f64 = 0.99;
+/// `rollout.condition.latency.percentile`: the tail, where it is still seen with few requests.
+pub const ROLLOUT_PERCENTILE: f64 = 0.95;
+/// `rollout.condition.latency.factor`: a fifth slower is noticed; less is mostly chance.
+pub const ROLLOUT_LATENCY_FACTOR: f64 = 1.2;
+/// `rollout.condition.minRequests`: with fewer, one failure would decide.
+pub const ROLLOUT_MIN_REQUESTS: u32 = 50;
+/// `rollout.condition.maxWait`: a version that nobody asks for an hour has not shown anything.
+pub const ROLLOUT_MAX_WAIT: Duration = Duration::from_secs(3600);
 /// `openai.scanLimit`: a long prompt may stand before the model's name.
 pub const SCAN_LIMIT: u64 = 1024 * 1024;
 /// `access.rateLimit.by`: the name of the API key, or what `--tenant-header` says.

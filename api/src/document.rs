@@ -5,12 +5,16 @@ mod balancing;
 mod route;
 mod sidecar;
 mod target;
+mod traffic;
 
 pub use access::{Access, RateLimit, RateLimitBy};
 pub use balancing::{Balancing, BalancingPolicy, Ejection, HashBy, Retries};
 pub use route::{Clash, OpenAi, Route, RouteKey, WhenNotFound};
 pub use sidecar::{AccessLog, Llm, Sidecar};
 pub use target::Target;
+pub use traffic::{
+    LatencyCondition, Rollout, RolloutCondition, RolloutStep, Shadow, Sticky, Traffic, Version,
+};
 
 use crate::schedule::Schedule;
 use std::collections::BTreeMap;
@@ -24,7 +28,7 @@ pub struct InferenceApi {
     /// `metadata.name`: a DNS label, used in metrics, logs and file names.
     pub name: String,
     /// `spec.container`: how one replica's model is started on this machine. Its command is empty
-    /// where the document has none, which only one with a `target` may.
+    /// where the document has none, which only one with a `target` or with `traffic` may.
     pub container: Container,
     /// `spec.target`: what is scaled on Kubernetes.
     pub target: Option<Target>,
@@ -38,8 +42,12 @@ pub struct InferenceApi {
     pub timeouts: Timeouts,
     /// `spec.readiness`: when the model can serve.
     pub readiness: Readiness,
-    /// `spec.routes`: which requests are this API's. Empty in the document means every path.
+    /// `spec.routes`: which requests are this API's; empty for one that only a split leads to.
     pub routes: Vec<Route>,
+    /// `spec.traffic`: the APIs that its requests are split among. Such an API has no replicas.
+    pub traffic: Option<Traffic>,
+    /// `spec.rollout`: how one of them takes over. Only with `traffic`.
+    pub rollout: Option<Rollout>,
     /// `spec.openai`: which models of OpenAI's API it serves, if it is one.
     pub openai: Option<OpenAi>,
     /// `spec.access`: who may use it, and how much.

@@ -12,7 +12,15 @@ use std::net::SocketAddr;
 pub struct EndpointsFile {
     /// Endpoints by API name.
     pub apis: BTreeMap<String, Vec<EndpointEntry>>,
+    /// The weights in force of APIs whose requests are split, where they are not the document's: by
+    /// the API's name, while or after one of its versions takes over.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, TrafficWeights>,
 }
+
+/// How many of a hundred requests each version of an API gets, by the version's name. One that is not
+/// named gets none. Weights that are all zero, or name no version, say nothing: the document counts.
+pub type TrafficWeights = BTreeMap<String, u32>;
 
 /// One replica's sidecar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

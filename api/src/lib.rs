@@ -7,6 +7,8 @@
 //! - [`parse`]: text → `InferenceApi`, or a [`Report`] of all mistakes. On the way lie `tree`
 //!   (YAML with lines), `conform` (the tree against the schema), `raw` (serde's mirror of the
 //!   file), `check` (what a schema can't say).
+//! - [`parse_all`]: the same where nothing else is read together with the file; [`dangling`] finds what
+//!   the documents of several files name and don't have.
 //! - [`json_schema`]: the document's schema, made of `raw`.
 //! - [`endpoints`]: the file by which the autoscaler tells a gateway where replicas listen.
 //! - [`names`]: metric, header and path names.
@@ -26,6 +28,7 @@ mod quantity;
 mod quote;
 mod raw;
 pub mod reason;
+mod references;
 mod report;
 pub mod schedule;
 mod schema;
@@ -33,7 +36,8 @@ mod tree;
 
 pub use check::http_url;
 pub use document::InferenceApi;
-pub use parse::parse;
+pub use parse::{parse, parse_all};
 pub use quantity::shown as duration_text;
+pub use references::dangling;
 pub use report::{Mistake, Report};
 pub use schema::json_schema;

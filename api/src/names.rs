@@ -63,6 +63,15 @@ pub mod metric {
     pub const ENDPOINTS: &str = "tidegate_endpoints";
     /// Endpoints taken out, by `reason`.
     pub const ENDPOINT_EJECTIONS: &str = "tidegate_endpoint_ejections_total";
+    /// How many of a hundred requests of an API each of its versions gets now, by `version`.
+    pub const TRAFFIC_WEIGHT: &str = "tidegate_traffic_weight";
+    /// From dispatch to the upstream to the end of its response, in finer steps, of an API that is
+    /// compared with other versions.
+    pub const VERSION_DURATION_SECONDS: &str = "tidegate_version_duration_seconds";
+    /// Its buckets.
+    pub const VERSION_DURATION_SECONDS_BUCKET: &str = "tidegate_version_duration_seconds_bucket";
+    /// Requests of an API that were to be copied to its shadow, by `outcome`.
+    pub const SHADOW_REQUESTS: &str = "tidegate_shadow_requests_total";
     /// Resident memory of the process, in bytes.
     pub const PROCESS_RESIDENT_MEMORY_BYTES: &str = "process_resident_memory_bytes";
 }
@@ -77,6 +86,12 @@ pub mod label {
     pub const CODE: &str = "code";
     /// Why the proxy answered by itself; empty where the upstream answered.
     pub const REASON: &str = "reason";
+    /// One of the APIs that share an API's requests.
+    pub const VERSION: &str = "version";
+    /// The upper end of a histogram's bucket.
+    pub const LE: &str = "le";
+    /// What became of a copy.
+    pub const OUTCOME: &str = "outcome";
     /// On a pod: `true` where it has got a sidecar.
     pub const INJECTED: &str = "tidegate.dev/injected";
 }
@@ -107,6 +122,10 @@ pub mod header {
     pub const COLD_START: &str = "x-tidegate-cold-start";
     /// How many endpoints a request was sent to.
     pub const ATTEMPTS: &str = "x-tidegate-attempts";
+    /// On an answer to a request that was split: the API of the version that gave it.
+    pub const VERSION: &str = "x-tidegate-version";
+    /// On a copy of a request, whose answer nobody sees: `true`.
+    pub const SHADOW: &str = "x-tidegate-shadow";
     /// A gateway's word to a sidecar: refuse with `queue-full` rather than to let the request wait.
     pub const NO_WAIT: &str = "x-tidegate-no-wait";
     /// How urgent a request is: `critical`, `standard` or `sheddable`.

@@ -5,6 +5,7 @@ use crate::conform::conform;
 use crate::document::InferenceApi;
 use crate::key_path::KeyPath;
 use crate::raw::RawInferenceApi;
+use crate::references::dangling;
 use crate::report::{Mark, Mistakes, Report};
 use crate::schema::json_schema;
 use crate::tree::{self, Data, Node};
@@ -31,6 +32,21 @@ pub fn parse(text: &str, source: &str, base_dir: &Path) -> Result<Vec<InferenceA
         None => Ok(apis),
         Some(report) => Err(report),
     }
+}
+
+/// The same for a file with which no other is read: what its documents name must be in it.
+///
+/// # Errors
+///
+/// As [`parse`]; and versions of an API that are not there, or that split their own requests.
+pub fn parse_all(text: &str, source: &str, base_dir: &Path) -> Result<Vec<InferenceApi>, Report> {
+    let apis = parse(text, source, base_dir)?;
+    let documents: Vec<_> = apis.iter().map(|api| (source, api)).collect();
+    let mistakes: Vec<_> = dangling(&documents).into_iter().map(|(_, mistake)| mistake).collect();
+    if mistakes.is_empty() {
+        return Ok(apis);
+    }
+    Err(Report { file: source.to_owned(), mistakes, more: 0 })
 }
 
 fn read(text: &str, base_dir: &Path, mistakes: &mut Mistakes) -> Vec<InferenceApi> {

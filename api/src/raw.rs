@@ -17,6 +17,7 @@ mod balancing;
 mod route;
 mod sidecar;
 mod target;
+mod traffic;
 
 pub(crate) use access::*;
 pub(crate) use autoscaling::*;
@@ -24,6 +25,7 @@ pub(crate) use balancing::*;
 pub(crate) use route::*;
 pub(crate) use sidecar::*;
 pub(crate) use target::*;
+pub(crate) use traffic::*;
 
 /// One model behind Tidegate: how it is started, queued, limited, routed and scaled.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -57,7 +59,8 @@ pub(crate) struct RawMetadata {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawSpec {
-    /// How one replica's model is started on this machine. May be left out where `target` is given.
+    /// How one replica's model is started on this machine. May be left out where `target` or `traffic`
+    /// is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) container: Option<RawContainer>,
     /// On Kubernetes: what is scaled. It exists already, in the same namespace.
@@ -80,9 +83,16 @@ pub(crate) struct RawSpec {
     /// When a replica can serve.
     #[serde(default)]
     pub(crate) readiness: RawReadiness,
-    /// Which requests are this API's. None means every path of every host.
-    #[serde(default)]
-    pub(crate) routes: Vec<RawRoute>,
+    /// Which requests are this API's. Without this key every path of every host; with an empty list
+    /// none, as for an API that only `traffic` of another leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) routes: Option<Vec<RawRoute>>,
+    /// Splits the requests among other APIs. Only `routes`, `openai` and `rollout` may be beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) traffic: Option<RawTraffic>,
+    /// Lets one version take over from the others, step by step. Only with `traffic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rollout: Option<RawRollout>,
     /// For what speaks OpenAI's API: requests are told apart by the `model` in their body. APIs with
     /// this key may have the same routes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -61,6 +61,8 @@ fn the_shortest_document_has_the_documented_defaults() {
             headers: BTreeMap::new(),
             strip_prefix: false,
         }],
+        traffic: None,
+        rollout: None,
         openai: None,
         access: Access::default(),
         balancing: Balancing::default(),
@@ -125,7 +127,8 @@ fn with_alternatives() -> String {
 
 #[test]
 fn the_commented_alternatives_are_valid_but_for_each_other() {
-    let report = parse(&with_alternatives(), "full.yaml", Path::new("/apps")).unwrap_err();
+    let text = without_traffic(&with_alternatives());
+    let report = parse(&text, "full.yaml", Path::new("/apps")).unwrap_err();
     let [probes, keys, metrics] = report.mistakes.as_slice() else { panic!("{report}") };
     assert_eq!(probes.path, "spec.readiness.tcpSocket");
     assert_eq!(probes.what, "is one of 4 probes: `httpGet`, `tcpSocket`, `grpc`, `exec`");
@@ -137,7 +140,7 @@ fn the_commented_alternatives_are_valid_but_for_each_other() {
 
 #[test]
 fn every_value_of_a_document_arrives() {
-    let text = with_alternatives().replace("tcpSocket: {}\n", "\n");
+    let text = without_traffic(&with_alternatives()).replace("tcpSocket: {}\n", "\n");
     let text: String = text
         .lines()
         .filter(|line| {
@@ -156,6 +159,33 @@ fn every_value_of_a_document_arrives() {
         let python = api.container.python.unwrap();
         assert_eq!(python.requirements, Path::new("/apps/requirements.lock"));
     }
+}
+
+#[test]
+fn the_split_of_the_full_example_is_valid_but_for_its_alternative() {
+    let text = with_alternatives();
+    let (_, rest) = text.split_once("  traffic:\n").unwrap();
+    let (split, _) = rest.split_once("  openai:\n").unwrap();
+    let head = MINIMAL.split_once("spec:").unwrap().0;
+    let text = format!("{head}spec:\n  traffic:\n{split}");
+    let report = parse(&text, "full.yaml", Path::new("/apps")).unwrap_err();
+    let [sticky] = report.mistakes.as_slice() else { panic!("{report}") };
+    assert_eq!(sticky.what, "has 2 of the two keys");
+    let api = one(&text.replace("      cookie: session\n", ""));
+    let (traffic, rollout) = (api.traffic.unwrap(), api.rollout.unwrap());
+    let weights: Vec<_> = traffic.versions.iter().map(|version| version.weight).collect();
+    assert_eq!((weights, traffic.shadow.unwrap().share), (vec![90, 10], 1.0));
+    let written = head.to_owned()
+        + "spec: {traffic: {versions: [{api: example-v1, weight: 0}, \
+        {api: example-v2, weight: 100}]}, rollout: {to: example-v2, steps: [{weight: 10, pause: 60s}]}}";
+    assert_eq!(one(&written).rollout.unwrap().condition, rollout.condition);
+}
+
+/// A split has nothing that is started.
+fn without_traffic(text: &str) -> String {
+    let (before, rest) = text.split_once("  traffic:\n").expect("it is there");
+    let (_, after) = rest.split_once("  openai:\n").expect("it comes after");
+    format!("{before}  openai:\n{after}")
 }
 
 fn without_probes_but(text: &str, kept: &str) -> String {

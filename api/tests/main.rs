@@ -8,6 +8,7 @@ mod mistakes;
 mod routes;
 mod sidecar;
 mod target;
+mod traffic;
 
 use std::path::Path;
 use tidegate_api::{InferenceApi, Report, parse};

@@ -188,7 +188,8 @@ const SINGLE: &[(&str, &str, &str, &str)] = &[
         "routes: [{path: /a}, {path: /a/}]",
         "spec.routes[1]",
         "is the route /a of every host, as that of \"example\" in line 5",
-        "a route of its own: another host, path or header",
+        "a route of its own (another host, path or header), or `routes: []` for a version that \
+         `traffic` of another API leads to",
     ),
     (
         "readiness: {httpGet: {path: healthz}}",
@@ -273,7 +274,7 @@ const SINGLE: &[(&str, &str, &str, &str)] = &[
         "spec.image",
         "is not a known key",
         "one of `access`, `autoscaling`, `balancing`, `concurrency`, `container`, `openai`, `paused`, \
-         `port`, `readiness`, `routes`, `sidecar`, `target`, `timeouts`",
+         `port`, `readiness`, `rollout`, `routes`, `sidecar`, `target`, `timeouts`, `traffic`",
     ),
 ];
 

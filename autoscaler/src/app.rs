@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::local::{GaveUp, Local, LocalSettings, PreflightError};
 use crate::metric_source::NoPrometheus;
 use crate::metrics::Metrics;
+use crate::rollouts::RolloutControl;
 use crate::scrape::Scraper;
 use crate::state::{Before, StateFile};
 use crate::status::Status;
@@ -32,7 +33,7 @@ const SECOND_LOOK: Duration = Duration::from_millis(100);
 /// Everything an autoscaler of local processes needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The APIs to scale; their names differ.
+    /// The APIs to scale; their names differ. What only splits requests among others has no replicas.
     pub apis: Vec<InferenceApi>,
     /// Where the autoscaler's own port listens; port 0 takes a free one.
     pub admin: SocketAddr,
@@ -144,8 +145,12 @@ impl App {
     ///
     /// Must be called, and [`App::run`] be awaited, on a `current_thread` runtime whose thread lives
     /// on: the kernel ends the children when the *thread* that spawned them ends.
-    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+    pub async fn bind(mut settings: Settings) -> Result<Self, StartError> {
         check(&settings)?;
+        let apis = std::mem::take(&mut settings.apis);
+        let (splits, apis) = apis.into_iter().partition(|api| api.traffic.is_some());
+        let splits: Vec<InferenceApi> = splits;
+        settings.apis = apis;
         let clock = Clock::start();
         let (shortest, longest) = SCRAPE_DEADLINE;
         let scraper = Scraper::new(clock, settings.tick.clamp(shortest, longest));
@@ -163,6 +168,8 @@ impl App {
             .iter()
             .map(|api| ApiControl::new(api, prometheus, &mut before, now))
             .collect::<Result<_, NoPrometheus>>()?;
+        let rollouts = splits.iter().filter_map(|api| RolloutControl::of(api, &mut before, now));
+        let rollouts: Vec<_> = rollouts.collect();
         policies.sort_by(|one, other| one.name().cmp(other.name()));
         let names = || settings.apis.iter().map(|api| api.name.clone());
         let metrics = Metrics::new(settings.apis.iter().map(|api| api.name.as_str()))?;
@@ -180,6 +187,8 @@ impl App {
         folder.map_or(Ok(()), |folder| prepare_folder(folder, "--state-file"))?;
         let beside = endpoints_file.parent().filter(|folder| *folder != Path::new(""));
         beside.map_or(Ok(()), |folder| prepare_folder(folder, "--endpoints-file"))?;
+        let weights = rollouts.iter().map(|of| (of.api.clone(), of.weights()));
+        local.set_weights(weights.collect());
         local.write_endpoints().map_err(|source| StartError::Write {
             path: endpoints_file,
             flag: "--endpoints-file",
@@ -189,8 +198,17 @@ impl App {
         let status = Arc::new(Mutex::new(Status::default()));
         let handle = Handle { status: Arc::clone(&status), kill: CancellationToken::new() };
         let gateway = None;
-        let control =
-            Control { clock, local, scraper, gateway, metrics, status, state, apis: policies };
+        let control = Control {
+            clock,
+            local,
+            scraper,
+            gateway,
+            metrics,
+            status,
+            state,
+            apis: policies,
+            rollouts,
+        };
         control.publish();
         Ok(Self { control, listener, address, wakes, tick: settings.tick, handle })
     }

@@ -31,9 +31,17 @@ pub(crate) fn read(files: &[PathBuf], flag: &'static str) -> Result<Vec<Inferenc
         let absolute = std::path::absolute(path).map_err(failed)?;
         let folder = absolute.parent().unwrap_or_else(|| Path::new("/"));
         match tidegate_api::parse(&text, &path.display().to_string(), folder) {
-            Ok(more) => apis.extend(more),
+            Ok(more) => apis.extend(more.into_iter().map(|api| (path.display().to_string(), api))),
             Err(report) => reports.push(report.to_string()),
         }
     }
-    if reports.is_empty() { Ok(apis) } else { Err(ReadError::Mistakes(reports.join("\n"))) }
+    if reports.is_empty() {
+        let documents: Vec<_> = apis.iter().map(|(file, api)| (file.as_str(), api)).collect();
+        let dangling = tidegate_api::dangling(&documents);
+        reports.extend(dangling.iter().map(|(file, mistake)| format!("{file}:{mistake}")));
+    }
+    if reports.is_empty() {
+        return Ok(apis.into_iter().map(|(_, api)| api).collect());
+    }
+    Err(ReadError::Mistakes(reports.join("\n")))
 }

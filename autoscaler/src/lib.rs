@@ -11,6 +11,8 @@
 //! 4. act: [`local`] starts and drains replicas, and writes the endpoints file;
 //! 5. explain: a log line, `metrics`, and [`status`] behind the port of `admin`.
 //!
+//! `rollouts` moves requests between the versions of an API, by [`policy::rollout`].
+//!
 //! On Kubernetes `cluster` runs the same steps for what the API server tells.
 //! `inject` gives pods their sidecars.
 //! `decide` makes the same decisions from lines on standard input.
@@ -38,6 +40,7 @@ mod metrics;
 pub mod policy;
 mod prometheus;
 mod replace;
+mod rollouts;
 pub mod sample;
 mod scaling;
 mod scrape;

@@ -1,6 +1,7 @@
 //! The autoscaler's own metrics.
 
 use crate::policy::reason::DecisionReason;
+use crate::policy::rollout::verdict::RolloutReason;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 /// Counters and gauges by API, and for decisions by reason; both sets are bounded.
@@ -11,6 +12,8 @@ pub(crate) struct Metrics {
     ready: IntGaugeVec,
     decisions: IntCounterVec,
     scrape_failures: IntCounterVec,
+    rollout_weight: IntGaugeVec,
+    rollout_changes: IntCounterVec,
 }
 
 impl Metrics {
@@ -37,11 +40,27 @@ impl Metrics {
                 ),
                 &["api", "source"],
             )?,
+            rollout_weight: IntGaugeVec::new(
+                Opts::new(
+                    "tidegate_autoscaler_rollout_weight",
+                    "How many of a hundred requests the version gets that takes over.",
+                ),
+                &["api"],
+            )?,
+            rollout_changes: IntCounterVec::new(
+                Opts::new(
+                    "tidegate_autoscaler_rollout_changes_total",
+                    "Changes of that weight, by what they were made for.",
+                ),
+                &["api", "reason"],
+            )?,
         };
         metrics.registry.register(Box::new(metrics.desired.clone()))?;
         metrics.registry.register(Box::new(metrics.ready.clone()))?;
         metrics.registry.register(Box::new(metrics.decisions.clone()))?;
         metrics.registry.register(Box::new(metrics.scrape_failures.clone()))?;
+        metrics.registry.register(Box::new(metrics.rollout_weight.clone()))?;
+        metrics.registry.register(Box::new(metrics.rollout_changes.clone()))?;
         apis.for_each(|api| metrics.begin(api));
         Ok(metrics)
     }
@@ -85,6 +104,16 @@ impl Metrics {
     /// One decision.
     pub(crate) fn decided(&self, api: &str, reason: DecisionReason) {
         self.decisions.with_label_values(&[api, reason.code()]).inc();
+    }
+
+    /// The weight of the version of an API that takes over.
+    pub(crate) fn rollout(&self, api: &str, weight: u32) {
+        self.rollout_weight.with_label_values(&[api]).set(i64::from(weight));
+    }
+
+    /// One change of it.
+    pub(crate) fn rolled(&self, api: &str, reason: RolloutReason) {
+        self.rollout_changes.with_label_values(&[api, reason.code()]).inc();
     }
 
     /// One scrape that gave no sample.

@@ -10,6 +10,8 @@
 //! shrinking); and for [`slo`]: [`arrivals`] and [`pace`] (what will come), [`learned`] (service time, burstiness,
 //! cold start), [`erlang`] (how long requests would wait), [`keep`] (when a replica may go).
 //!
+//! [`rollout`] is a rule of another kind: it moves requests from one version of an API to another.
+//!
 //! [`snapshot`] is what of all this outlives a process.
 //!
 //! A moment is a [`std::time::Duration`] since the process began, on a clock that never goes back.
@@ -34,6 +36,7 @@ pub mod observation;
 pub mod pace;
 pub mod ray;
 pub mod reason;
+pub mod rollout;
 pub mod rule;
 pub mod sentence;
 pub mod slo;

@@ -7,13 +7,16 @@
 
 mod pod;
 mod series;
+mod version;
 
 pub(crate) use pod::pod;
 
+use crate::policy::rollout::Tally;
 use series::Series;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use tidegate_api::names::{label, metric};
+use version::Versions;
 
 /// What a sidecar says of itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +35,15 @@ pub struct ReplicaSample {
     pub draining: bool,
     /// Resident memory in bytes, where it says so.
     pub resident_bytes: Option<u64>,
+}
+
+/// What a gateway says, by API.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GatewaySample {
+    /// Of the requests it has handed to no replica yet.
+    pub queues: BTreeMap<String, QueueSample>,
+    /// Of those that have ended.
+    pub versions: BTreeMap<String, Tally>,
 }
 
 /// What a gateway says of the requests it has handed to no replica yet.
@@ -90,11 +102,13 @@ pub fn replica(text: &str) -> Result<ReplicaSample, SampleError> {
     })
 }
 
-/// Reads a gateway's metrics: the queue of each API it knows.
-pub fn gateway(text: &str) -> Result<BTreeMap<String, QueueSample>, SampleError> {
+/// Reads a gateway's metrics: of each API it knows.
+pub fn gateway(text: &str) -> Result<GatewaySample, SampleError> {
     let mut queues: BTreeMap<String, QueueSample> = BTreeMap::new();
+    let mut versions = Versions::default();
     for series in text.lines().filter_map(Series::parse) {
         let Some(api) = series.label(label::API).map(Cow::into_owned) else { continue };
+        versions.take(&api, &series)?;
         match series.name {
             metric::QUEUE_SECONDS => {
                 queues.entry(api).or_default().request_seconds += series.number()?;
@@ -111,7 +125,7 @@ pub fn gateway(text: &str) -> Result<BTreeMap<String, QueueSample>, SampleError>
             _ => {}
         }
     }
-    Ok(queues)
+    Ok(GatewaySample { queues, versions: versions.tallies() })
 }
 
 /// The names a sidecar's sample is made of.
@@ -173,7 +187,7 @@ tidegate_requests_total{api="digits",code="503",reason="queue-full"} 5
 tidegate_queue_seconds_total{zone="x",api="a\"b\\c\nd"} 1
 tidegate_queue_seconds_total 77
 "#;
-        let queues = gateway(text).unwrap();
+        let queues = gateway(text).unwrap().queues;
         assert_eq!(
             queues["digits"],
             QueueSample { request_seconds: 3.5, queued: 4, in_flight: 2, ended: 35.0 }

@@ -1,7 +1,7 @@
 //! Reads `/metrics` and `/readyz` over HTTP: in parallel, each with a deadline and a size limit.
 
 use crate::clock::Clock;
-use crate::sample::{self, QueueSample, ReplicaSample, SampleError};
+use crate::sample::{self, GatewaySample, ReplicaSample, SampleError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::StatusCode;
@@ -84,8 +84,8 @@ pub(crate) struct Reading<T> {
 /// What each replica said, by its id.
 pub(crate) type ReplicaReadings = BTreeMap<String, Result<Reading<ReplicaSample>, ScrapeError>>;
 
-/// What the gateway said, by API.
-pub(crate) type GatewayReading = Result<Reading<BTreeMap<String, QueueSample>>, ScrapeError>;
+/// What the gateway said.
+pub(crate) type GatewayReading = Result<Reading<GatewaySample>, ScrapeError>;
 
 impl Scraper {
     /// A scraper that waits for one answer no longer than `deadline`.

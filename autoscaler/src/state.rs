@@ -38,6 +38,22 @@ struct Contents {
     /// When it was written, in seconds since the Unix epoch.
     written: f64,
     apis: BTreeMap<String, ApiState>,
+    /// Files without it are older, or of a process that has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    rollouts: BTreeMap<String, RolloutState>,
+}
+
+/// How far one version of an API has taken over.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RolloutState {
+    /// What the document asks for. Another document begins anew.
+    pub(crate) plan: String,
+    /// Why it stands where it does: a word.
+    pub(crate) reason: String,
+    /// The same in a sentence.
+    pub(crate) detail: String,
+    /// Its snapshot.
+    pub(crate) series: BTreeMap<String, Vec<f64>>,
 }
 
 /// What was read at the start.
@@ -46,6 +62,7 @@ pub(crate) struct Before {
     /// How long ago it was written.
     pub(crate) ago: Duration,
     apis: BTreeMap<String, ApiState>,
+    rollouts: BTreeMap<String, RolloutState>,
 }
 
 /// Why a file can't be used.
@@ -91,6 +108,11 @@ impl Before {
         let wanted = if self.ago <= REPLICAS_COUNT_FOR { state.wanted } else { 0 };
         Some(ApiState { wanted, ..state })
     }
+
+    /// How far a version of an API had come, once. However long ago that was.
+    pub(crate) fn take_rollout(&mut self, api: &str) -> Option<RolloutState> {
+        self.rollouts.remove(api)
+    }
 }
 
 impl StateFile {
@@ -124,12 +146,13 @@ impl StateFile {
     pub(crate) fn write(
         &mut self,
         apis: BTreeMap<String, ApiState>,
+        rollouts: BTreeMap<String, RolloutState>,
         wall: Duration,
         now: Duration,
     ) {
         self.due = now + PERIOD;
         self.written = apis.iter().map(|(api, state)| (api.clone(), state.wanted)).collect();
-        let contents = Contents { version: VERSION, written: wall.as_secs_f64(), apis };
+        let contents = Contents { version: VERSION, written: wall.as_secs_f64(), apis, rollouts };
         let written = replace(&self.path, |file| Ok(serde_json::to_writer(file, &contents)?));
         if let Err(error) = &written
             && !self.failing
@@ -153,7 +176,8 @@ fn read(path: &Path, wall: Duration) -> Result<Before, StateError> {
     }
     let written = Duration::try_from_secs_f64(contents.written).map_err(|_| StateError::Time)?;
     // A clock that went back says nothing of how long it was: as short as it can be.
-    Ok(Before { ago: wall.saturating_sub(written), apis: contents.apis })
+    let ago = wall.saturating_sub(written);
+    Ok(Before { ago, apis: contents.apis, rollouts: contents.rollouts })
 }
 
 #[cfg(test)]
@@ -175,14 +199,27 @@ mod tests {
         let path = folder.path().join("state.json");
         let (mut file, mut before) = StateFile::open(path.clone(), at(1000));
         assert_eq!(before.take("a"), None);
-        file.write(BTreeMap::from([("a".to_owned(), state(3))]), at(1000), at(5));
+        let rollout = RolloutState { plan: "a plan".to_owned(), ..RolloutState::default() };
+        let rollouts = BTreeMap::from([("s".to_owned(), rollout.clone())]);
+        file.write(BTreeMap::from([("a".to_owned(), state(3))]), rollouts, at(1000), at(5));
         for (wall, ago, wanted) in [(1030, 30, 3), (1600, 600, 3), (1601, 601, 0), (900, 0, 3)] {
             let (_, mut before) = StateFile::open(path.clone(), at(wall));
             assert_eq!(before.ago, at(ago));
             assert_eq!(before.take("a"), Some(ApiState { wanted, ..state(3) }), "{wall}");
             assert_eq!(before.take("a"), None);
+            assert_eq!(before.take_rollout("s").as_ref(), Some(&rollout));
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_file_from_before_there_were_rollouts_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let old = r#"{"version":1,"written":1,"apis":{"a":{"wanted":2,"series":{}}}}"#;
+        std::fs::write(&path, old).unwrap();
+        let (_, mut before) = StateFile::open(path, at(1));
+        assert_eq!((before.take("a").unwrap().wanted, before.take_rollout("a")), (2, None));
     }
 
     #[test]
@@ -211,7 +248,8 @@ mod tests {
     fn it_is_written_in_its_time_and_when_a_number_changes() {
         let folder = tempfile::tempdir().unwrap();
         let (mut file, _) = StateFile::open(folder.path().join("state.json"), at(0));
-        file.write(BTreeMap::from([("a".to_owned(), state(3))]), at(0), at(10));
+        let apis = BTreeMap::from([("a".to_owned(), state(3))]);
+        file.write(apis, BTreeMap::new(), at(0), at(10));
         let due = |wanted, now| file.is_due([("a", wanted)].into_iter(), at(now));
         assert_eq!([due(3, 11), due(4, 11), due(3, 14), due(3, 15)], [false, true, false, true]);
     }

@@ -1,6 +1,7 @@
 //! What the autoscaler sees and what it decided, as served at `/status`.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// How many decisions an API's status remembers.
@@ -11,6 +12,43 @@ pub const DECISIONS: usize = 200;
 pub struct Status {
     /// The APIs.
     pub apis: Vec<ApiStatus>,
+    /// Versions that take over from others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rollouts: Vec<RolloutStatus>,
+}
+
+/// One version of an API that takes over from the others.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RolloutStatus {
+    /// The API whose requests are split.
+    pub api: String,
+    /// The version.
+    pub to: String,
+    /// `step 1 of 2`, `promoted` or `taken back`.
+    pub stage: String,
+    /// How many of a hundred requests each version gets.
+    pub weights: BTreeMap<String, u32>,
+    /// Why it stands there: a word.
+    pub reason: String,
+    /// The same in a sentence with the numbers.
+    pub detail: String,
+    /// The changes since the process began, oldest first.
+    pub changes: Vec<RolloutChange>,
+}
+
+/// One change of weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RolloutChange {
+    /// When, in seconds since the autoscaler began.
+    pub at_seconds: f64,
+    /// The version's weight before.
+    pub from: u32,
+    /// And after.
+    pub to: u32,
+    /// Why: a word.
+    pub reason: String,
+    /// The same in a sentence with the numbers.
+    pub detail: String,
 }
 
 /// One API.

@@ -1,6 +1,7 @@
 //! One tick, top to bottom: observe, aggregate, decide, act, explain.
 
 mod publish;
+mod rollouts;
 
 use crate::calendar::Calendar;
 use crate::clock::Clock;
@@ -10,6 +11,7 @@ use crate::metrics::{Metrics, Source};
 use crate::policy::decide::Scaler;
 use crate::policy::decision::Decision;
 use crate::policy::observation::{MetricSeen, Observation};
+use crate::rollouts::RolloutControl;
 use crate::sample::QueueSample;
 use crate::scaling::scaling;
 use crate::scrape::{GatewayReading, ReplicaReadings, Scraper};
@@ -36,6 +38,7 @@ pub(crate) struct Control {
     pub(crate) status: Arc<Mutex<Status>>,
     pub(crate) state: Option<StateFile>,
     pub(crate) apis: Vec<ApiControl>,
+    pub(crate) rollouts: Vec<RolloutControl>,
 }
 
 /// What is remembered of one API between ticks.
@@ -110,9 +113,10 @@ impl Control {
             self.act(index, &decision);
             self.explain(index, &decision, now);
         }
+        let is_moved = self.roll(&seeing, now);
         self.local.refresh_endpoints();
         self.local.trim_logs();
-        self.keep_state(false);
+        self.keep_state(is_moved);
         self.publish();
         Ok(())
     }
@@ -137,7 +141,9 @@ impl Control {
                 continue;
             }
             let queue = match &reading {
-                Some(Ok(reading)) => reading.sample.get(&api.name).copied().unwrap_or_default(),
+                Some(Ok(reading)) => {
+                    reading.sample.queues.get(&api.name).copied().unwrap_or_default()
+                }
                 _ => QueueSample::default(),
             };
             let observation = Observation {
@@ -211,7 +217,7 @@ impl Control {
         let gateway = match &seeing.gateway {
             // A gateway that has not met this API yet has nothing waiting for it.
             Some(Ok(reading)) => {
-                let queue = reading.sample.get(&api.name).copied().unwrap_or_default();
+                let queue = reading.sample.queues.get(&api.name).copied().unwrap_or_default();
                 Some((GATEWAY, Heard::Said(reading.at, queue)))
             }
             Some(Err(_)) => {
@@ -292,7 +298,9 @@ impl Control {
         if at_once || file.is_due(wanted, now) {
             let state = |api: &ApiControl| ApiState::new(api.wanted, api.scaler.snapshot(now));
             let states = self.apis.iter().map(|api| (api.name.clone(), state(api)));
-            file.write(states.collect(), wall, now);
+            let rollouts = self.rollouts.iter();
+            let rollouts = rollouts.map(|rollout| (rollout.api.clone(), rollout.state(now)));
+            file.write(states.collect(), rollouts.collect(), wall, now);
         }
     }
 

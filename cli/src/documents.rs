@@ -35,6 +35,12 @@ pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<InferenceApi>> {
     }
     reports.extend(conflicts(&apis));
     if reports.is_empty() {
+        // Of a file with mistakes it isn't known what it has.
+        let documents: Vec<_> = apis.iter().map(|(file, api)| (file.as_str(), api)).collect();
+        let dangling = tidegate_api::dangling(&documents);
+        reports.extend(dangling.iter().map(|(file, mistake)| format!("{file}:{mistake}")));
+    }
+    if reports.is_empty() {
         return Ok(apis.into_iter().map(|(_, api)| api).collect());
     }
     Err(BadDocument(reports.join("\n")).into())
@@ -140,6 +146,18 @@ mod tests {
         assert!(error.to_string().contains(what), "{error}");
         let error = read_all(&[document("a", "/a"), document("a", "/b")]).unwrap_err();
         assert!(error.to_string().contains("name a"), "{error}");
+    }
+
+    #[test]
+    fn versions_may_be_in_other_files_but_must_be_there() {
+        let split = "apiVersion: tidegate.dev/v1alpha1\nkind: InferenceApi\nmetadata: {name: s}\n\
+                     spec:\n  traffic:\n    versions: [{api: a, weight: 100}]\n";
+        let a = document("a", "/a");
+        assert_eq!(read_all(&[split.to_owned(), a]).unwrap().len(), 2);
+        let error = read_all(&[document("b", "/b"), split.to_owned()]).unwrap_err();
+        assert!(error.is::<BadDocument>());
+        let what = "1.yaml:6:22: spec.traffic.versions[0].api: is \"a\", and no document has that";
+        assert!(error.to_string().contains(what), "{error}");
     }
 
     #[test]

@@ -126,11 +126,18 @@ fn cannot_run(args: &UpArgs) -> String {
     format!("can't run {}", files.join(", "))
 }
 
-/// A request to try: the first API's first route, and its health where that is behind the route.
+/// A request to try: the first route of the first API that has one, and its health where that is
+/// behind the route.
 fn example(apis: &[InferenceApi]) -> Example {
-    let route = apis.first().and_then(|api| api.routes.first());
+    let first = apis.iter().find(|api| !api.routes.is_empty());
+    let route = first.and_then(|api| api.routes.first());
     let prefix = route.map_or("/", |route| &route.path);
-    let path = match apis.first().map(|api| &api.readiness.probe) {
+    let version = first.and_then(|api| api.traffic.as_ref()?.versions.first());
+    let served = match version {
+        Some(version) => apis.iter().find(|api| api.name == version.api),
+        None => first,
+    };
+    let path = match served.map(|api| &api.readiness.probe) {
         Some(Probe::HttpGet { path }) if prefix == "/" => path.clone(),
         Some(Probe::HttpGet { path }) if route.is_some_and(|route| route.strip_prefix) => {
             format!("{}{path}", prefix.trim_end_matches('/'))
@@ -178,6 +185,7 @@ async fn show(screen: &Screen, handle: Handle, format: Format) {
         let status = handle.status();
         if screen.is_live() {
             view::decisions(&before, &status).iter().for_each(|line| screen.line(line));
+            view::rollouts(&before, &status).iter().for_each(|line| screen.line(line));
             screen.draw(&view::table(&status));
         } else if format == Format::Json {
             if status != before
@@ -188,7 +196,9 @@ async fn show(screen: &Screen, handle: Handle, format: Format) {
         } else {
             let decisions = view::decisions(&before, &status);
             let counts = view::counts(&before, &status);
-            decisions.iter().chain(&counts).for_each(|line| screen.line(line));
+            let rollouts = view::rollouts(&before, &status);
+            let lines = decisions.iter().chain(&rollouts).chain(&counts);
+            lines.for_each(|line| screen.line(line));
         }
         before = status;
         tokio::time::sleep(VIEW_PERIOD).await;
@@ -198,6 +208,18 @@ async fn show(screen: &Screen, handle: Handle, format: Format) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_request_to_try_goes_through_a_split_too() {
+        let head = "apiVersion: tidegate.dev/v1alpha1\nkind: InferenceApi\nmetadata:";
+        let text = format!(
+            "{head} {{name: a}}\nspec: {{container: {{command: [serve]}}, routes: [], \
+             readiness: {{httpGet: {{path: /h}}}}}}\n---\n{head} {{name: s}}\nspec: {{routes: \
+             [{{path: /m, stripPrefix: true}}], traffic: {{versions: [{{api: a, weight: 100}}]}}}}\n"
+        );
+        let apis = tidegate_api::parse(&text, "a.yaml", "/".as_ref()).unwrap();
+        assert_eq!(example(&apis), Example { host: None, path: "/m/h".to_owned() });
+    }
 
     #[test]
     fn the_request_to_try_goes_through_the_first_route() {

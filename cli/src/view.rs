@@ -3,7 +3,7 @@
 //! `RSS MIB` is the resident memory of a replica's sidecar process.
 
 use tidegate_autoscaler::Status;
-use tidegate_autoscaler::status::{ApiStatus, ReplicaStatus};
+use tidegate_autoscaler::status::{ApiStatus, ReplicaStatus, RolloutStatus};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -20,7 +20,26 @@ pub(crate) fn table(status: &Status) -> Vec<String> {
         lines.push(String::new());
         lines.extend(align(&replicas, 3));
     }
+    let mut rollouts = vec![cells(["ROLLOUT", "VERSION", "WEIGHT", "STAGE", "WHY"])];
+    rollouts.extend(status.rollouts.iter().flat_map(rollout_rows));
+    if rollouts.len() > 1 {
+        lines.push(String::new());
+        lines.extend(align(&rollouts, 5));
+    }
     lines
+}
+
+/// A row for each version; what is said of the one that takes over is in its row.
+fn rollout_rows(rollout: &RolloutStatus) -> Vec<Vec<String>> {
+    let row = |(version, weight): (&String, &u32)| {
+        let mut row = vec![rollout.api.clone(), version.clone(), weight.to_string()];
+        row.extend(match *version == rollout.to {
+            true => [rollout.stage.clone(), format!("{}: {}", rollout.reason, rollout.detail)],
+            false => [String::new(), String::new()],
+        });
+        row
+    };
+    rollout.weights.iter().map(row).collect()
 }
 
 fn api_row(api: &ApiStatus) -> Vec<String> {
@@ -77,6 +96,21 @@ pub(crate) fn decisions(before: &Status, after: &Status) -> Vec<String> {
     lines
 }
 
+/// Changes of weights since the status before, a line each.
+pub(crate) fn rollouts(before: &Status, after: &Status) -> Vec<String> {
+    let mut lines = Vec::new();
+    for rollout in &after.rollouts {
+        let old = before.rollouts.iter().find(|old| old.api == rollout.api);
+        let known = old.map_or(0, |old| old.changes.len());
+        lines.extend(rollout.changes.iter().skip(known).map(|change| {
+            let (from, to, reason) = (change.from, change.to, &change.reason);
+            let (api, version, detail) = (&rollout.api, &rollout.to, &change.detail);
+            format!("{api}: {version} {from} -> {to} % ({reason}): {detail}")
+        }));
+    }
+    lines
+}
+
 /// APIs whose replicas are others than in the status before, a line each.
 pub(crate) fn counts(before: &Status, after: &Status) -> Vec<String> {
     let counts = |api: &ApiStatus| (api.ready, api.starting, api.draining);
@@ -98,7 +132,7 @@ fn earlier<'a>(before: &'a Status, api: &ApiStatus) -> Option<&'a ApiStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_autoscaler::status::{DecisionStatus, ReplicaState};
+    use tidegate_autoscaler::status::{DecisionStatus, ReplicaState, RolloutChange};
 
     fn status() -> Status {
         let replica = ReplicaStatus {
@@ -122,7 +156,7 @@ mod tests {
             replicas: vec![replica],
             ..Default::default()
         };
-        Status { apis: vec![api] }
+        Status { apis: vec![api], rollouts: Vec::new() }
     }
 
     #[test]
@@ -135,6 +169,39 @@ mod tests {
             lines[4],
             "digits-1  ready  127.0.0.1:41000          2       0      6.0         0"
         );
+    }
+
+    #[test]
+    fn a_rollout_has_its_rows_and_each_change_a_line() {
+        let (before, mut after) = (status(), status());
+        let change = RolloutChange {
+            at_seconds: 1.0,
+            from: 10,
+            to: 50,
+            reason: "passed".to_owned(),
+            detail: "0 of 60 requests failed".to_owned(),
+        };
+        after.rollouts.push(RolloutStatus {
+            api: "digits".to_owned(),
+            to: "v2".to_owned(),
+            stage: "step 2 of 2".to_owned(),
+            weights: [("v1".to_owned(), 50), ("v2".to_owned(), 50)].into(),
+            reason: "pause".to_owned(),
+            detail: "for 3 s more".to_owned(),
+            changes: vec![change],
+        });
+        let lines = table(&after);
+        assert_eq!(
+            lines[lines.len() - 3..],
+            [
+                "ROLLOUT  VERSION  WEIGHT  STAGE        WHY",
+                "digits   v1       50",
+                "digits   v2       50      step 2 of 2  pause: for 3 s more",
+            ]
+        );
+        let line = "digits: v2 10 -> 50 % (passed): 0 of 60 requests failed";
+        assert_eq!(rollouts(&before, &after), [line]);
+        assert_eq!(rollouts(&after, &after), Vec::<String>::new());
     }
 
     #[test]

@@ -72,8 +72,8 @@ fn schema() -> Value {
         Value::Array(all.iter().map(rule).collect())
     };
     spec["x-kubernetes-validations"] = rules(&[(
-        "has(self.container) || has(self.target)",
-        "one of container and target must be given",
+        "has(self.container) || has(self.target) || has(self.traffic)",
+        "one of container, target and traffic must be given",
     )]);
     spec["properties"]["autoscaling"]["x-kubernetes-validations"] = rules(&[(
         "!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",

@@ -53,6 +53,9 @@ pub enum Problem {
     /// The resource has mistakes.
     #[error("{0}")]
     Invalid(Arc<str>),
+    /// Its requests go to other APIs.
+    #[error("spec.traffic splits the requests among other InferenceApis: those are scaled")]
+    Split,
     /// It names no target.
     #[error("spec.target is missing: name the Deployment or StatefulSet that is to be scaled")]
     NoTarget,
@@ -97,6 +100,7 @@ impl Problem {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "InvalidSpec",
+            Self::Split => "Split",
             Self::NoTarget => "NoTarget",
             Self::Kind(_) => "UnknownKind",
             Self::NotFound { .. } => "TargetNotFound",
@@ -109,7 +113,7 @@ impl Problem {
 
     /// Whether someone should do something about it.
     pub const fn is_warning(&self) -> bool {
-        !matches!(self, Self::Paused)
+        !matches!(self, Self::Paused | Self::Split)
     }
 }
 
@@ -159,6 +163,9 @@ fn fill(
     owners: &Owners<'_>,
 ) -> Result<(), Problem> {
     let document = view.resource.document.clone().map_err(Problem::Invalid)?;
+    if document.traffic.is_some() {
+        return Err(Problem::Split);
+    }
     let target = document.target.as_ref().ok_or(Problem::NoTarget)?;
     if target.api_version != "apps/v1"
         || !["Deployment", "StatefulSet"].contains(&target.kind.as_str())
@@ -323,6 +330,8 @@ mod tests {
         assert_eq!(reason(&stores(json!({"target": 1}))), Some("InvalidSpec"));
         let alone = json!({"container": {"command": ["m"]}});
         assert_eq!(reason(&stores(alone)), Some("NoTarget"));
+        let split = json!({"traffic": {"versions": [{"api": "b", "weight": 100}]}});
+        assert_eq!(reason(&stores(split)), Some("Split"));
         assert_eq!(reason(&stores(json!({"target": {"name": "x"}}))), Some("TargetNotFound"));
         let rollout = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "d"});
         assert_eq!(reason(&stores(json!({ "target": rollout }))), Some("UnknownKind"));

@@ -101,7 +101,7 @@ impl Account {
         let since = |start: Instant| now.saturating_duration_since(start).as_secs_f64();
         self.metrics.duration.observe(since(self.arrived));
         match self.dispatched {
-            Some(dispatched) => self.metrics.upstream_duration.observe(since(dispatched)),
+            Some(dispatched) => self.metrics.observe_upstream(since(dispatched)),
             None => self.metrics.queue_wait.observe(since(self.arrived)),
         }
         let (status, reason) = match (failed.or(self.relayed), self.code) {

@@ -20,6 +20,8 @@ use crate::in_force::InForce;
 use crate::listen::{self, Sockets, Worker};
 use crate::listeners::Listeners;
 use crate::metrics::endpoints::EndpointCollector;
+use crate::metrics::shadow::ShadowMetrics;
+use crate::metrics::traffic::TrafficCollector;
 use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
 use crate::model_route::ScanRoom;
 use crate::overview;
@@ -27,6 +29,9 @@ use crate::policy::models::Target;
 use crate::policy::route::Rule;
 use crate::policy::slots::Usability;
 use crate::reload::Reload;
+use crate::service::Lead;
+use crate::shadow::ShadowRoom;
+use crate::split::WeightsInForce;
 use crate::stack::Stack;
 use arc_swap::ArcSwap;
 use prometheus::Registry;
@@ -84,7 +89,7 @@ impl Server {
         let workers = listeners.workers();
         let registry = Registry::new();
         let classifier = Arc::new(Classifier::new(settings.classify));
-        let service = service(
+        let service = Arc::new(service(
             (&registry, &GateCollector::register(&registry)?),
             None,
             Arc::clone(&gate),
@@ -92,8 +97,7 @@ impl Server {
             (settings.timeouts, settings.protocol, None),
             settings.llm,
             Access::open(),
-        )?;
-        let service = Arc::new(service);
+        )?);
         let endpoint = Arc::new(Endpoint::new(
             "model".to_owned(),
             settings.upstream.clone(),
@@ -112,7 +116,7 @@ impl Server {
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
         let drain = Drain::new(settings.drain);
         let everything = Rule { path: EVERYTHING.to_owned(), ..Rule::default() };
-        let routes = Target::table(vec![(vec![everything], None, Arc::clone(&service))]);
+        let routes = Target::table(vec![(vec![everything], None, Lead::Api(Arc::clone(&service)))]);
         let stack = Stack {
             role: Role::Sidecar,
             reported: Some(reported),
@@ -123,6 +127,7 @@ impl Server {
             connections: Arc::clone(&connections),
             refused_arrivals: process.refused_arrivals.clone(),
             scan_room: ScanRoom::default(),
+            shadow_room: ShadowRoom::default(),
             hops: settings.hops,
             drain: drain.watch(),
         };
@@ -164,10 +169,14 @@ impl Server {
         let process = ProcessMetrics::register(&registry, "gateway")?;
         let file = settings.documents.as_ref().map(|(file, _)| file.as_path());
         let in_force = Arc::new(InForce::new("gateway", settings.given.shown(), file));
+        let weights = WeightsInForce::default();
         let mut catalog = Catalog::new(Common {
             registry: registry.clone(),
             gates: GateCollector::register(&registry)?,
             endpoints: EndpointCollector::register(&registry)?,
+            traffic: TrafficCollector::register(&registry)?,
+            weights: WeightsInForce::clone(&weights),
+            shadows: ShadowMetrics::register(&registry)?,
             tenant_header: settings.classify.tenant_header.clone(),
             classifier: Arc::new(Classifier::new(settings.classify)),
             order: settings.order,
@@ -181,7 +190,7 @@ impl Server {
         let mut tasks: Vec<Task> = Vec::new();
         let shown = catalog.gates();
         if let Some(file) = settings.endpoints_file {
-            let discovery = Discovery::new(file, catalog.gates(), workers)?;
+            let discovery = Discovery::new(file, catalog.gates(), weights, workers)?;
             tasks.push(Box::pin(discovery.run()));
         }
         tasks.push(match settings.documents {
@@ -206,6 +215,7 @@ impl Server {
             connections: Arc::clone(&connections),
             refused_arrivals: process.refused_arrivals.clone(),
             scan_room: ScanRoom::default(),
+            shadow_room: ShadowRoom::default(),
             hops: settings.hops,
             drain: drain.watch(),
         };

@@ -16,18 +16,21 @@ use crate::gate::Gate;
 use crate::in_force::InForce;
 use crate::keys::KeyFile;
 use crate::metrics::endpoints::EndpointCollector;
+use crate::metrics::shadow::ShadowMetrics;
 use crate::metrics::tokens::TokenMetrics;
+use crate::metrics::traffic::{ReadWeights, TrafficCollector};
 use crate::metrics::{ApiMetrics, GateCollector};
 use crate::overview;
 use crate::policy::models::Target;
 use crate::policy::overload::QueueOrder;
 use crate::rewrite::UpstreamProtocol;
-use crate::stack::{Routes, Service};
+use crate::service::{Lead, Routes, Service};
+use crate::split::WeightsInForce;
 use crate::wake;
 use arc_swap::ArcSwap;
 use http::HeaderName;
 use prometheus::{IntCounter, Registry};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -35,6 +38,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+
+mod splits;
 
 /// How often it is looked whether an API that goes has served what it held.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
@@ -47,6 +52,12 @@ pub struct Common {
     pub gates: GateCollector,
     /// What reads their endpoints for it.
     pub endpoints: EndpointCollector,
+    /// What reads how requests are split for it.
+    pub traffic: TrafficCollector,
+    /// The weights that count instead of the documents'.
+    pub weights: WeightsInForce,
+    /// Counts copies of requests.
+    pub shadows: ShadowMetrics,
     /// What is read of heads.
     pub classifier: Arc<Classifier>,
     /// Which header names the tenant.
@@ -69,6 +80,8 @@ pub struct Catalog {
     spent: Arc<Spent>,
     apis: HashMap<String, Served>,
     keys: HashMap<PathBuf, Followed>,
+    /// APIs of which copies are counted.
+    shadowed: BTreeSet<String>,
     routes: Arc<ArcSwap<Routes>>,
     gates: watch::Sender<Gates>,
     tasks: JoinSet<()>,
@@ -99,6 +112,7 @@ impl Catalog {
             spent: Arc::new(Spent::new(clock::now())),
             apis: HashMap::new(),
             keys: HashMap::new(),
+            shadowed: BTreeSet::new(),
             routes: Arc::new(ArcSwap::from_pointee(Target::table(Vec::new()))),
             gates: watch::channel(Gates::default()).0,
             tasks: JoinSet::new(),
@@ -118,15 +132,19 @@ impl Catalog {
     /// Serves these APIs from now on, and no others.
     ///
     /// # Errors
-    /// If a file of keys can't be used, or an API is named twice. Then nothing has changed.
+    /// If a file of keys can't be used, an API is named twice, or one is split among others that are not
+    /// there. Then nothing has changed.
     pub fn apply(&mut self, apis: Vec<GatewayApi>) -> Result<(), StartError> {
         let keys = self.key_files(&apis)?;
+        splits::check(&apis)?;
         let known: Arc<[_]> = keys.values().map(|followed| Arc::clone(&followed.file)).collect();
         let mut served = HashMap::new();
         let mut routed = Vec::new();
         let mut made: Vec<Arc<Service>> = Vec::new();
         let shown = shown::apis(&apis);
-        for api in apis {
+        let (split, whole) = apis.into_iter().partition(|api| api.split.is_some());
+        let (split, whole): (Vec<GatewayApi>, Vec<GatewayApi>) = (split, whole);
+        for api in whole {
             let own = api.keys.as_ref().and_then(|path| keys.get(path));
             let access = self.access(&api, own, &known);
             let before = self.apis.get(&api.name);
@@ -145,8 +163,13 @@ impl Catalog {
                 made.push(Arc::clone(&service));
             }
             served.insert(api.name.clone(), Arc::clone(&service));
-            routed.push((api, service));
+            routed.push((api, Lead::Api(service)));
         }
+        routed.extend(split.into_iter().filter_map(|mut api| {
+            let settings = api.split.take()?;
+            let split = self.common.split(&api.name, settings, &served);
+            Some((api, Lead::Split(Arc::new(split))))
+        }));
         self.swap(served, routed, keys);
         self.common.in_force.took(&shown);
         Ok(())
@@ -214,12 +237,26 @@ impl Catalog {
     fn swap(
         &mut self,
         mut served: HashMap<String, Arc<Service>>,
-        routed: Vec<(GatewayApi, Arc<Service>)>,
+        routed: Vec<(GatewayApi, Lead)>,
         keys: HashMap<PathBuf, Followed>,
     ) {
-        for (api, service) in &routed {
-            service.gate.retune(&api.gate(self.common.order));
+        let mut weights = BTreeMap::new();
+        let shadowed = std::mem::take(&mut self.shadowed);
+        for (api, lead) in &routed {
+            match lead {
+                Lead::Api(service) => service.gate.retune(&api.gate(self.common.order)),
+                Lead::Split(split) => {
+                    if split.shadow.is_some() {
+                        self.shadowed.insert(api.name.clone());
+                    }
+                    let split = Arc::clone(split);
+                    let read: ReadWeights = Box::new(move || split.weights());
+                    weights.insert(api.name.clone(), read);
+                }
+            }
         }
+        self.common.traffic.read(weights);
+        shadowed.difference(&self.shadowed).for_each(|api| self.common.shadows.forget(api));
         for (name, before) in &mut self.apis {
             match served.remove(name) {
                 Some(service) => (before.service, before.is_leaving) = (service, false),
@@ -230,7 +267,7 @@ impl Catalog {
             |(name, service)| (name, Served { service, attendants: Vec::new(), is_leaving: false });
         self.apis.extend(served.into_iter().map(new));
         self.tell_gates();
-        let routed = routed.into_iter().map(|(api, service)| (api.rules, api.models, service));
+        let routed = routed.into_iter().map(|(api, lead)| (api.rules, api.models, lead));
         self.routes.store(Arc::new(Target::table(routed.collect())));
         let gone = self.keys.iter().filter(|(path, _)| !keys.contains_key(*path));
         gone.filter_map(|(_, followed)| followed.follower.as_ref()).for_each(AbortHandle::abort);

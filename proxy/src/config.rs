@@ -6,6 +6,7 @@ mod given;
 mod hops;
 mod server;
 pub(crate) mod shown;
+mod split;
 mod upstream;
 mod value;
 
@@ -35,6 +36,7 @@ use crate::policy::retry_budget::RetryRules;
 use crate::policy::route::Rule;
 use crate::rewrite::UpstreamProtocol;
 use crate::socket::Address;
+use crate::split::SplitSettings;
 use clap::Args;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
@@ -189,6 +191,9 @@ pub struct GatewayApi {
     pub name: String,
     /// Which requests are its own.
     pub rules: Vec<Rule>,
+    /// The APIs that its requests are split among, by their names, if they are. Then it has no
+    /// endpoints of its own.
+    pub split: Option<SplitSettings<()>>,
     /// Which models it has, where requests are told apart by them.
     pub models: Option<ModelNames>,
     /// The file of its keys, if it asks for one.
@@ -318,6 +323,7 @@ impl GatewayApi {
         Self {
             name: api.name.clone(),
             rules: api.routes.iter().map(rule).collect(),
+            split: split::from_document(api),
             models: api.openai.as_ref().map(models),
             keys: api.access.api_keys.clone(),
             rate_limit: api.access.rate_limit.as_ref().map(LimiterSettings::from_document),

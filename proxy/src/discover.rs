@@ -1,4 +1,5 @@
-//! Follows the endpoints file: adds, drains and removes a gateway's endpoints as it changes.
+//! Follows the endpoints file: adds, drains and removes a gateway's endpoints as it changes, and takes
+//! over the weights that it says.
 
 use crate::bounded_file;
 use crate::endpoint::Endpoint;
@@ -9,6 +10,7 @@ use crate::health::{self, Schedule};
 use crate::policy::slots::{SlotId, Usability};
 use crate::probe::Probe;
 use crate::socket::Address;
+use crate::split::WeightsInForce;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -42,6 +44,7 @@ pub struct Discovery {
     file: PathBuf,
     told: watch::Receiver<Gates>,
     gates: Gates,
+    weights: WeightsInForce,
     workers: usize,
     known: HashMap<(String, String), Known>,
     probes: JoinSet<()>,
@@ -64,12 +67,13 @@ impl Discovery {
     pub fn new(
         file: PathBuf,
         told: watch::Receiver<Gates>,
+        weights: WeightsInForce,
         workers: usize,
     ) -> Result<Self, StartError> {
         let watch = FileWatch::new(&file)?;
         let (known, probes) = (HashMap::new(), JoinSet::new());
         let gates = Gates::default();
-        Ok(Self { file, told, gates, workers, known, probes, watch })
+        Ok(Self { file, told, gates, weights, workers, known, probes, watch })
     }
 
     /// Follows the file until dropped. A file that is missing, unreadable or broken changes
@@ -103,6 +107,10 @@ impl Discovery {
 
     fn apply(&mut self, file: EndpointsFile) {
         while self.probes.try_join_next().is_some() {}
+        if *self.weights.load().as_ref() != file.weights {
+            tracing::info!(weights = ?file.weights, "weights in force");
+            self.weights.store(Arc::new(file.weights));
+        }
         let mut wanted = HashMap::new();
         for (api, entries) in file.apis {
             if self.gates.contains_key(&api) {

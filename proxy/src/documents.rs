@@ -91,7 +91,7 @@ fn read(path: &Path, known: Option<&str>) -> Result<Option<(String, Vec<GatewayA
         return Ok(None);
     }
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let apis = tidegate_api::parse(&text, &path.display().to_string(), folder);
+    let apis = tidegate_api::parse_all(&text, &path.display().to_string(), folder);
     let apis = apis.map_err(|report| report.to_string())?;
     Ok(Some((text, apis.iter().map(GatewayApi::from_document).collect())))
 }

@@ -66,6 +66,17 @@ pub enum StartError {
         /// What the system said.
         source: notify::Error,
     },
+    /// An API is split among others that are not there.
+    #[error(
+        "api {api}: spec.traffic names {version}, which is not among the documents or splits its own \
+         requests"
+    )]
+    Split {
+        /// The API.
+        api: String,
+        /// What it names.
+        version: String,
+    },
     /// A file of API keys can't be used.
     #[error("can't use {path} (spec.access.apiKeys.file): {what}")]
     Keys {

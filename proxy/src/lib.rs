@@ -8,10 +8,12 @@
 //!    [`hop`]: whether the client's word about earlier hops counts.
 //! 2. [`stack`]: the path itself, one function that names every step below.
 //! 3. [`identity`]: the request's id and trace. [`guard`]: refuses what must not be let in.
-//! 4. [`policy::route`]: finds the API. In a sidecar there is one. [`classify`]: whose request it
+//! 4. [`policy::route`]: finds the API ([`service`]), and [`split`] its version where it has some. In a sidecar
+//!    there is one. [`classify`]: whose request it
 //!    is, how urgent, how dear, and until when its client waits.
 //! 5. [`read_ahead`]: takes a bounded part of the [`request_body`]; [`model_route`] finds the API by the
 //!    model that it names.
+//!    [`shadow`] sends copies of it to an API that is tried out.
 //! 6. [`gate`] over [`policy::admission`]: a slot at once, a place in line, or a refusal.
 //! 7. [`forwarded`]: tells the next hop of this one. [`forward`]: over a connection of [`upstream`] ([`outbound`]), kept in a [`pool`], to the
 //!    slot's [`endpoint`]; an upgraded connection goes on in [`tunnel`].
@@ -82,7 +84,10 @@ pub mod request_body;
 pub mod respond;
 pub mod rewrite;
 mod run;
+pub mod service;
+pub mod shadow;
 pub mod socket;
+pub mod split;
 pub mod stack;
 pub mod takeover;
 pub mod tunnel;

@@ -24,6 +24,7 @@ pub mod retry_budget;
 pub mod route;
 pub mod service_time;
 pub mod slots;
+pub mod split;
 pub mod split_mix;
 pub mod tenants;
 pub mod token_stream;

@@ -35,7 +35,7 @@ pub fn run_gateway(flags: Sourced<GatewayArgs>) -> ExitCode {
         }
     };
     let folder = file.parent().unwrap_or_else(|| Path::new("."));
-    match tidegate_api::parse(&text, &file.display().to_string(), folder) {
+    match tidegate_api::parse_all(&text, &file.display().to_string(), folder) {
         Ok(apis) => exit(run(|| Ok(Server::start(GatewaySettings::new(flags, &apis, text))?))),
         Err(report) => {
             complain(&format!("{report}"));

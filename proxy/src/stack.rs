@@ -2,73 +2,53 @@
 //!
 //! Where a route leads to models, a part of the body is read first, and the API follows from it.
 
-use crate::access::{Access, Caller, RateFields};
+use crate::access::{Caller, RateFields};
 use crate::access_log::{AccessLog, Entry};
 use crate::account::Account;
-use crate::affinity::Affinity;
 use crate::body::ProxyBody;
-use crate::classify::{self, Classifier};
+use crate::classify;
 use crate::clock;
 use crate::connections::Connections;
 use crate::drain::DrainWatch;
 use crate::error::Refusal;
 use crate::fields::Fields;
-use crate::forward::{Exchange, Role, Timeouts};
+use crate::forward::{Exchange, Role};
 use crate::gate::{Ask, Gate};
-use crate::guard::{self, HttpLimits};
+use crate::guard::HttpLimits;
 use crate::h2_head::is_grpc;
 use crate::hop::{HopSettings, Peer};
 use crate::identity::{Identity, REQUEST_ID};
 use crate::inbound::Inbound;
 use crate::incoming::IncomingBody;
 use crate::interim::Interim;
-use crate::message::{Request, RequestParts, Response};
+use crate::message::{Request, Response};
 use crate::metrics::ApiMetrics;
-use crate::model_route::{self, ScanRoom};
+use crate::model_route::ScanRoom;
 use crate::orca;
-use crate::policy::model_field::Model;
-use crate::policy::models::{Models, Target, asks_for};
-use crate::policy::route::RouteTable;
-use crate::policy::tokens;
 use crate::proxy_protocol::{self, Arrival};
-use crate::read_ahead::read_ahead;
 use crate::request_body::RequestBody;
 use crate::respond::{self, Manner};
-use crate::rewrite::{Told, UpstreamProtocol, rewrite};
+use crate::rewrite::{Told, rewrite};
+use crate::service::{Routes, Service, Taker};
+use crate::shadow::{Original, ShadowRoom};
 use crate::socket::Socket;
 use crate::upstream::Connector;
 use crate::wire::Wire;
 use arc_swap::ArcSwap;
-use http::header::{CONNECTION, HOST};
-use http::{Method, StatusCode, Version};
+use http::header::{CONNECTION, HeaderName};
+use http::{StatusCode, Version};
 use http_body::Body;
-use percent_encoding::percent_decode_str;
 use prometheus::IntCounter;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tidegate_api::reason::Reason;
+use tidegate_api::names::header;
 use tokio::net::TcpStream;
 
-/// One API as requests see it.
-pub struct Service {
-    /// Where its requests wait.
-    pub gate: Arc<Gate>,
-    /// What is read of their heads.
-    pub classifier: Arc<Classifier>,
-    /// What requests that belong to one endpoint have in common.
-    pub affinity: Option<Affinity>,
-    /// What it counts.
-    pub metrics: Arc<ApiMetrics>,
-    /// How long its requests may take.
-    pub timeouts: Timeouts,
-    /// What its upstreams are spoken to in.
-    pub protocol: UpstreamProtocol,
-    /// Who may use it, and how much.
-    pub access: Access,
-}
+mod find;
 
-/// Which requests are whose.
-pub type Routes = RouteTable<Target<Arc<Service>>>;
+use find::{Bound, Found};
+
+const VERSION_HEADER: HeaderName = HeaderName::from_static(header::VERSION);
 
 /// All that a request meets on its way.
 pub struct Stack {
@@ -90,6 +70,8 @@ pub struct Stack {
     pub refused_arrivals: IntCounter,
     /// Room for bodies whose models are looked for.
     pub scan_room: ScanRoom,
+    /// Room for copies of requests.
+    pub shadow_room: ShadowRoom,
     /// How the hops around are dealt with.
     pub hops: HopSettings,
     /// Whether the process is ending.
@@ -108,33 +90,8 @@ struct Around<'a> {
 struct Reply {
     manner: Manner,
     rate: Option<RateFields>,
-}
-
-/// Where a request was led to.
-struct Led {
-    target: Target<Arc<Service>>,
-    /// How many bytes of the path its route's prefix takes.
-    prefix: usize,
-    /// How many bytes of it to take off.
-    strip: usize,
-}
-
-/// A request on its way: whose it is, and its body as far as it was read.
-struct Bound {
-    service: Arc<Service>,
-    caller: Caller,
-    parts: RequestParts,
-    body: RequestBody,
-    upgradable: bool,
-    strip: usize,
-}
-
-/// What became of a request before it was anybody's turn.
-enum Found {
-    /// It is an API's.
-    Bound(Box<Bound>),
-    /// It was about the models themselves.
-    Answered(Response<ProxyBody>),
+    /// The version that was chosen, where requests are split.
+    version: Option<Arc<Service>>,
 }
 
 // === impl Stack ===
@@ -164,7 +121,7 @@ impl Stack {
         let load = orca::asked(request.headers_mut(), peer.trusted);
         let entry = self.access_log.as_ref().and_then(|log| log.begin(&request, &identity, peer));
         let manner = if grpc { Manner::Grpc } else { Manner::Plain };
-        let mut reply = Reply { manner, rate: None };
+        let mut reply = Reply { manner, rate: None, version: None };
         let around = Around { peer, connector, interim, identity: &identity };
         let mut response = match self.serve(request, entry, &around, &mut reply).await {
             Ok(response) => response,
@@ -179,6 +136,9 @@ impl Stack {
         }
         if let Some(rate) = reply.rate {
             rate.insert(response.headers_mut());
+        }
+        if let Some(version) = reply.version {
+            response.headers_mut().insert(VERSION_HEADER, &*version.metrics.api);
         }
         self.report_load(response.headers_mut(), load, peer);
         identify(response, identity)
@@ -213,7 +173,8 @@ impl Stack {
             }
             Err(refusal) => return Err((account, refusal)),
         };
-        let Bound { service, caller: Caller(caller), mut parts, body, upgradable, strip } = *bound;
+        let Bound { taker, caller: Caller(caller), mut parts, body, upgradable, strip } = *bound;
+        let Taker { service, split } = taker;
         // Classify: how urgent, of which tenant, how dear, until when.
         let mut claim = service.classifier.claim(
             caller.as_deref(),
@@ -230,9 +191,16 @@ impl Stack {
             entry.tenant = caller.as_deref().map(str::to_owned).or_else(said);
             entry.received = body.received();
         }
+        let Around { peer, connector, interim, identity } = *around;
+        if let Some(shadow) = split.as_ref().and_then(|split| split.shadow.as_ref()) {
+            let (forwarded, body) = (self.hops.forwarded, &body);
+            let (parts, claim) = (&parts, &claim);
+            let original =
+                Original { parts, strip, body, claim, peer, forwarded, identity, connector };
+            self.shadow_room.copy(shadow, &original);
+        }
         let total = service.timeouts.total.map(|total| arrived + total);
         let client = classify::deadline(&parts.headers, arrived);
-        let Around { peer, connector, interim, identity } = *around;
         let (mut hurries, mut tells_load) = (false, true);
         match self.role {
             Role::Sidecar => hurries = orca::hurries(&mut parts.headers, peer.trusted),
@@ -266,67 +234,6 @@ impl Stack {
         exchange.run(outbound, upgradable).await
     }
 
-    /// Finds the API that a request is for, and reads of its body what must be here before it takes
-    /// anybody's place.
-    async fn find(
-        &self,
-        request: Request<IncomingBody>,
-        account: &mut Account,
-        reply: &mut Reply,
-    ) -> Result<Found, Refusal> {
-        // Guard: what may not be here goes no further.
-        guard::check(&request, &self.limits)?;
-        // Route: which API's request it is.
-        let Led { target, prefix, strip } = self.route(&request).ok_or(Reason::NoRoute)?;
-        let upgradable = request.upgrade().is_some();
-        let (mut parts, body) = request.into_parts();
-        // Read ahead: a small body is here before its request takes anybody's place.
-        let (service, caller, body) = match target {
-            Target::Api(service) => {
-                account.belongs_to(&service.metrics);
-                let caller = service.access.caller(&mut parts.headers)?;
-                let body = read_ahead(body, &self.limits).await?;
-                (service, caller, body)
-            }
-            Target::Models(models) => {
-                if reply.manner == Manner::Plain {
-                    reply.manner = Manner::OpenAi(None);
-                }
-                if let Some(answer) = about_models(&models, &parts, prefix, &mut reply.manner) {
-                    return answer.map(Found::Answered);
-                }
-                let manner = &mut reply.manner;
-                let (service, body) = self.by_model(&models, &parts.headers, body, manner).await?;
-                account.belongs_to(&service.metrics);
-                let caller = service.access.caller(&mut parts.headers)?;
-                (service, caller, body)
-            }
-        };
-        let tokens = || tokens::estimate(body.ahead(), length(&body));
-        let (rate, spent) = service.access.spend(&caller, &parts.headers, tokens);
-        reply.rate = rate;
-        spent?;
-        Ok(Found::Bound(Box::new(Bound { service, caller, parts, body, upgradable, strip })))
-    }
-
-    /// The API that has the model which the body names.
-    async fn by_model(
-        &self,
-        models: &Models<Arc<Service>>,
-        headers: &Fields,
-        body: IncomingBody,
-        manner: &mut Manner,
-    ) -> Result<(Arc<Service>, RequestBody), Refusal> {
-        let limit = models.scan_limit();
-        let reading = model_route::named(headers, body, &self.limits, limit, &self.scan_room);
-        let (model, body) = reading.await?;
-        let found = model_route::api(models, &model).cloned();
-        if let (Manner::OpenAi(named), Model::Named(name)) = (manner, model) {
-            *named = Some(name);
-        }
-        found.map(|service| (service, body))
-    }
-
     /// Answers what has no head that can be read, and books it.
     pub fn refuse(&self, refusal: impl Into<Refusal>, peer: Option<&Peer>) -> Response<ProxyBody> {
         let (now, refusal) = (clock::now(), refusal.into());
@@ -335,57 +242,11 @@ impl Stack {
         Account::open(Arc::clone(&self.unrouted), now, entry).close(Some(refusal.reason), now);
         identify(respond::refusal(refusal), identity)
     }
-
-    fn route<B>(&self, request: &Request<B>) -> Option<Led> {
-        let (uri, headers) = (request.uri(), request.headers());
-        let host = match uri.host() {
-            Some(host) => host.as_bytes(),
-            None => headers.get(HOST).unwrap_or_default(),
-        };
-        let has =
-            |name: &str, value: &str| headers.get_all(name).any(|said| said == value.as_bytes());
-        let routes = self.routes.load();
-        let found = routes.find(host, uri.path(), has)?;
-        Some(Led { target: found.target.clone(), prefix: found.prefix, strip: found.strip })
-    }
 }
 
 /// A body's length, as far as it is known.
 fn length(body: &RequestBody) -> u64 {
     body.size_hint().exact().unwrap_or_else(|| body.held_bytes())
-}
-
-/// The answer to a request about the models of a route themselves, if it is one.
-fn about_models(
-    models: &Models<Arc<Service>>,
-    parts: &RequestParts,
-    prefix: usize,
-    manner: &mut Manner,
-) -> Option<Result<Response<ProxyBody>, Refusal>> {
-    if parts.method != Method::GET {
-        return None;
-    }
-    let rest = parts.uri.path().get(prefix..)?;
-    let asked = asks_for(rest)?;
-    let lets_in = |service: &Service| service.access.lets_in(&parts.headers);
-    let Some(name) = asked else {
-        let open = || models.listed().filter(|(_, service)| lets_in(service));
-        if open().next().is_none() {
-            return Some(Err(Reason::Unauthorized.into()));
-        }
-        return Some(Ok(respond::models(open().map(|(name, of)| (name, &*of.metrics.api)))));
-    };
-    let name = percent_decode_str(name).decode_utf8_lossy();
-    Some(match models.named(&name) {
-        Some(service) if lets_in(service) => Ok(respond::model(&name, &service.metrics.api)),
-        Some(_) => Err(Reason::Unauthorized.into()),
-        None => {
-            if let Manner::OpenAi(named) = manner {
-                *named = Some(name.into_owned());
-            }
-            Err(Reason::UnknownModel.into())
-        }
-    })
 }
 
 /// Tells the client what its request was known by, unless the upstream has a name of its own.

@@ -75,6 +75,11 @@ impl Document {
         let text = self.0.to_string();
         let source = "the simulated document";
         match tidegate_api::parse(&text, source, Path::new("/")) {
+            Ok(found) if found.iter().any(|api| api.traffic.is_some()) => {
+                let what =
+                    "spec.traffic splits the requests among other APIs; simulate one of those";
+                Err(SimulateError::Document(format!("{source}: {what}")))
+            }
             Ok(mut found) if found.len() == 1 => Ok(found.remove(0)),
             Ok(_) => Err(SimulateError::Document(format!("{source} is empty"))),
             Err(report) => Err(SimulateError::Document(format!(

@@ -12,10 +12,16 @@ GET  /status?code=N an answer with that status
 GET  /load          an answer that reports a load, in ORCA's text form
 POST /echo          the request's body
 any  with Upgrade   101, then an echo of each byte
+
+With STATUS in its environment each answer is of that status, with DELAY_MS each comes so much later.
 """
 
 import asyncio
+import os
 import sys
+
+STATUS = os.environ.get("STATUS", "")
+DELAY_S = int(os.environ.get("DELAY_MS", "0")) / 1000
 
 
 def say(*words):
@@ -75,6 +81,10 @@ async def one_request(reader, writer):
         say("TUNNEL ENDED")
         return False
     body = await read_body(reader, headers)
+    await asyncio.sleep(DELAY_S)
+    if STATUS:
+        await answer(writer, STATUS, b"as told\n")
+        return True
     if path == "/sleep" or "ms" in query and path == "/line":
         if await left_within(reader, int(query["ms"]) / 1000):
             say("LEFT", target)

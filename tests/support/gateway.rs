@@ -79,7 +79,12 @@ impl Gateway {
 
     /// Replaces the endpoints of all APIs.
     pub(crate) fn write_endpoints_of(&self, apis: BTreeMap<String, Vec<EndpointEntry>>) {
-        replace(&self.endpoints_file, serde_json::to_vec(&EndpointsFile { apis }).unwrap());
+        self.write_endpoints_file(&EndpointsFile { apis, ..EndpointsFile::default() });
+    }
+
+    /// Replaces the endpoints file.
+    pub(crate) fn write_endpoints_file(&self, file: &EndpointsFile) {
+        replace(&self.endpoints_file, serde_json::to_vec(file).unwrap());
     }
 
     /// One of its metrics.

@@ -43,7 +43,9 @@ fn contradiction(
     let place = format!("that of \"{}\" in line {line}", other.name);
     Some(match Clash::between(api, other)? {
         Clash::Route => {
-            (format!("is {route}, as {place}"), "a route of its own: another host, path or header")
+            let must = "a route of its own (another host, path or header), or `routes: []` for a \
+                        version that `traffic` of another API leads to";
+            (format!("is {route}, as {place}"), must)
         }
         Clash::Model(model) => (
             format!("leads to the model \"{model}\", as {place}"),

@@ -12,15 +12,15 @@ use std::collections::BTreeMap;
 /// The fewest and the most bytes to look for `model` in.
 const SCAN_LIMITS: std::ops::RangeInclusive<u64> = 1000..=64 << 20;
 
-/// The routes, and beside each its place, or `None` if it is wrong anyway.
+/// The routes, every path where nothing is said of them; and beside each its place, or `None` if it is wrong anyway.
 pub(super) fn check(
-    raw: Vec<RawRoute>,
+    raw: Option<Vec<RawRoute>>,
     check: &mut Check<'_>,
 ) -> (Vec<Route>, Vec<Option<(Mark, KeyPath)>>) {
     let routes = KeyPath::keys("spec.routes");
-    if raw.is_empty() {
+    let Some(raw) = raw else {
         return (vec![route(RawRoute::default(), &routes, check)], vec![place(&routes, check)]);
-    }
+    };
     raw.into_iter()
         .enumerate()
         .map(|(index, raw)| {

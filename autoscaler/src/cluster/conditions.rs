@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tidegate_kubernetes::facts::PodPhase;
-use tidegate_kubernetes::view::ApiView;
+use tidegate_kubernetes::view::{ApiView, Problem};
 
 /// What the ticks know beside the view.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +53,8 @@ type Verdict = (&'static str, &'static str, String);
 
 fn is_ready(view: &ApiView, ready: u32, wanted: u32) -> Verdict {
     match &view.problem {
+        // It has no replicas that could be missing.
+        Some(problem @ Problem::Split) => ("True", problem.reason(), problem.to_string()),
         Some(problem) if view.workload.is_none() => {
             ("False", problem.reason(), problem.to_string())
         }
@@ -110,7 +112,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
     use tidegate_kubernetes::facts::{Resource, Workload};
-    use tidegate_kubernetes::view::{PodView, Problem};
+    use tidegate_kubernetes::view::PodView;
 
     fn view(ready: usize, problem: Option<Problem>, before: Value) -> ApiView {
         let pod = PodView { name: "p".into(), phase: PodPhase::Ready, admin: None, cost: None };
@@ -124,7 +126,8 @@ mod tests {
                 document: Err(Arc::from("not needed")),
                 status: Arc::new(before),
             },
-            workload: (!matches!(problem, Some(Problem::NoTarget))).then_some(workload),
+            workload: (!matches!(problem, Some(Problem::NoTarget | Problem::Split)))
+                .then_some(workload),
             pods: vec![pod; ready],
             problem,
         }
@@ -158,6 +161,7 @@ mod tests {
             (2, None, Known { failure: Some("no"), ..KNOWN }, "True Replicas", "False CanNotScale"),
             (2, paused(), KNOWN, "True Replicas", "False Paused"),
             (0, Some(Problem::NoTarget), KNOWN, "False NoTarget", "False NoTarget"),
+            (0, Some(Problem::Split), KNOWN, "True Split", "False Split"),
         ] {
             let status = status(&view(ready, problem, Value::Null), &known);
             let (one, why) = verdict(&status, "Ready");

@@ -140,7 +140,8 @@ impl Cluster {
         for api in &apis {
             self.metrics.replicas(&api.name, api.wanted, api.ready);
         }
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Status { apis };
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) =
+            Status { apis, ..Status::default() };
     }
 }
 

@@ -155,7 +155,7 @@ impl Scaled {
         for (id, reading) in &seeing.gateways {
             let heard = match reading {
                 Ok(reading) => {
-                    let queue = reading.sample.get(&name).copied().unwrap_or_default();
+                    let queue = reading.sample.queues.get(&name).copied().unwrap_or_default();
                     Heard::Said(reading.at, queue)
                 }
                 Err(_) => {

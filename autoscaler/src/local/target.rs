@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_api::document::InferenceApi;
-use tidegate_api::endpoints::EndpointsFile;
+use tidegate_api::endpoints::{EndpointsFile, TrafficWeights};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
@@ -44,6 +44,8 @@ pub(crate) struct Local {
     clock: Clock,
     scraper: Scraper,
     fleets: BTreeMap<String, Fleet>,
+    /// Of APIs that are split, where the document's do not count.
+    weights: BTreeMap<String, TrafficWeights>,
     endpoints: EndpointsWriter,
     events: mpsc::Receiver<Event>,
     news: mpsc::Sender<Event>,
@@ -75,6 +77,7 @@ impl Local {
             clock,
             scraper,
             fleets,
+            weights: BTreeMap::new(),
             events,
             news,
             tasks: JoinSet::new(),
@@ -190,10 +193,16 @@ impl Local {
         }
     }
 
+    /// From its next writing on the endpoints file says these weights, and no others.
+    pub(crate) fn set_weights(&mut self, weights: BTreeMap<String, TrafficWeights>) {
+        self.weights = weights;
+    }
+
     /// Writes the endpoints file if it does not say what is.
     pub(crate) fn write_endpoints(&mut self) -> std::io::Result<()> {
         let apis = self.fleets.iter().map(|(api, fleet)| (api.clone(), fleet.endpoints()));
-        self.endpoints.write(EndpointsFile { apis: apis.collect() })
+        let weights = self.weights.clone();
+        self.endpoints.write(EndpointsFile { apis: apis.collect(), weights })
     }
 
     /// Likewise, while replicas run: a failure is logged, and tried again at the next tick.

@@ -2,8 +2,9 @@
 
 use super::{ApiControl, Control};
 use crate::local::{Fleet, Phase, Replica};
+use crate::rollouts::RolloutControl;
 use crate::sample::ReplicaSample;
-use crate::status::{ApiStatus, ReplicaState, ReplicaStatus, Status};
+use crate::status::{ApiStatus, ReplicaState, ReplicaStatus, RolloutStatus, Status};
 use std::sync::PoisonError;
 
 impl Control {
@@ -13,7 +14,12 @@ impl Control {
         for api in &apis {
             self.metrics.replicas(&api.name, api.wanted, api.ready);
         }
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Status { apis };
+        let rollouts: Vec<RolloutStatus> =
+            self.rollouts.iter().map(RolloutControl::status).collect();
+        for rollout in &self.rollouts {
+            self.metrics.rollout(&rollout.api, rollout.weight());
+        }
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Status { apis, rollouts };
     }
 
     fn api_status(&self, api: &ApiControl) -> ApiStatus {

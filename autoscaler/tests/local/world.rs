@@ -231,6 +231,8 @@ fn api(folder: &Path, min: u32, max: u32, manner: &str) -> InferenceApi {
             start_timeout: DEADLINE,
         },
         routes: Vec::new(),
+        traffic: None,
+        rollout: None,
         openai: None,
         access: Access::default(),
         balancing: Balancing::default(),

@@ -224,7 +224,12 @@ mod tests {
             restarts: 0,
         };
         let api = ApiStatus { replicas: vec![replica], ..ApiStatus::default() };
-        told(&one, Some(good), &Status { apis: vec![api] }, "1 replicas had not gone");
+        told(
+            &one,
+            Some(good),
+            &Status { apis: vec![api], ..Status::default() },
+            "1 replicas had not gone",
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::policy::models::ModelNames;
 use crate::policy::queue::QueueLimits;
 use crate::policy::retry_budget::RetryRules;
 use crate::policy::route::Rule;
+use crate::split::{ShadowSettings, SplitSettings, Version};
 use serde_json::{Map, Value, json};
 use tidegate_api::duration_text as time;
 
@@ -22,6 +23,21 @@ use tidegate_api::duration_text as time;
 /// What a gateway serves.
 pub(crate) fn apis(apis: &[GatewayApi]) -> Value {
     json!({ "apis": apis.iter().map(api).collect::<Vec<_>>() })
+}
+
+fn traffic(split: &SplitSettings<()>) -> Value {
+    let SplitSettings { versions, sticky, override_header, shadow, compares } = split;
+    let version =
+        |Version { name, weight, api: () }: &Version<()>| json!({ "api": name, "weight": weight });
+    json!({
+        "versions": versions.iter().map(version).collect::<Vec<_>>(),
+        "sticky": sticky.as_ref().map(hash),
+        "shadow": shadow.as_ref().map(|ShadowSettings { name, share }| {
+            json!({ "api": name, "share": share })
+        }),
+        "compares": compares,
+        "override": override_header.as_ref().map(|name| json!({ "header": name.as_str() })),
+    })
 }
 
 /// How many run and wait in a sidecar.
@@ -45,6 +61,7 @@ fn api(api: &GatewayApi) -> Value {
     let GatewayApi {
         name,
         rules,
+        split,
         models,
         keys,
         rate_limit,
@@ -61,6 +78,7 @@ fn api(api: &GatewayApi) -> Value {
     json!({
         "name": name,
         "routes": rules.iter().map(route).collect::<Vec<_>>(),
+        "traffic": split.as_ref().map(traffic),
         "openai": models.as_ref().map(openai),
         "access": {
             "apiKeys": keys.as_ref().map(|file| json!({ "file": file.display().to_string() })),

@@ -1,0 +1,291 @@
+//! The rollouts: what the gateways count of an API's versions, and the weights that follow from it.
+
+use crate::clock::Clock;
+use crate::policy::rollout::verdict::RolloutReason;
+use crate::policy::rollout::weights::adjust;
+use crate::policy::rollout::{Condition, Look, Plan, Rollout, Stage, Step, Tally};
+use crate::policy::snapshot::Snapshot;
+use crate::state::{Before, RolloutState};
+use crate::status::{RolloutChange, RolloutStatus};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tidegate_api::document::{self, InferenceApi, RolloutCondition};
+use tidegate_api::duration_text;
+use tidegate_api::endpoints::TrafficWeights;
+
+/// One API of which a version takes over.
+#[derive(Debug)]
+pub(crate) struct RolloutControl {
+    /// The API.
+    pub(crate) api: String,
+    /// The version.
+    pub(crate) to: String,
+    /// The other versions with their weights in the document, as they are listed.
+    others: Vec<(String, u32)>,
+    /// What the document asks for, as text.
+    plan: String,
+    rollout: Rollout,
+    /// What each gateway has said last.
+    seen: BTreeMap<String, BTreeMap<String, Tally>>,
+    reason: String,
+    detail: String,
+    /// As many as a rollout has steps, and an end.
+    changes: Vec<RolloutChange>,
+}
+
+impl RolloutControl {
+    /// That of an API, as it was `before` if the document asks for the same; nothing where none is
+    /// asked for.
+    pub(crate) fn of(api: &InferenceApi, before: &mut Before, now: Duration) -> Option<Self> {
+        let (traffic, wanted) = (api.traffic.as_ref()?, api.rollout.as_ref()?);
+        let text = text(wanted);
+        let kept = before.take_rollout(&api.name).filter(|kept| kept.plan == text);
+        let plan = plan(wanted);
+        let began = RolloutReason::Began.code().to_owned();
+        let (rollout, reason, detail) = match kept {
+            Some(RolloutState { reason, detail, series, .. }) => {
+                let series = Snapshot::from_series(series);
+                (Rollout::restore(plan, &series, before.ago, now), reason, detail)
+            }
+            None => (Rollout::begin(plan, now), began, "its first step has begun".to_owned()),
+        };
+        let others = traffic.versions.iter().filter(|version| version.api != wanted.to);
+        let own = Self {
+            api: api.name.clone(),
+            to: wanted.to.clone(),
+            others: others.map(|version| (version.api.clone(), version.weight)).collect(),
+            plan: text,
+            rollout,
+            seen: BTreeMap::new(),
+            reason,
+            detail,
+            changes: Vec::new(),
+        };
+        let (stage, weight, reason) = (own.stage(), own.rollout.weight(), own.reason.as_str());
+        tracing::info!(api = own.api, version = own.to, stage, weight, reason, "rollout");
+        Some(own)
+    }
+
+    /// How many of a hundred requests each version gets.
+    pub(crate) fn weights(&self) -> TrafficWeights {
+        let weight = self.rollout.weight();
+        let before: Vec<u32> = self.others.iter().map(|(_, weight)| *weight).collect();
+        let names = self.others.iter().map(|(name, _)| name.clone());
+        let others = names.zip(adjust(&before, 100 - weight.min(100)));
+        others.chain([(self.to.clone(), weight)]).collect()
+    }
+
+    /// The version's weight.
+    pub(crate) fn weight(&self) -> u32 {
+        self.rollout.weight()
+    }
+
+    /// Looks at what gateways say now; one that is not among them is not forgotten. Says what changes,
+    /// if anything does.
+    pub(crate) fn look(
+        &mut self,
+        gateways: &[(&str, &BTreeMap<String, Tally>)],
+        now: Duration,
+    ) -> Option<Look> {
+        let (mut own, mut others) = (Tally::default(), Tally::default());
+        for (gateway, said) in gateways {
+            let before = self.seen.insert((*gateway).to_owned(), (*said).clone());
+            // What it counted before it was first asked came at another time.
+            let Some(before) = before else { continue };
+            own.add(&since(said, &before, &self.to));
+            for (name, _) in &self.others {
+                others.add(&since(said, &before, name));
+            }
+        }
+        let from = self.rollout.weight();
+        let look = self.rollout.look(&own, &others, now)?;
+        let is_news = look.reason.code() != self.reason;
+        (self.reason, self.detail) = (look.reason.code().to_owned(), look.detail.clone());
+        let (to, reason, detail) = (self.rollout.weight(), look.reason.code(), &look.detail);
+        if !look.is_change {
+            if is_news {
+                tracing::info!(
+                    api = self.api,
+                    version = self.to,
+                    weight = to,
+                    reason,
+                    detail,
+                    "rollout"
+                );
+            }
+            return None;
+        }
+        match self.rollout.stage() {
+            Stage::TakenBack => {
+                tracing::warn!(
+                    api = self.api,
+                    version = self.to,
+                    from,
+                    to,
+                    reason,
+                    detail,
+                    "rollout"
+                );
+            }
+            _ => tracing::info!(
+                api = self.api,
+                version = self.to,
+                from,
+                to,
+                reason,
+                detail,
+                "rollout"
+            ),
+        }
+        self.changes.push(RolloutChange {
+            at_seconds: Clock::since_start(now).as_secs_f64(),
+            from,
+            to,
+            reason: reason.to_owned(),
+            detail: detail.clone(),
+        });
+        Some(look)
+    }
+
+    /// For the next process.
+    pub(crate) fn state(&self, now: Duration) -> RolloutState {
+        RolloutState {
+            plan: self.plan.clone(),
+            reason: self.reason.clone(),
+            detail: self.detail.clone(),
+            series: self.rollout.snapshot(now).into_series(),
+        }
+    }
+
+    /// For those who ask.
+    pub(crate) fn status(&self) -> RolloutStatus {
+        RolloutStatus {
+            api: self.api.clone(),
+            to: self.to.clone(),
+            stage: self.stage(),
+            weights: self.weights(),
+            reason: self.reason.clone(),
+            detail: self.detail.clone(),
+            changes: self.changes.clone(),
+        }
+    }
+
+    fn stage(&self) -> String {
+        match self.rollout.stage() {
+            Stage::Step(index) => format!("step {} of {}", index + 1, self.rollout.steps()),
+            Stage::Promoted => "promoted".to_owned(),
+            Stage::TakenBack => "taken back".to_owned(),
+        }
+    }
+}
+
+fn since(now: &BTreeMap<String, Tally>, before: &BTreeMap<String, Tally>, version: &str) -> Tally {
+    match (now.get(version), before.get(version)) {
+        (Some(now), Some(before)) => now.since(before),
+        (Some(now), None) => now.clone(),
+        (None, _) => Tally::default(),
+    }
+}
+
+fn plan(wanted: &document::Rollout) -> Plan {
+    let step = |step: &document::RolloutStep| Step { weight: step.weight, pause: step.pause };
+    let RolloutCondition { success_rate, latency, min_requests, max_wait } = &wanted.condition;
+    let condition = Condition {
+        success_rate: *success_rate,
+        percentile: latency.percentile,
+        factor: latency.factor,
+        min_requests: f64::from(*min_requests),
+        max_wait: *max_wait,
+    };
+    Plan { steps: wanted.steps.iter().map(step).collect(), condition }
+}
+
+/// What the document asks for, so that it is seen when it asks for something else.
+fn text(wanted: &document::Rollout) -> String {
+    let document::Rollout { to, steps, condition } = wanted;
+    let RolloutCondition { success_rate, latency, min_requests, max_wait } = condition;
+    let steps =
+        steps.iter().map(|step| format!("{} for {}", step.weight, duration_text(step.pause)));
+    let steps = steps.collect::<Vec<_>>().join(", ");
+    let (percentile, factor) = (latency.percentile, latency.factor);
+    let wait = duration_text(*max_wait);
+    format!("{to}: {steps}; {success_rate}, {percentile} x {factor}, {min_requests} in {wait}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::StateFile;
+
+    fn api(spec: &str) -> InferenceApi {
+        let text = format!(
+            "{{apiVersion: tidegate.dev/v1alpha1, kind: InferenceApi, metadata: {{name: s}}, spec: \
+             {{traffic: {{versions: [{{api: a, weight: 30}}, {{api: b, weight: 60}}, \
+             {{api: c, weight: 10}}]}}, rollout: {{to: c, steps: [{{weight: 10, pause: 1s}}, \
+             {{weight: 50, pause: 1s}}], condition: {{{spec}}}}}}}}}"
+        );
+        tidegate_api::parse(&text, "t", "/".as_ref()).unwrap().remove(0)
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn said(own: f64, others: f64, failed: f64) -> BTreeMap<String, Tally> {
+        let tally = |well, failed| Tally { well, failed, ..Tally::default() };
+        [("b".to_owned(), tally(others, 0.0)), ("c".to_owned(), tally(own, failed))].into()
+    }
+
+    fn weights(control: &RolloutControl) -> Vec<(String, u32)> {
+        control.weights().into_iter().collect()
+    }
+
+    #[test]
+    fn counts_of_all_gateways_move_the_weights_and_the_oldest_gives_way_first() {
+        let api = api("minRequests: 100, latency: {factor: 0}");
+        let mut control = RolloutControl::of(&api, &mut Before::default(), at(0)).unwrap();
+        let named = |of: [u32; 3]| {
+            ["a", "b", "c"].map(str::to_owned).into_iter().zip(of).collect::<Vec<_>>()
+        };
+        assert_eq!(weights(&control), named([30, 60, 10]));
+        // What was counted before the first look is of another time.
+        let old = said(5000.0, 0.0, 900.0);
+        assert_eq!(control.look(&[("g", &old), ("h", &old)], at(1)), None);
+        let more = said(5060.0, 0.0, 900.0);
+        assert_eq!(control.look(&[("g", &more)], at(2)), None);
+        let look = control.look(&[("g", &more), ("h", &more)], at(3)).unwrap();
+        assert_eq!(look.reason, RolloutReason::Passed);
+        assert_eq!(weights(&control), named([0, 50, 50]));
+        assert_eq!(control.status().stage, "step 2 of 2");
+        // A gateway that was started anew has counted all that it says.
+        let anew = said(0.0, 0.0, 9.0);
+        let look = control.look(&[("g", &anew)], at(4)).unwrap();
+        assert_eq!(look.reason, RolloutReason::SuccessRate);
+        assert_eq!(weights(&control), named([30, 70, 0]));
+        let status = control.status();
+        assert_eq!((status.stage.as_str(), status.changes.len()), ("taken back", 2));
+        assert_eq!(status.detail, "9 of 9 requests failed (100 %), where 1 % may");
+    }
+
+    #[test]
+    fn it_stays_where_it_was_until_the_document_asks_for_something_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let spec = "latency: {factor: 0}";
+        let (mut file, mut before) = StateFile::open(path.clone(), at(0));
+        let mut control = RolloutControl::of(&api(spec), &mut before, at(0)).unwrap();
+        control.look(&[("g", &said(0.0, 0.0, 0.0))], at(1));
+        control.look(&[("g", &said(0.0, 0.0, 9.0))], at(2)).unwrap();
+        let rollouts = [("s".to_owned(), control.state(at(2)))].into();
+        file.write(BTreeMap::new(), rollouts, at(100), at(2));
+        for (spec, stage, reason) in [
+            (spec, "taken back", "success-rate"),
+            ("latency: {factor: 0}, minRequests: 51", "step 1 of 2", "began"),
+        ] {
+            let (_, mut before) = StateFile::open(path.clone(), at(9000));
+            let again = RolloutControl::of(&api(spec), &mut before, at(5)).unwrap();
+            let status = again.status();
+            assert_eq!((status.stage.as_str(), status.reason.as_str()), (stage, reason), "{spec}");
+        }
+    }
+}
