@@ -62,12 +62,24 @@ fn no_routes_are_none_and_say_so_in_no_conflict() {
     assert_eq!(routes, [0, 0, 1]);
 }
 
+/// Each of these parts of `spec` has one mistake, at this key.
+fn name_their_mistakes(cases: &[(String, &str, &str)]) {
+    for (spec, path, what) in cases {
+        let report = read(spec).expect_err(spec);
+        let [mistake] = report.mistakes.as_slice() else { panic!("{spec}:\n{report}") };
+        let path = match path.starts_with("spec") {
+            true => (*path).to_owned(),
+            false => format!("spec.traffic.{path}"),
+        };
+        assert_eq!((mistake.path.as_str(), mistake.what.as_str()), (&*path, *what), "{spec}");
+        assert!(mistake.line > 1, "{mistake}");
+    }
+}
+
 #[test]
-fn each_mistake_is_named_with_its_key() {
+fn each_mistake_of_a_split_is_named_with_its_key() {
     let traffic = |more: &str| format!("traffic: {{{TWO}, {more}}}");
-    let rollout = |of: &str| format!("traffic: {{{TWO}}}, rollout: {{{of}}}");
-    let steps = "steps: [{weight: 5, pause: 1s}]";
-    for (spec, path, what) in [
+    name_their_mistakes(&[
         ("traffic: {}".to_owned(), "versions", "is missing"),
         ("traffic: {versions: []}".to_owned(), "versions", "is empty"),
         (
@@ -93,6 +105,14 @@ fn each_mistake_is_named_with_its_key() {
         (traffic("sticky: {}"), "sticky", "has 0 of the two keys"),
         (traffic("sticky: {header: a, cookie: b}"), "sticky", "has 2 of the two keys"),
         (traffic("override: {header: 'a b'}"), "override.header", "is \"a b\""),
+    ]);
+}
+
+#[test]
+fn each_mistake_of_a_rollout_is_named_with_its_key() {
+    let rollout = |of: &str| format!("traffic: {{{TWO}}}, rollout: {{{of}}}");
+    let steps = "steps: [{weight: 5, pause: 1s}]";
+    name_their_mistakes(&[
         (
             rollout(&format!("to: v3, {steps}")),
             "spec.rollout.to",
@@ -147,14 +167,7 @@ fn each_mistake_is_named_with_its_key() {
             "spec.autoscaling",
             "is given beside `traffic`",
         ),
-    ] {
-        let report = read(&spec).expect_err(&spec);
-        let [mistake] = report.mistakes.as_slice() else { panic!("{spec}:\n{report}") };
-        let path =
-            if path.starts_with("spec") { path.to_owned() } else { format!("spec.traffic.{path}") };
-        assert_eq!((mistake.path.as_str(), mistake.what.as_str()), (&*path, what), "{spec}");
-        assert!(mistake.line > 1, "{mistake}");
-    }
+    ]);
 }
 
 #[test]

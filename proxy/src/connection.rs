@@ -32,6 +32,10 @@ use tidegate_api::reason::Reason;
 use tokio::net::TcpStream;
 use tokio::task::coop;
 
+mod stall;
+
+use stall::Stall;
+
 /// How long a client whose request was refused unread may go on sending, so that it can read why
 /// before its sending resets the connection.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
@@ -86,15 +90,6 @@ struct Reply<'a> {
     begun: bool,
     ended: bool,
     stall: Stall<'a>,
-}
-
-/// Whether a client takes its answer.
-struct Stall<'a> {
-    timer: &'a mut LazyTimer,
-    /// How long it may take nothing.
-    patience: Duration,
-    /// What was left to write when it last took something, and until when it has to go on.
-    since: Option<(usize, Instant)>,
 }
 
 /// The answer broke off: the client is gone, or must see that what it has is not all.
@@ -396,18 +391,5 @@ impl Reply<'_> {
         if self.framing == Framing::Chunked {
             self.out.end_chunks();
         }
-    }
-}
-
-// === impl Stall ===
-
-impl Stall<'_> {
-    /// Ready when nothing was taken for too long.
-    fn poll(&mut self, cx: &mut Context<'_>, left: usize) -> Poll<()> {
-        let until = match self.since {
-            Some((before, until)) if before == left => until,
-            _ => self.since.insert((left, clock::now() + self.patience)).1,
-        };
-        self.timer.poll(cx, until)
     }
 }
