@@ -223,6 +223,25 @@ fn bodies_are_what_their_heads_and_trailers_say() {
     }
 }
 
+/// RFC 9113 section 8.1 has such a message refused; the h2 crate drops the field without a word. What
+/// counts holds: it goes no further.
+#[test]
+fn a_pseudo_field_in_trailers_goes_no_further() {
+    let sidecar = Sidecar::start(plain_answer(), FLAGS);
+    let head = Frame::headers(1, frames::request("POST", "/", &[]), false);
+    let block = [frames::field(":path", "/SMUGGLED"), frames::field("x-sum", "1")].concat();
+    let frames = [head, Frame::data(1, *b"abcdef", false), Frame::headers(1, block, true)];
+    let mut raw = Raw::connect(sidecar.data);
+    for frame in frames {
+        assert!(raw.frame(&frame));
+    }
+    let end = raw.wait_for(|frame| frame.status().is_some());
+    assert_eq!(end.status(), Some(200));
+    eventually("the trailers have come", || sidecar.upstream.seen().contains("x-sum: 1"));
+    let seen = sidecar.upstream.seen();
+    assert!(seen.contains("POST / ") && !seen.contains("SMUGGLED"), "{seen}");
+}
+
 #[test]
 fn streams_have_as_many_places_as_connections() {
     let flags = ["--readiness", "none", "--max-connections", "3"];
