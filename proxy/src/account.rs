@@ -2,6 +2,7 @@
 
 use crate::access_log::{Ending, Entry};
 use crate::clock;
+use crate::error::Refusal;
 use crate::fields::Fields;
 use crate::metrics::{ApiMetrics, tokens};
 use crate::policy::token_stream::TokenStream;
@@ -26,6 +27,10 @@ pub struct Account {
     entry: Option<Box<Entry>>,
     closed: bool,
 }
+
+/// The books of a request that got no answer, and why. In a box: it is rare, and would make what all
+/// requests hand on larger.
+pub struct Unanswered(pub Box<(Account, Refusal)>);
 
 // === impl Account ===
 
@@ -139,5 +144,14 @@ impl Drop for Account {
         if !self.closed {
             self.book(Some(Reason::ClientGone), clock::now());
         }
+    }
+}
+
+// === impl Unanswered ===
+
+impl Unanswered {
+    /// These books, for this reason.
+    pub fn new(account: Account, refusal: Refusal) -> Self {
+        Self(Box::new((account, refusal)))
     }
 }

@@ -200,6 +200,7 @@ impl Held {
             lease.give_back(now);
         }
         account.close(failed, now);
+        permit.ended(now);
         drop(permit);
     }
 }

@@ -1,9 +1,8 @@
 //! Sends a request that has its slot to the endpoint, and what comes back to the client.
 
-use crate::account::Account;
+use crate::account::{Account, Unanswered};
 use crate::body::{Held, ProxyBody, Tunnel};
 use crate::clock;
-use crate::error::Refusal;
 use crate::gate::{Ask, Gate, Permit};
 use crate::h2_head::write_request;
 use crate::head::ResponseHead;
@@ -75,7 +74,7 @@ pub struct Exchange<'a> {
 
 /// What came of one attempt.
 enum Attempt {
-    Answered(Box<(ResponseHead, Lease)>),
+    Answered(ResponseHead, Lease),
     /// The endpoint never gave the request to the application.
     Unsent(Reason),
     Failed(Reason),
@@ -93,7 +92,7 @@ impl Exchange<'_> {
         mut self,
         mut request: Outbound,
         upgradable: bool,
-    ) -> Result<Response<ProxyBody>, (Account, Refusal)> {
+    ) -> Result<Response<ProxyBody>, Unanswered> {
         let (mut attempts, mut retried) = (0, 0);
         loop {
             attempts += 1;
@@ -102,8 +101,7 @@ impl Exchange<'_> {
                 entry.attempts = attempts;
             }
             match self.attempt(&mut request).await {
-                Attempt::Answered(answered) => {
-                    let (head, lease) = *answered;
+                Attempt::Answered(head, lease) => {
                     let now = clock::now();
                     self.record_answer(&head, now);
                     return Ok(self.answer(head, lease, attempts, upgradable, now));
@@ -122,7 +120,7 @@ impl Exchange<'_> {
                         }
                         _ => {}
                     }
-                    return Err((self.account, reason.into()));
+                    return Err(Unanswered::new(self.account, reason.into()));
                 }
                 Attempt::Unsent(reason) => {
                     if self.role == Role::Gateway {
@@ -139,18 +137,18 @@ impl Exchange<'_> {
                         _ => self.suspect(),
                     }
                     if self.role == Role::Sidecar || request.spent {
-                        return Err((self.account, reason.into()));
+                        return Err(Unanswered::new(self.account, reason.into()));
                     }
                     // To ask a busy endpoint is how it is found out that it is.
                     if reason != Reason::QueueFull {
                         if !self.gate.may_retry(retried) {
-                            return Err((self.account, reason.into()));
+                            return Err(Unanswered::new(self.account, reason.into()));
                         }
                         retried += 1;
                     }
                     match self.gate.enter_again(self.ask, self.permit).await {
                         Ok(permit) => self.permit = permit,
-                        Err(refusal) => return Err((self.account, refusal)),
+                        Err(refusal) => return Err(Unanswered::new(self.account, refusal)),
                     }
                 }
             }
@@ -280,7 +278,7 @@ impl Exchange<'_> {
     fn judge(&self, head: ResponseHead, lease: Lease) -> Attempt {
         match self.sidecars_reason(&head) {
             Some(reason) if reason.is_unsent() => Attempt::Unsent(reason),
-            _ => Attempt::Answered(Box::new((head, lease))),
+            _ => Attempt::Answered(head, lease),
         }
     }
 

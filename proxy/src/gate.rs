@@ -95,6 +95,14 @@ pub struct Ask {
     pub hurries: bool,
 }
 
+/// A slot that comes back.
+struct Finished {
+    grant: Grant,
+    answered: bool,
+    /// When, if that is known: then the clock is not read for it.
+    at: Option<Instant>,
+}
+
 /// A place in line; leaving early, for whatever cause, frees it.
 struct Waiting<'a> {
     gate: &'a Arc<Gate>,
@@ -252,18 +260,28 @@ impl Gate {
         let member = state.members[grant.slot.index()].as_ref().ok_or(Reason::Internal)?;
         let endpoint = Arc::clone(&member.endpoint);
         let (gate, granted_at) = (Arc::clone(self), grant.since);
-        let (answered, armed) = (false, true);
-        Ok(Permit { gate, grant, endpoint, ticket, granted_at, was_cold, answered, armed })
+        let (answered, ended_at, armed) = (false, None, true);
+        Ok(Permit {
+            gate,
+            grant,
+            endpoint,
+            ticket,
+            granted_at,
+            was_cold,
+            answered,
+            ended_at,
+            armed,
+        })
     }
 
     /// Takes back a slot, if one is given, and does all that can be done for those who wait. A
     /// waiter that left in this very moment sends its permit back, and the slot goes to the next.
-    fn dispatch(self: &Arc<Self>, mut finished: Option<(Grant, bool)>) {
+    fn dispatch(self: &Arc<Self>, mut finished: Option<Finished>) {
         loop {
-            let now = clock::now();
+            let now = finished.as_ref().and_then(|finished| finished.at).unwrap_or_else(clock::now);
             let (waiter, told) = {
                 let mut state = self.lock();
-                if let Some((grant, answered)) = finished.take() {
+                if let Some(Finished { grant, answered, .. }) = finished.take() {
                     state.admission.finish(grant, answered, now);
                 }
                 match state.admission.poll(now) {
@@ -277,7 +295,7 @@ impl Gate {
             preempt();
             if let Err(Ok(mut permit)) = waiter.send(told) {
                 permit.armed = false;
-                finished = Some((permit.grant, false));
+                finished = Some(Finished { grant: permit.grant, answered: false, at: None });
             }
         }
     }

@@ -151,7 +151,7 @@ fn begin(
             let waiting = Waiting::default();
             let owes_continue = notes.expects_continue.then(|| waiting.clone());
             let body = Http2Body::new(stream, notes.length, owes_continue);
-            let request = Request::from_parts(parts, IncomingBody::Http2(Box::new(body)));
+            let request = Request::from_parts(Box::new(parts), IncomingBody::Http2(Box::new(body)));
             let (peer, stack, connector) =
                 (Arc::clone(peer), Arc::clone(stack), Arc::clone(connector));
             streams.spawn(async move {

@@ -106,17 +106,12 @@ impl HeadScan {
         if read.is_empty() {
             return Ok(None);
         }
-        // Mostly all of it comes at once.
+        // Mostly all of it comes at once. Whoever reads the head refuses lines that end in another way.
         if self.seen == 0
             && let Some(at) = END.find(read)
-            && let Some(head) = read.get(..at + END.needle().len())
-            && has_plain_lines(head)
+            && at + END.needle().len() <= max
         {
-            return if head.len() <= max {
-                Ok(Some(head.len()))
-            } else {
-                Err(Reason::HeaderTooLarge)
-            };
+            return Ok(Some(at + END.needle().len()));
         }
         while let Some(rest) = read.get(self.seen..) {
             let Some(offset) = memchr::memchr(b'\n', rest) else { break };
@@ -137,14 +132,6 @@ impl HeadScan {
         }
         Ok(None)
     }
-}
-
-/// Whether CR and LF stand side by side only.
-fn has_plain_lines(head: &[u8]) -> bool {
-    let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
-    // Without an early end, so that many bytes are compared at once.
-    let odd = pairs.fold(false, |odd, (one, next)| odd | ((*one == b'\r') != (*next == b'\n')));
-    !odd && head.first() != Some(&b'\n')
 }
 
 /// Takes the empty lines before a request off; refuses at once what can't become one.
@@ -192,7 +179,7 @@ pub fn parse_request(head: Bytes) -> Result<RequestHead, Reason> {
     let expects_continue = hop.expects_continue && minor == 1;
     let version = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
     let parts = RequestParts { method, uri, version, headers, upgrade };
-    let request = Request::from_parts(parts, ());
+    let request = Request::from_parts(Box::new(parts), ());
     Ok(RequestHead { request, framing, keep_alive, expects_continue })
 }
 
@@ -228,7 +215,7 @@ pub fn parse_response(head: Bytes, to: &Method) -> Result<ResponseHead, Malforme
     }
     let keep_alive = !hop.close && (minor == 1 || hop.keep_alive) && framing != Framing::UntilClose;
     let upgrade = hop.upgrade.filter(|_| hop.wants_upgrade);
-    let response = Response::from_parts(ResponseParts { status, headers }, ());
+    let response = Response::from_parts(Box::new(ResponseParts { status, headers }), ());
     Ok(ResponseHead { response, framing, keep_alive, upgrade })
 }
 

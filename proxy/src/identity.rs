@@ -94,12 +94,13 @@ impl Identity {
             some_missing => some_missing,
         };
         let drawn = [draw(), draw()];
+        let id = id_text(drawn);
         let is_new = (request_id.is_none(), traceparent.is_none());
         let request_id = request_id.unwrap_or_else(|| {
             if has.0 {
                 headers.remove(REQUEST_ID);
             }
-            RequestId::New(id_text(drawn))
+            RequestId::New(id)
         });
         let traceparent = traceparent.unwrap_or_else(|| {
             if has.1 {
@@ -109,7 +110,7 @@ impl Identity {
                 // It belongs to a trace that is not this one.
                 headers.remove(TRACESTATE);
             }
-            traceparent_text(drawn, draw(), sampling)
+            traceparent_text(&id, draw(), sampling.takes(drawn[1]))
         });
         Self { request_id, traceparent, is_new }
     }
@@ -219,12 +220,12 @@ fn id_text(drawn: [u64; 2]) -> [u8; 32] {
     text
 }
 
-fn traceparent_text(trace: [u64; 2], parent: u64, sampling: Sampling) -> [u8; TRACEPARENT_BYTES] {
+fn traceparent_text(trace: &[u8; 32], parent: u64, sampled: bool) -> [u8; TRACEPARENT_BYTES] {
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    text[TRACE_ID].copy_from_slice(&id_text(trace));
+    text[TRACE_ID].copy_from_slice(trace);
     // Zero is no parent.
     text[36..52].copy_from_slice(&hex_digits(parent.max(1)));
-    text[54] = if sampling.takes(trace[1]) { b'1' } else { b'0' };
+    text[54] = if sampled { b'1' } else { b'0' };
     text
 }
 

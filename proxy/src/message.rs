@@ -1,5 +1,5 @@
 //! Requests and answers on their way through: as `http` has them, but for the fields, which are
-//! kept as they came.
+//! kept as they came. The parts are in a box: they are handed from step to step.
 
 use crate::fields::Fields;
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
@@ -7,7 +7,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, Version};
 /// A request.
 #[derive(Debug)]
 pub struct Request<B> {
-    parts: RequestParts,
+    parts: Box<RequestParts>,
     body: B,
 }
 
@@ -29,7 +29,7 @@ pub struct RequestParts {
 /// An answer.
 #[derive(Debug)]
 pub struct Response<B> {
-    parts: ResponseParts,
+    parts: Box<ResponseParts>,
     body: B,
 }
 
@@ -46,12 +46,12 @@ pub struct ResponseParts {
 
 impl<B> Request<B> {
     /// Of both its parts.
-    pub fn from_parts(parts: RequestParts, body: B) -> Self {
+    pub fn from_parts(parts: Box<RequestParts>, body: B) -> Self {
         Self { parts, body }
     }
 
     /// Both parts.
-    pub fn into_parts(self) -> (RequestParts, B) {
+    pub fn into_parts(self) -> (Box<RequestParts>, B) {
         (self.parts, self.body)
     }
 
@@ -106,7 +106,7 @@ impl From<http::request::Parts> for RequestParts {
 impl<B> From<http::Request<B>> for Request<B> {
     fn from(request: http::Request<B>) -> Self {
         let (parts, body) = request.into_parts();
-        Self { parts: parts.into(), body }
+        Self { parts: Box::new(parts.into()), body }
     }
 }
 
@@ -115,16 +115,17 @@ impl<B> From<http::Request<B>> for Request<B> {
 impl<B> Response<B> {
     /// 200 and no fields.
     pub fn new(body: B) -> Self {
-        Self { parts: ResponseParts { status: StatusCode::OK, headers: Fields::default() }, body }
+        let parts = ResponseParts { status: StatusCode::OK, headers: Fields::default() };
+        Self { parts: Box::new(parts), body }
     }
 
     /// Of both its parts.
-    pub fn from_parts(parts: ResponseParts, body: B) -> Self {
+    pub fn from_parts(parts: Box<ResponseParts>, body: B) -> Self {
         Self { parts, body }
     }
 
     /// Both parts.
-    pub fn into_parts(self) -> (ResponseParts, B) {
+    pub fn into_parts(self) -> (Box<ResponseParts>, B) {
         (self.parts, self.body)
     }
 
@@ -163,7 +164,7 @@ impl<B> From<http::Response<B>> for Response<B> {
     fn from(response: http::Response<B>) -> Self {
         let (parts, body) = response.into_parts();
         let headers = Fields::from(&parts.headers);
-        Self { parts: ResponseParts { status: parts.status, headers }, body }
+        Self { parts: Box::new(ResponseParts { status: parts.status, headers }), body }
     }
 }
 

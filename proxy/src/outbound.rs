@@ -35,8 +35,8 @@ pub struct Outbound {
 
 /// A request's head as it goes out.
 pub enum Head {
-    /// For HTTP/1.1, in bytes. Cheap to clone.
-    Http1(Bytes),
+    /// For HTTP/1.1, in bytes.
+    Http1(BytesMut),
     /// For HTTP/2, to be written when its endpoint is known.
     Http2 {
         /// The request without its body.

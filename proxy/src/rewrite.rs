@@ -10,7 +10,7 @@ use crate::identity::Identity;
 use crate::message::RequestParts;
 use crate::outbound::{Head, Outbound};
 use crate::request_body::RequestBody;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use clap::ValueEnum;
 use http::header::{HOST, TE};
 use http::uri::PathAndQuery;
@@ -49,7 +49,7 @@ pub struct Told<'a> {
 /// # Errors
 /// `bad-request` if the target is no path.
 pub fn rewrite(
-    mut parts: RequestParts,
+    mut parts: Box<RequestParts>,
     strip: usize,
     body: RequestBody,
     protocol: UpstreamProtocol,
@@ -85,25 +85,25 @@ pub fn rewrite(
     // What must be HTTP/2 is not turned into anything else.
     let only_http2 = as_http2 && (protocol == UpstreamProtocol::H2c || is_grpc(&parts.headers));
     let head = if as_http2 {
-        Head::Http2 { parts: Box::new(parts), only: only_http2 }
+        Head::Http2 { parts, only: only_http2 }
     } else {
         let mut head = BytesMut::with_capacity(HEAD_BYTES);
         begin_http1(&parts, &mut head);
         head.extend_from_slice(lines.as_deref().unwrap_or_default());
         told.identity.encode(&mut head);
         end_http1(&parts, framing, &mut head);
-        Head::Http1(head.freeze())
+        Head::Http1(head)
     };
     Ok(Outbound { head, method, framing, body, spent: false })
 }
 
 /// The head for HTTP/1.1 of a request that was to go as HTTP/2.
-pub fn http1_head(mut parts: RequestParts, framing: Framing) -> Bytes {
+pub fn http1_head(mut parts: RequestParts, framing: Framing) -> BytesMut {
     parts.headers.remove(TE);
     let mut head = BytesMut::with_capacity(HEAD_BYTES);
     begin_http1(&parts, &mut head);
     end_http1(&parts, framing, &mut head);
-    head.freeze()
+    head
 }
 
 /// The first line and the fields that the client sent.
@@ -169,7 +169,8 @@ mod tests {
             let peer = TrustedHops::NONE.peer([127, 0, 0, 1].into());
             let told = Told { peer: &peer, forwarded: ForwardedHeaders::Off, identity: &identity };
             let outbound =
-                rewrite(parts.into(), strip, body, UpstreamProtocol::Auto, &told).unwrap();
+                rewrite(Box::new(parts.into()), strip, body, UpstreamProtocol::Auto, &told)
+                    .unwrap();
             let Head::Http1(head) = outbound.head else { panic!("must go as HTTP/1.1") };
             String::from_utf8(head.to_vec()).unwrap()
         };

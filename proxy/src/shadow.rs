@@ -3,7 +3,7 @@
 //! Whatever the shadow does, the original knows nothing of it: a copy waits in the shadow's own line, as
 //! the least urgent, in a task of its own, and where there is no room for it it is not made.
 
-use crate::account::Account;
+use crate::account::{Account, Unanswered};
 use crate::clock;
 use crate::forward::{Exchange, Role};
 use crate::gate::Ask;
@@ -115,7 +115,7 @@ impl ShadowRoom {
         let body = whole.ok_or(Outcome::NotWhole)?;
         let place = self.take(body.held_bytes()).ok_or(Outcome::NoRoom)?;
         let service = Arc::clone(&shadow.api);
-        let mut parts = original.parts.clone();
+        let mut parts = Box::new(original.parts.clone());
         let affinity = service.affinity.as_ref();
         let key = affinity.and_then(|affinity| affinity.key(&parts.headers, body.ahead()));
         parts.headers.insert(SHADOW, "true");
@@ -166,7 +166,8 @@ impl Duplicate {
         };
         let response = match exchange.run(outbound, false).await {
             Ok(response) => response,
-            Err((account, refusal)) => {
+            Err(Unanswered(unanswered)) => {
+                let (account, refusal) = *unanswered;
                 account.close(Some(refusal.reason), clock::now());
                 return false;
             }

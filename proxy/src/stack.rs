@@ -4,7 +4,7 @@
 
 use crate::access::{Caller, RateFields};
 use crate::access_log::{AccessLog, Entry};
-use crate::account::Account;
+use crate::account::{Account, Unanswered};
 use crate::body::ProxyBody;
 use crate::classify;
 use crate::clock;
@@ -125,7 +125,8 @@ impl Stack {
         let around = Around { peer, connector, interim, identity: &identity };
         let mut response = match self.serve(request, entry, &around, &mut reply).await {
             Ok(response) => response,
-            Err((account, refusal)) => {
+            Err(Unanswered(unanswered)) => {
+                let (account, refusal) = *unanswered;
                 account.close(Some(refusal.reason), clock::now());
                 reply.manner.refusal(refusal)
             }
@@ -160,7 +161,7 @@ impl Stack {
         entry: Option<Box<Entry>>,
         around: &Around<'_>,
         reply: &mut Reply,
-    ) -> Result<Response<ProxyBody>, (Account, Refusal)> {
+    ) -> Result<Response<ProxyBody>, Unanswered> {
         let arrived = clock::now();
         let mut account = Account::open(Arc::clone(&self.unrouted), arrived, entry);
         let bound = match self.find(request, &mut account, reply).await {
@@ -171,9 +172,9 @@ impl Stack {
                 account.close(None, now);
                 return Ok(response);
             }
-            Err(refusal) => return Err((account, refusal)),
+            Err(refusal) => return Err(Unanswered::new(account, refusal)),
         };
-        let Bound { taker, caller: Caller(caller), mut parts, body, upgradable, strip } = *bound;
+        let Bound { taker, caller: Caller(caller), mut parts, body, upgradable, strip } = bound;
         let Taker { service, split } = taker;
         // Classify: how urgent, of which tenant, how dear, until when.
         let mut claim = service.classifier.claim(
@@ -210,13 +211,13 @@ impl Stack {
         let told = Told { peer, forwarded: self.hops.forwarded, identity };
         let outbound = match rewrite(parts, strip, body, service.protocol, &told) {
             Ok(outbound) => outbound,
-            Err(refusal) => return Err((account, refusal)),
+            Err(refusal) => return Err(Unanswered::new(account, refusal)),
         };
         // Admit: a slot at once, a place in line, or a refusal.
         let ask = Ask { arrived, deadline: total.into_iter().chain(client).min(), claim, hurries };
         let permit = match service.gate.enter(ask).await {
             Ok(permit) => permit,
-            Err(refusal) => return Err((account, refusal)),
+            Err(refusal) => return Err(Unanswered::new(account, refusal)),
         };
         account.dispatched(permit.granted_at, permit.was_cold);
         // Forward: slot, connection and books ride in the response's body to its end.

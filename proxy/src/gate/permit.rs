@@ -1,6 +1,6 @@
 //! A slot as a value.
 
-use super::Gate;
+use super::{Finished, Gate};
 use crate::endpoint::Endpoint;
 use crate::policy::admission::Grant;
 use crate::policy::queue::Ticket;
@@ -21,6 +21,8 @@ pub struct Permit {
     /// Whether it waited for an API at zero.
     pub was_cold: bool,
     pub(super) answered: bool,
+    /// When it ended, if whoever drops it knows.
+    pub(super) ended_at: Option<Instant>,
     pub(super) armed: bool,
 }
 
@@ -37,6 +39,11 @@ impl Permit {
         self.answered = true;
     }
 
+    /// The request has ended just now: the clock need not be read again.
+    pub fn ended(&mut self, now: Instant) {
+        self.ended_at = Some(now);
+    }
+
     pub(super) fn cold(mut self, was_cold: bool) -> Self {
         self.was_cold = was_cold;
         self
@@ -46,7 +53,8 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.armed {
-            self.gate.dispatch(Some((self.grant, self.answered)));
+            let Self { grant, answered, ended_at: at, .. } = *self;
+            self.gate.dispatch(Some(Finished { grant, answered, at }));
         }
     }
 }

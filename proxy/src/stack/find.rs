@@ -37,7 +37,7 @@ struct Led {
 pub(super) struct Bound {
     pub(super) taker: Taker,
     pub(super) caller: Caller,
-    pub(super) parts: RequestParts,
+    pub(super) parts: Box<RequestParts>,
     pub(super) body: RequestBody,
     pub(super) upgradable: bool,
     pub(super) strip: usize,
@@ -46,7 +46,7 @@ pub(super) struct Bound {
 /// What became of a request before it was anybody's turn.
 pub(super) enum Found {
     /// It is an API's.
-    Bound(Box<Bound>),
+    Bound(Bound),
     /// It was about the models themselves.
     Answered(Response<ProxyBody>),
 }
@@ -98,7 +98,7 @@ impl Stack {
         let (rate, spent) = taker.service.access.spend(&caller, &parts.headers, tokens);
         reply.rate = rate;
         spent?;
-        Ok(Found::Bound(Box::new(Bound { taker, caller, parts, body, upgradable, strip })))
+        Ok(Found::Bound(Bound { taker, caller, parts, body, upgradable, strip }))
     }
 
     /// The API that has the model which the body names.
