@@ -8,6 +8,7 @@ mod metric;
 mod mistakes;
 mod observe;
 mod queue;
+mod replace;
 mod rollout;
 mod scale;
 mod stop;

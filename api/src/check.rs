@@ -19,6 +19,7 @@ mod access;
 mod autoscaling;
 mod balancing;
 mod conflict;
+mod rolling_update;
 mod route;
 mod sidecar;
 mod target;
@@ -65,6 +66,7 @@ pub(crate) fn check(
     let access = access::check(spec.access, &mut check);
     let balancing = check.balancing(spec.balancing);
     let sidecar = sidecar::check(spec.sidecar, &mut check);
+    let rolling_update = rolling_update::check(spec.rolling_update, &mut check);
     let autoscaling = check.autoscaling(spec.autoscaling, concurrency.limit);
     let name_path = KeyPath::keys("metadata.name");
     let name_mark = (!check.mistakes.touch(&name_path)).then(|| node.locate(&name_path));
@@ -85,6 +87,7 @@ pub(crate) fn check(
         access,
         balancing,
         sidecar,
+        rolling_update,
         autoscaling,
     };
     Checked { api, name: name_mark, routes: route_marks }

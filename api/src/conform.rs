@@ -3,7 +3,9 @@
 //! Understands the part of JSON schema that the raw types make use of; a test holds it to that.
 
 use crate::key_path::KeyPath;
-use crate::quantity::{self, DURATION_FORMAT, DURATION_MUST, SIZE_FORMAT, SIZE_MUST};
+use crate::quantity::{
+    self, DURATION_FORMAT, DURATION_MUST, REPLICAS_FORMAT, REPLICAS_MUST, SIZE_FORMAT, SIZE_MUST,
+};
 use crate::quote;
 use crate::report::Mistakes;
 use crate::tree::{Data, Entry, Node};
@@ -141,6 +143,7 @@ fn in_format(value: &Value, schema: &Value) -> bool {
     match schema["format"].as_str() {
         Some(DURATION_FORMAT) => quantity::duration(value).is_some(),
         Some(SIZE_FORMAT) => quantity::size(value).is_some(),
+        Some(REPLICAS_FORMAT) => quantity::replicas(value).is_some(),
         _ => true,
     }
 }
@@ -186,6 +189,7 @@ fn expected(schema: &Value) -> String {
     match schema["format"].as_str() {
         Some(DURATION_FORMAT) => return DURATION_MUST.to_owned(),
         Some(SIZE_FORMAT) => return SIZE_MUST.to_owned(),
+        Some(REPLICAS_FORMAT) => return REPLICAS_MUST.to_owned(),
         _ => {}
     }
     if allows(schema, "object") {
@@ -280,7 +284,8 @@ mod tests {
         "type",
     ];
     const INFORM: &[&str] = &["$schema", "default", "description", "title"];
-    const FORMATS: &[&str] = &[DURATION_FORMAT, SIZE_FORMAT, "uint16", "uint32", "double"];
+    const FORMATS: &[&str] =
+        &[DURATION_FORMAT, REPLICAS_FORMAT, SIZE_FORMAT, "uint16", "uint32", "double"];
 
     #[test]
     fn the_schema_has_no_keyword_that_is_not_obeyed() {

@@ -1,5 +1,6 @@
 //! What holds where a document says nothing, and why.
 
+use crate::document::Replicas;
 use std::time::Duration;
 
 /// `concurrency.limit`: a model that handles one request at a time is safe with it.
@@ -78,6 +79,11 @@ pub const RETRY_ATTEMPTS: u32 = 2;
 pub const RETRY_BUDGET: f64 = 0.2;
 /// `balancing.retries.floorPerSecond`: what a quiet API needs while a replica is replaced.
 pub const RETRY_FLOOR_PER_SECOND: f64 = 3.0;
+
+/// `rollingUpdate.maxSurge`: one new replica beside the old ones costs least.
+pub const MAX_SURGE: Replicas = Replicas::Count(1);
+/// `rollingUpdate.maxUnavailable`: what is ready stays so while others start.
+pub const MAX_UNAVAILABLE: Replicas = Replicas::Count(0);
 
 /// `autoscaling.minReplicas`: a model nobody asks costs nothing.
 pub const MIN_REPLICAS: u32 = 0;

@@ -2,6 +2,7 @@
 
 mod access;
 mod balancing;
+mod rolling_update;
 mod route;
 mod sidecar;
 mod target;
@@ -9,6 +10,7 @@ mod traffic;
 
 pub use access::{Access, RateLimit, RateLimitBy};
 pub use balancing::{Balancing, BalancingPolicy, Ejection, HashBy, Retries};
+pub use rolling_update::{Replicas, RollingUpdate};
 pub use route::{Clash, OpenAi, Route, RouteKey, WhenNotFound};
 pub use sidecar::{AccessLog, Llm, Sidecar};
 pub use target::Target;
@@ -56,6 +58,8 @@ pub struct InferenceApi {
     pub balancing: Balancing,
     /// `spec.sidecar`: what each replica's sidecar does beside its work.
     pub sidecar: Sidecar,
+    /// `spec.rollingUpdate`: how replicas are exchanged.
+    pub rolling_update: RollingUpdate,
     /// `spec.autoscaling`.
     pub autoscaling: Autoscaling,
 }

@@ -156,6 +156,8 @@ pub mod path {
     pub const DRAIN: &str = "/drain/";
     /// Autoscaler: `POST /wake/{api}` asks for a tick at once.
     pub const WAKE: &str = "/wake/";
+    /// Autoscaler: `POST /refresh/{api}` exchanges the API's replicas for new ones like them.
+    pub const REFRESH: &str = "/refresh/";
     /// Autoscaler: what it sees and what it decided, as JSON.
     pub const STATUS: &str = "/status";
 }

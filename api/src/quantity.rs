@@ -1,5 +1,6 @@
 //! Durations and sizes as a document writes them: `1m30s`, `64Mi`.
 
+use crate::document::Replicas;
 use bytesize::ByteSize;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
@@ -18,12 +19,20 @@ pub(crate) const DURATION_FORMAT: &str = "tidegate-duration";
 /// The schema's word for the text of a size, under `format`.
 pub(crate) const SIZE_FORMAT: &str = "tidegate-size";
 
+/// The schema's word for a number of replicas or a share of them, under `format`.
+pub(crate) const REPLICAS_FORMAT: &str = "tidegate-replicas";
+
 /// What a duration must look like, for messages.
 pub(crate) const DURATION_MUST: &str =
     "a duration such as \"30s\", \"1m30s\" or \"250ms\", at most \"30d\"";
 /// What a size must look like, for messages.
 pub(crate) const SIZE_MUST: &str =
     "a size such as \"64Mi\", \"1GiB\" or \"512k\", or a number of bytes, at most 2^53";
+/// What a number of replicas or a share of them must look like, for messages.
+pub(crate) const REPLICAS_MUST: &str =
+    "a number of replicas, at most 100000, or a share of them from \"0%\" to \"100%\"";
+/// The most replicas that a number may name.
+const MOST_REPLICAS: u64 = 100_000;
 
 /// A duration, written as text with units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +41,10 @@ pub(crate) struct DurationText(pub(crate) Duration);
 /// A number of bytes, written as text with a unit or as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
+
+/// A number of replicas, or a share of them written as `25%`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReplicasText(pub(crate) Replicas);
 
 /// Reads a duration; `None` where it isn't one or is too long.
 pub(crate) fn duration(value: &Value) -> Option<Duration> {
@@ -47,6 +60,23 @@ pub(crate) fn size(value: &Value) -> Option<u64> {
         _ => return None,
     };
     (bytes <= MAX_SIZE).then_some(bytes)
+}
+
+/// Reads a number of replicas or a share; `None` where it is neither.
+pub(crate) fn replicas(value: &Value) -> Option<Replicas> {
+    match value {
+        Value::Number(number) => {
+            let count = number.as_u64().filter(|count| *count <= MOST_REPLICAS)?;
+            u32::try_from(count).ok().map(Replicas::Count)
+        }
+        Value::String(text) => {
+            let digits = text.strip_suffix('%')?;
+            let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+            let percent = digits.parse().ok().filter(|percent| is_plain && *percent <= 100)?;
+            Some(Replicas::Percent(percent))
+        }
+        _ => None,
+    }
 }
 
 /// A duration in the form that documents use.
@@ -109,10 +139,59 @@ impl JsonSchema for Size {
     }
 }
 
+// === impl ReplicasText ===
+
+impl<'de> Deserialize<'de> for ReplicasText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        replicas(&value).map(Self).ok_or_else(|| D::Error::custom(REPLICAS_MUST))
+    }
+}
+
+impl Serialize for ReplicasText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Replicas::Count(count) => serializer.serialize_u32(count),
+            Replicas::Percent(percent) => serializer.serialize_str(&format!("{percent}%")),
+        }
+    }
+}
+
+impl JsonSchema for ReplicasText {
+    fn schema_name() -> Cow<'static, str> {
+        "Replicas".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer"], "format": REPLICAS_FORMAT })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn replicas_are_a_number_or_a_share() {
+        let cases = [
+            (json!(0), Some(Replicas::Count(0))),
+            (json!(100_000), Some(Replicas::Count(100_000))),
+            (json!("25%"), Some(Replicas::Percent(25))),
+            (json!("100%"), Some(Replicas::Percent(100))),
+            (json!(100_001), None),
+            (json!(-1), None),
+            (json!(0.5), None),
+            (json!("101%"), None),
+            (json!("+5%"), None),
+            (json!("1"), None),
+            (json!("%"), None),
+            (json!("a%"), None),
+        ];
+        for (value, want) in cases {
+            assert_eq!(replicas(&value), want, "{value}");
+        }
+    }
 
     #[test]
     fn durations_have_units_and_an_upper_bound() {

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 mod access;
 mod autoscaling;
 mod balancing;
+mod rolling_update;
 mod route;
 mod sidecar;
 mod target;
@@ -22,6 +23,7 @@ mod traffic;
 pub(crate) use access::*;
 pub(crate) use autoscaling::*;
 pub(crate) use balancing::*;
+pub(crate) use rolling_update::*;
 pub(crate) use route::*;
 pub(crate) use sidecar::*;
 pub(crate) use target::*;
@@ -106,6 +108,9 @@ pub(crate) struct RawSpec {
     /// What each replica's sidecar does beside its work.
     #[serde(default)]
     pub(crate) sidecar: RawSidecar,
+    /// How replicas are exchanged when what they are made of changes.
+    #[serde(default)]
+    pub(crate) rolling_update: RawRollingUpdate,
     /// How many replicas there should be.
     #[serde(default)]
     pub(crate) autoscaling: RawAutoscaling,

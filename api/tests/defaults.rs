@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_api::document::{
     Access, Autoscaling, Balancing, Concurrency, ConcurrencyPolicy, Container, CortexPolicy,
-    Policy, Probe, RayPolicy, Readiness, Route, Sidecar, SloPolicy, Timeouts,
+    Policy, Probe, RayPolicy, Readiness, RollingUpdate, Route, Sidecar, SloPolicy, Timeouts,
 };
 use tidegate_api::{InferenceApi, json_schema, parse};
 
@@ -67,6 +67,7 @@ fn the_shortest_document_has_the_documented_defaults() {
         access: Access::default(),
         balancing: Balancing::default(),
         sidecar: Sidecar::default(),
+        rolling_update: RollingUpdate::default(),
         autoscaling: Autoscaling {
             min_replicas: 0,
             max_replicas: 10,

@@ -5,6 +5,7 @@ mod balancing;
 mod defaults;
 mod hostile;
 mod mistakes;
+mod rolling_update;
 mod routes;
 mod sidecar;
 mod target;

@@ -274,7 +274,8 @@ const SINGLE: &[(&str, &str, &str, &str)] = &[
         "spec.image",
         "is not a known key",
         "one of `access`, `autoscaling`, `balancing`, `concurrency`, `container`, `openai`, `paused`, \
-         `port`, `readiness`, `rollout`, `routes`, `sidecar`, `target`, `timeouts`, `traffic`",
+         `port`, `readiness`, `rollingUpdate`, `rollout`, `routes`, `sidecar`, `target`, `timeouts`, \
+         `traffic`",
     ),
 ];
 

@@ -1,12 +1,12 @@
-//! The autoscaler's own port: alive, metrics, status, and the gateway's wake-ups.
+//! The autoscaler's own port: alive, metrics, status, the gateway's wake-ups, and refreshes.
 
+use crate::calls::Calls;
 use crate::metrics::Metrics;
 use crate::status::Status;
-use crate::wake::Wakes;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, ORIGIN};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -33,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Admin {
     pub(crate) status: Arc<Mutex<Status>>,
     pub(crate) metrics: Metrics,
-    pub(crate) wakes: Wakes,
+    pub(crate) calls: Calls,
 }
 
 /// Serves until it is dropped.
@@ -87,14 +87,30 @@ fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Full<Bytes>> {
             }
         }
         path::HEALTHZ | path::READYZ | path::METRICS | path::STATUS => not_allowed("GET, HEAD"),
-        _ => match asked.strip_prefix(path::WAKE) {
-            Some(_) if request.method() != Method::POST => not_allowed("POST"),
-            Some(api) if admin.wakes.ask(api) => {
-                text(StatusCode::ACCEPTED, format!("{api} will be woken\n"))
-            }
-            Some(_) => text(StatusCode::NOT_FOUND, "no api of this name is scaled here\n".into()),
-            None => text(StatusCode::NOT_FOUND, "no such path on the admin port\n".into()),
-        },
+        _ => call(admin, request, asked),
+    }
+}
+
+/// What is called for.
+fn call(admin: &Admin, request: &Request<Incoming>, asked: &str) -> Response<Full<Bytes>> {
+    let ((api, is_known), done) = if let Some(api) = asked.strip_prefix(path::WAKE) {
+        ((api, Calls::wake as fn(&Calls, &str) -> bool), "will be woken")
+    } else if let Some(api) = asked.strip_prefix(path::REFRESH) {
+        ((api, Calls::refresh as fn(&Calls, &str) -> bool), "gets new replicas, one after another")
+    } else {
+        return text(StatusCode::NOT_FOUND, "no such path on the admin port\n".into());
+    };
+    if request.method() != Method::POST {
+        return not_allowed("POST");
+    }
+    // Only a browser says this, on behalf of a page that may be anybody's.
+    if request.headers().contains_key(ORIGIN) {
+        return text(StatusCode::FORBIDDEN, "no web page may call for this\n".into());
+    }
+    if is_known(&admin.calls, api) {
+        text(StatusCode::ACCEPTED, format!("{api} {done}\n"))
+    } else {
+        text(StatusCode::NOT_FOUND, "no api of this name is scaled here\n".into())
     }
 }
 

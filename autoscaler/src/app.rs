@@ -1,24 +1,24 @@
 //! The wiring: the only file that sees the whole configuration and all parts.
 
 use crate::admin::{self, Admin};
+use crate::calls::{Asked, Calls};
 use crate::clock::Clock;
-use crate::local::{GaveUp, Local, LocalSettings, PreflightError};
-use crate::metric_source::NoPrometheus;
+use crate::handle::{Change, Handle};
+use crate::local::{GaveUp, Local, LocalSettings, Make};
 use crate::metrics::Metrics;
-use crate::rollouts::RolloutControl;
 use crate::scrape::Scraper;
 use crate::state::{Before, StateFile};
 use crate::status::Status;
-use crate::tick::{ApiControl, Control};
-use crate::wake::Wakes;
+use crate::tick::{Control, Prepared, Unfit};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_api::document::InferenceApi;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -75,12 +75,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
-    /// An API can't be started on this machine.
+    /// An API can't be run on this machine.
     #[error(transparent)]
-    Preflight(#[from] PreflightError),
-    /// An API's metric can't be read.
-    #[error(transparent)]
-    NoPrometheus(#[from] NoPrometheus),
+    Unfit(#[from] Unfit),
     /// A folder or file can't be written.
     #[error("can't write {}: {source}; choose another place with {flag}", path.display())]
     Write {
@@ -91,9 +88,6 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
-    /// Two APIs have one name.
-    #[error("two APIs are named {0}; rename one (metadata.name)")]
-    SameName(String),
     /// A setting makes no sense.
     #[error("{0}")]
     Setting(&'static str),
@@ -116,28 +110,10 @@ pub struct App {
     control: Control,
     listener: TcpListener,
     address: SocketAddr,
-    wakes: Wakes,
+    calls: Calls,
+    changes: mpsc::Receiver<Change>,
     tick: Duration,
     handle: Handle,
-}
-
-/// A way to see and to stop a running autoscaler from elsewhere.
-#[derive(Debug, Clone)]
-pub struct Handle {
-    status: Arc<Mutex<Status>>,
-    kill: CancellationToken,
-}
-
-impl Handle {
-    /// What the autoscaler sees, and its last decisions.
-    pub fn status(&self) -> Status {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Ends the run and kills every replica at once, without draining.
-    pub fn kill_now(&self) {
-        self.kill.cancel();
-    }
 }
 
 impl App {
@@ -145,17 +121,16 @@ impl App {
     ///
     /// Must be called, and [`App::run`] be awaited, on a `current_thread` runtime whose thread lives
     /// on: the kernel ends the children when the *thread* that spawned them ends.
-    pub async fn bind(mut settings: Settings) -> Result<Self, StartError> {
+    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         check(&settings)?;
-        let apis = std::mem::take(&mut settings.apis);
-        let (splits, apis) = apis.into_iter().partition(|api| api.traffic.is_some());
-        let splits: Vec<InferenceApi> = splits;
-        settings.apis = apis;
         let clock = Clock::start();
         let (shortest, longest) = SCRAPE_DEADLINE;
         let scraper = Scraper::new(clock, settings.tick.clamp(shortest, longest));
         let now = clock.now();
-        let prometheus = settings.prometheus.as_deref();
+        let (apis, prometheus) = (settings.apis.clone(), settings.prometheus.clone());
+        let prepared = Prepared::new(apis, &settings.python_bins, prometheus.as_deref())?;
+        let metrics = Metrics::new(prepared.names())?;
+        let calls = Calls::new(prepared.names().map(str::to_owned));
         let (state, mut before) = match settings.state_file.clone() {
             Some(path) => {
                 let (file, before) = StateFile::open(path, clock.wall());
@@ -163,19 +138,9 @@ impl App {
             }
             None => (None, Before::default()),
         };
-        let mut policies: Vec<ApiControl> = settings
-            .apis
-            .iter()
-            .map(|api| ApiControl::new(api, prometheus, &mut before, now))
-            .collect::<Result<_, NoPrometheus>>()?;
-        let rollouts = splits.iter().filter_map(|api| RolloutControl::of(api, &mut before, now));
-        let rollouts: Vec<_> = rollouts.collect();
-        policies.sort_by(|one, other| one.name().cmp(other.name()));
-        let names = || settings.apis.iter().map(|api| api.name.clone());
-        let metrics = Metrics::new(settings.apis.iter().map(|api| api.name.as_str()))?;
-        let wakes = Wakes::new(names());
+        let (makes, apis, rollouts) = prepared.begin(&mut before, now);
         let (endpoints_file, log_dir) = (settings.endpoints_file.clone(), settings.log_dir.clone());
-        let mut local = local(&settings, clock, scraper.clone())?;
+        let mut local = local(&settings, makes, clock, scraper.clone())?;
 
         let address = settings.admin;
         let failed = |source| StartError::Admin { address, source };
@@ -196,21 +161,14 @@ impl App {
         })?;
 
         let status = Arc::new(Mutex::new(Status::default()));
-        let handle = Handle { status: Arc::clone(&status), kill: CancellationToken::new() };
+        let (changes, to_come) = mpsc::channel(1);
+        let handle = Handle::new(Arc::clone(&status), metrics.clone(), prometheus, changes);
         let gateway = None;
-        let control = Control {
-            clock,
-            local,
-            scraper,
-            gateway,
-            metrics,
-            status,
-            state,
-            apis: policies,
-            rollouts,
-        };
+        let control =
+            Control { clock, local, scraper, gateway, metrics, status, state, apis, rollouts };
         control.publish();
-        Ok(Self { control, listener, address, wakes, tick: settings.tick, handle })
+        let (changes, tick) = (to_come, settings.tick);
+        Ok(Self { control, listener, address, calls, changes, tick, handle })
     }
 
     /// Where the admin port listens.
@@ -232,33 +190,34 @@ impl App {
         gateway_admin: Option<SocketAddr>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
-        let Self { mut control, listener, wakes, tick, handle, .. } = self;
+        let Self { mut control, listener, calls, mut changes, tick, handle, .. } = self;
         control.gateway = gateway_admin;
         let admin = Arc::new(Admin {
             status: Arc::clone(&control.status),
             metrics: control.metrics.clone(),
-            wakes,
+            calls,
         });
         let mut server = JoinSet::new();
         server.spawn(admin::serve(listener, Arc::clone(&admin)));
 
-        let ended = scale(&mut control, &admin.wakes, tick, shutdown, &handle.kill).await;
+        let called = (&admin.calls, &mut changes);
+        let ended = scale(&mut control, called, tick, shutdown, handle.killed()).await;
         control.keep_state(true);
         match &ended {
             Ok(()) => control.local.drain_all(),
             Err(_) => control.local.abandon_all(),
         }
-        empty(&mut control, &handle.kill).await;
+        empty(&mut control, handle.killed()).await;
         control.local.end().await;
         server.shutdown().await;
         Ok(ended?)
     }
 }
 
-/// Ticks, each period and for each wake-up, until told to stop.
+/// Ticks, each period and for each call, until told to stop.
 async fn scale(
     control: &mut Control,
-    wakes: &Wakes,
+    (calls, changes): (&Calls, &mut mpsc::Receiver<Change>),
     period: Duration,
     shutdown: impl Future<Output = ()>,
     kill: &CancellationToken,
@@ -267,7 +226,7 @@ async fn scale(
     let mut ticks = tokio::time::interval(period);
     // After a pause of the machine one tick is enough.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last_wake = None;
+    let mut last_call = None;
     let clock = control.clock;
     loop {
         let next = async {
@@ -275,21 +234,34 @@ async fn scale(
                 biased;
                 () = &mut shutdown => Next::Stop,
                 () = kill.cancelled() => Next::Stop,
-                names = wakes.next(clock, last_wake) => Next::Wake(names),
+                asked = calls.next(clock, last_call) => Next::Call(asked),
+                Some(change) = changes.recv() => Next::Change(change),
                 _ = ticks.tick() => Next::Tick,
             }
         };
         match control.while_listening(next).await? {
             Next::Stop => return Ok(()),
-            Next::Tick => control.tick().await?,
-            Next::Wake(names) => {
+            Next::Tick => control.tick(calls).await?,
+            Next::Change(Change { prepared, done }) => {
+                control.adopt(prepared, calls);
+                control.publish();
+                // Who waits for it may have left.
+                done.send(()).ok();
+                control.tick(calls).await?;
+            }
+            Next::Call(Asked { wake, refresh }) => {
                 let now = clock.now();
-                // Not after each of many wake-ups: they would put off the ticks for ever.
-                if last_wake.is_none_or(|last| now.saturating_sub(last) >= period) {
+                // Not after each of many calls: they would put off the ticks for ever.
+                if last_call.is_none_or(|last| now.saturating_sub(last) >= period) {
                     ticks.reset_after(SECOND_LOOK.min(period));
                 }
-                last_wake = Some(now);
-                control.wake(&names).await?;
+                last_call = Some(now);
+                if refresh.is_empty() {
+                    control.wake(&wake, calls).await?;
+                } else {
+                    control.refresh(&refresh);
+                    control.tick(calls).await?;
+                }
             }
         }
     }
@@ -299,7 +271,8 @@ async fn scale(
 enum Next {
     Stop,
     Tick,
-    Wake(Vec<String>),
+    Change(Change),
+    Call(Asked),
 }
 
 /// Waits until every replica is gone.
@@ -330,16 +303,16 @@ fn check(settings: &Settings) -> Result<(), StartError> {
             "no sidecar command is given; --sidecar-command 'tidegate-proxy sidecar' is usual";
         return Err(StartError::Setting(what));
     }
-    let mut names: Vec<&str> = settings.apis.iter().map(|api| api.name.as_str()).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(StartError::SameName(pair[0].to_owned())),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The local target, with every path absolute: children run in folders of their own.
-fn local(settings: &Settings, clock: Clock, scraper: Scraper) -> Result<Local, StartError> {
+fn local(
+    settings: &Settings,
+    makes: Vec<Make>,
+    clock: Clock,
+    scraper: Scraper,
+) -> Result<Local, StartError> {
     let absolute = |path: &Path, flag| {
         std::path::absolute(path).map_err(|source| StartError::Write {
             path: path.to_owned(),
@@ -347,12 +320,6 @@ fn local(settings: &Settings, clock: Clock, scraper: Scraper) -> Result<Local, S
             source,
         })
     };
-    let apis = settings.apis.iter().map(|api| {
-        let bin = settings.python_bins.get(&api.name);
-        let bin = bin.map(|bin| absolute(bin, "--python-bin")).transpose()?;
-        Ok((api.clone(), bin))
-    });
-    let apis = apis.collect::<Result<Vec<_>, StartError>>()?;
     let settings = LocalSettings {
         endpoints_file: absolute(&settings.endpoints_file, "--endpoints-file")?,
         log_dir: absolute(&settings.log_dir, "--log-dir")?,
@@ -362,7 +329,7 @@ fn local(settings: &Settings, clock: Clock, scraper: Scraper) -> Result<Local, S
         drain_timeout: settings.drain_timeout,
         give_up_after: settings.give_up_after,
     };
-    Ok(Local::new(settings, apis, clock, scraper)?)
+    Ok(Local::new(settings, makes, clock, scraper))
 }
 
 /// A command whose program, where it is a path, does not depend on the folder it is run in.

@@ -4,6 +4,7 @@ use crate::app::{App, RunError, Settings, StartError};
 #[cfg(feature = "kubernetes")]
 use crate::cluster::{self, ClusterError, ClusterSettings, KubernetesArgs};
 use crate::documents::{self, ReadError};
+use crate::follow::{self, Follow};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
@@ -22,7 +23,8 @@ pub(crate) const BAD_DOCUMENT: u8 = 65;
 #[cfg_attr(feature = "kubernetes", group(id = "where", required = true, args = ["local", "kubernetes"]))]
 #[cfg_attr(not(feature = "kubernetes"), group(id = "where", required = true, args = ["local"]))]
 pub struct RunArgs {
-    /// Run replicas as processes on this machine, for the APIs in these YAML files.
+    /// Run replicas as processes on this machine, for the APIs in these YAML files, which are followed
+    /// as they change and on SIGHUP.
     #[arg(
         long,
         value_name = "FILE",
@@ -172,8 +174,16 @@ fn try_run(args: RunArgs) -> Result<(), Failure> {
     if args.kubernetes.kubernetes {
         return run_on_cluster(args);
     }
+    // On this thread and no other: children end with the thread that spawned them.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before they are read: what changes from here on is seen.
+    let follow = {
+        let _within = runtime.enter();
+        Follow::new(args.local.iter().cloned()).and_on_hangup()?
+    };
     let apis = documents::read(&args.local, "--local")?;
     let program = std::env::current_exe()?;
+    let python_bins: BTreeMap<_, _> = args.python_bin.into_iter().collect();
     let settings = Settings {
         apis,
         admin: args.admin,
@@ -185,15 +195,13 @@ fn try_run(args: RunArgs) -> Result<(), Failure> {
             |command| command.split_whitespace().map(OsString::from).collect(),
         ),
         shim: vec![program.into(), "child".into()],
-        python_bins: args.python_bin.into_iter().collect::<BTreeMap<_, _>>(),
+        python_bins: python_bins.clone(),
         prometheus: args.prometheus,
         tick: args.tick,
         give_up_after: args.give_up_after,
         drain_delay: args.drain_delay,
         drain_timeout: args.drain_timeout,
     };
-    // On this thread and no other: children end with the thread that spawned them.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
         let (interrupt, terminate) =
@@ -206,6 +214,7 @@ fn try_run(args: RunArgs) -> Result<(), Failure> {
         tokio::select! {
             ended = app.run(args.gateway, stop.cancelled()) => Ok(ended?),
             never = signals => match never {},
+            never = follow::documents(follow, &args.local, &python_bins, &handle) => match never {},
         }
     })
 }

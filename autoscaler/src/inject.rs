@@ -1,8 +1,8 @@
 //! `inject`: the admission webhook that gives pods their sidecars. Flags, wiring, signals.
 
 use crate::admin::{self, Admin};
+use crate::calls::Calls;
 use crate::metrics::Metrics;
-use crate::wake::Wakes;
 use prometheus::{IntCounterVec, Opts};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
@@ -177,8 +177,8 @@ fn run(args: InjectArgs) -> Result<(), Failure> {
         let (own, certificates) = certificates(&args).await?;
         let told = Box::new(move |outcome| counted.with_label_values(&[outcome]).inc());
         let injector = Arc::new(Injector { settings, certificates, told });
-        let (status, wakes) = (Arc::default(), Wakes::new(std::iter::empty()));
-        let admin = Arc::new(Admin { status, metrics, wakes });
+        let (status, calls) = (Arc::default(), Calls::new(std::iter::empty()));
+        let admin = Arc::new(Admin { status, metrics, calls });
 
         tracing::info!(data = %address, admin = %admin_address, "listening");
         let line = json!({"event": "listening", "data": address, "admin": admin_address});

@@ -8,11 +8,11 @@
 //! 2. aggregate: `load` turns counters into what was in flight, each request counted once,
 //!    `traffic` into what came and went;
 //! 3. decide: [`policy::decide`] says how many replicas, and by which rule;
-//! 4. act: [`local`] starts and drains replicas, and writes the endpoints file;
+//! 4. act: [`local`] starts, exchanges and drains replicas, and writes the endpoints file;
 //! 5. explain: a log line, `metrics`, and [`status`] behind the port of `admin`.
 //!
 //! `rollouts` moves requests between the versions of an API, by [`policy::rollout`].
-//!
+//! `follow` looks whether documents have changed; a [`Handle`] puts them in force between two ticks.
 //! On Kubernetes `cluster` runs the same steps for what the API server tells.
 //! `inject` gives pods their sidecars.
 //! `decide` makes the same decisions from lines on standard input.
@@ -23,6 +23,7 @@ mod admin;
 mod app;
 mod args;
 mod calendar;
+mod calls;
 mod child;
 mod clock;
 #[cfg(feature = "kubernetes")]
@@ -30,6 +31,8 @@ mod cluster;
 mod decide;
 mod documents;
 mod explain;
+mod follow;
+mod handle;
 #[cfg(feature = "kubernetes")]
 mod inject;
 mod line;
@@ -49,14 +52,15 @@ mod state;
 pub mod status;
 mod tick;
 pub mod traffic;
-mod wake;
 
-pub use app::{App, Handle, RunError, Settings, StartError};
+pub use app::{App, RunError, Settings, StartError};
 pub use args::{RunArgs, run};
 pub use child::{ChildArgs, child};
 pub use decide::{DecideArgs, decide};
+pub use follow::Follow;
+pub use handle::Handle;
 #[cfg(feature = "kubernetes")]
 pub use inject::{InjectArgs, inject};
-pub use metric_source::NoPrometheus;
 pub use scaling::scaling;
 pub use status::Status;
+pub use tick::{Prepared, Unfit};

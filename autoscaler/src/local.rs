@@ -14,6 +14,7 @@ mod failure;
 mod fleet;
 mod launch;
 mod log;
+mod make;
 mod model;
 mod port;
 mod preflight;
@@ -24,6 +25,7 @@ mod target;
 mod watchdog;
 
 pub use failure::{GaveUp, StartFailure};
-pub(crate) use fleet::{Counts, Fleet, Phase, Replica};
+pub(crate) use fleet::{Counts, Exchange, Fleet, Phase, Replica};
+pub(crate) use make::Make;
 pub use preflight::{PreflightError, preflight};
 pub(crate) use target::{Local, LocalSettings};

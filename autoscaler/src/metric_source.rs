@@ -21,7 +21,7 @@ const QUERY_DEADLINE: Duration = Duration::from_secs(10);
     "api {api}: spec.autoscaling.metric.query: nothing says where Prometheus is; set \
      spec.autoscaling.metric.prometheus or --prometheus"
 )]
-pub struct NoPrometheus {
+pub(crate) struct NoPrometheus {
     /// The API.
     pub api: String,
 }

@@ -2,7 +2,7 @@
 
 use crate::policy::reason::DecisionReason;
 use crate::policy::rollout::verdict::RolloutReason;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 /// Counters and gauges by API, and for decisions by reason; both sets are bounded.
 #[derive(Debug, Clone)]
@@ -10,10 +10,13 @@ pub(crate) struct Metrics {
     registry: Registry,
     desired: IntGaugeVec,
     ready: IntGaugeVec,
+    outdated: IntGaugeVec,
+    stopped: IntGaugeVec,
     decisions: IntCounterVec,
     scrape_failures: IntCounterVec,
     rollout_weight: IntGaugeVec,
     rollout_changes: IntCounterVec,
+    document_failures: IntCounter,
 }
 
 impl Metrics {
@@ -27,6 +30,20 @@ impl Metrics {
             )?,
             ready: IntGaugeVec::new(
                 Opts::new("tidegate_autoscaler_replicas_ready", "Replicas that are ready."),
+                &["api"],
+            )?,
+            outdated: IntGaugeVec::new(
+                Opts::new(
+                    "tidegate_autoscaler_replicas_outdated",
+                    "Replicas that are not made as the document says, and do not drain yet.",
+                ),
+                &["api"],
+            )?,
+            stopped: IntGaugeVec::new(
+                Opts::new(
+                    "tidegate_autoscaler_replacement_stopped",
+                    "1 while replicas are not exchanged, since new ones don't get ready.",
+                ),
                 &["api"],
             )?,
             decisions: IntCounterVec::new(
@@ -54,13 +71,20 @@ impl Metrics {
                 ),
                 &["api", "reason"],
             )?,
+            document_failures: IntCounter::new(
+                "tidegate_autoscaler_document_failures_total",
+                "Changes of documents that could not be used.",
+            )?,
         };
         metrics.registry.register(Box::new(metrics.desired.clone()))?;
         metrics.registry.register(Box::new(metrics.ready.clone()))?;
+        metrics.registry.register(Box::new(metrics.outdated.clone()))?;
+        metrics.registry.register(Box::new(metrics.stopped.clone()))?;
         metrics.registry.register(Box::new(metrics.decisions.clone()))?;
         metrics.registry.register(Box::new(metrics.scrape_failures.clone()))?;
         metrics.registry.register(Box::new(metrics.rollout_weight.clone()))?;
         metrics.registry.register(Box::new(metrics.rollout_changes.clone()))?;
+        metrics.registry.register(Box::new(metrics.document_failures.clone()))?;
         apis.for_each(|api| metrics.begin(api));
         Ok(metrics)
     }
@@ -68,6 +92,7 @@ impl Metrics {
     /// Every series of an API, at zero.
     pub(crate) fn begin(&self, api: &str) {
         self.replicas(api, 0, 0);
+        self.replacement(api, 0, false);
         for reason in DecisionReason::ALL {
             self.decisions.with_label_values(&[api, reason.code()]).inc_by(0);
         }
@@ -77,10 +102,11 @@ impl Metrics {
     }
 
     /// Forgets an API that is gone. A series that is not there is no fault.
-    #[cfg(feature = "kubernetes")]
     pub(crate) fn end(&self, api: &str) {
         self.desired.remove_label_values(&[api]).ok();
         self.ready.remove_label_values(&[api]).ok();
+        self.outdated.remove_label_values(&[api]).ok();
+        self.stopped.remove_label_values(&[api]).ok();
         for reason in DecisionReason::ALL {
             self.decisions.remove_label_values(&[api, reason.code()]).ok();
         }
@@ -101,6 +127,17 @@ impl Metrics {
         self.ready.with_label_values(&[api]).set(i64::from(ready));
     }
 
+    /// How many of an API's replicas are outdated, and whether their exchange has stopped.
+    pub(crate) fn replacement(&self, api: &str, outdated: u32, stopped: bool) {
+        self.outdated.with_label_values(&[api]).set(i64::from(outdated));
+        self.stopped.with_label_values(&[api]).set(i64::from(stopped));
+    }
+
+    /// A change of documents that could not be used.
+    pub(crate) fn document_failed(&self) {
+        self.document_failures.inc();
+    }
+
     /// One decision.
     pub(crate) fn decided(&self, api: &str, reason: DecisionReason) {
         self.decisions.with_label_values(&[api, reason.code()]).inc();
@@ -109,6 +146,14 @@ impl Metrics {
     /// The weight of the version of an API that takes over.
     pub(crate) fn rollout(&self, api: &str, weight: u32) {
         self.rollout_weight.with_label_values(&[api]).set(i64::from(weight));
+    }
+
+    /// Forgets a rollout that is gone.
+    pub(crate) fn end_rollout(&self, api: &str) {
+        self.rollout_weight.remove_label_values(&[api]).ok();
+        for reason in RolloutReason::ALL {
+            self.rollout_changes.remove_label_values(&[api, reason.code()]).ok();
+        }
     }
 
     /// One change of it.

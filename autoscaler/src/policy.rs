@@ -12,6 +12,7 @@
 //!
 //! [`rollout`] is a rule of another kind: it moves requests from one version of an API to another.
 //!
+//! [`replacement`] says how replicas are exchanged when what they are made of changes.
 //! [`snapshot`] is what of all this outlives a process.
 //!
 //! A moment is a [`std::time::Duration`] since the process began, on a clock that never goes back.
@@ -36,6 +37,7 @@ pub mod observation;
 pub mod pace;
 pub mod ray;
 pub mod reason;
+pub mod replacement;
 pub mod rollout;
 pub mod rule;
 pub mod sentence;

@@ -66,6 +66,15 @@ impl RolloutControl {
         Some(own)
     }
 
+    /// Whether a document asks for the same.
+    pub(crate) fn is_as(&self, api: &InferenceApi) -> bool {
+        let (Some(traffic), Some(wanted)) = (&api.traffic, &api.rollout) else { return false };
+        let others = traffic.versions.iter().filter(|version| version.api != wanted.to);
+        let others = others.map(|version| (&version.api, version.weight));
+        self.plan == text(wanted)
+            && self.others.iter().map(|(api, weight)| (api, *weight)).eq(others)
+    }
+
     /// How many of a hundred requests each version gets.
     pub(crate) fn weights(&self) -> TrafficWeights {
         let weight = self.rollout.weight();

@@ -8,11 +8,12 @@ use crate::policy::demand::Target;
 use crate::policy::idle::IdleSettings;
 use crate::policy::metric::{MetricSettings, Scope};
 use crate::policy::ray::RaySettings;
+use crate::policy::replacement::{Allowance, Part};
 use crate::policy::slo::SloSettings;
 use std::time::Duration;
 use tidegate_api::document::{
     ConcurrencyPolicy, CortexPolicy, InferenceApi, MetricPolicy, MetricSource, Policy, RayPolicy,
-    SloPolicy,
+    Replicas, RollingUpdate, SloPolicy,
 };
 
 /// For rules that wait before the last replica goes by themselves.
@@ -34,6 +35,15 @@ pub fn scaling(api: &InferenceApi) -> ScalerSettings {
     };
     let limits = Limits { min: api.autoscaling.min_replicas, max: api.autoscaling.max_replicas };
     ScalerSettings { rule, limits, idle }
+}
+
+/// What an exchange of replicas may take.
+pub(crate) fn allowance(update: &RollingUpdate) -> Allowance {
+    let part = |replicas| match replicas {
+        Replicas::Count(count) => Part::Count(count),
+        Replicas::Percent(percent) => Part::Percent(percent),
+    };
+    Allowance { surge: part(update.max_surge), unavailable: part(update.max_unavailable) }
 }
 
 fn concurrency(policy: &ConcurrencyPolicy, limit: u32) -> ConcurrencySettings {

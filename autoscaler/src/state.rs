@@ -102,6 +102,11 @@ impl ApiState {
 }
 
 impl Before {
+    /// Nothing but how far a version of an API has come, a moment ago.
+    pub(crate) fn of_rollout(rollout: Option<(String, RolloutState)>) -> Self {
+        Self { rollouts: rollout.into_iter().collect(), ..Self::default() }
+    }
+
     /// The state of an API, once. After a long gap it has no replicas.
     pub(crate) fn take(&mut self, api: &str) -> Option<ApiState> {
         let state = self.apis.remove(api)?;

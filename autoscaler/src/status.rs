@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// How many decisions an API's status remembers.
 pub const DECISIONS: usize = 200;
@@ -15,6 +16,21 @@ pub struct Status {
     /// Versions that take over from others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rollouts: Vec<RolloutStatus>,
+    /// The documents that they are made of.
+    #[serde(default)]
+    pub documents: DocumentsStatus,
+}
+
+/// How it stands with the documents that are followed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DocumentsStatus {
+    /// How many times changed documents have been put in force.
+    pub changes: u64,
+    /// The files that were looked at last, and a word for the state in which each was.
+    #[serde(default)]
+    pub files: BTreeMap<PathBuf, String>,
+    /// Why what the files say now is not in force, if it isn't; what was before goes on.
+    pub refused: Option<String>,
 }
 
 /// One version of an API that takes over from the others.
@@ -68,10 +84,28 @@ pub struct ApiStatus {
     pub in_flight: u32,
     /// Requests waiting at sidecars and at the gateway, by the last scrape.
     pub queued: u32,
+    /// How replicas are exchanged, while some are not made as the document says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<ReplacementStatus>,
+    /// Why the last start of a replica failed, if none has been ready since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Whether its document is gone, and the last replicas finish what they have.
+    #[serde(default)]
+    pub leaving: bool,
     /// The last changes, oldest first, at most [`DECISIONS`].
     pub decisions: Vec<DecisionStatus>,
     /// The replicas, oldest first.
     pub replicas: Vec<ReplicaStatus>,
+}
+
+/// How replicas are exchanged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplacementStatus {
+    /// Replicas made as before, besides those that drain.
+    pub outdated: u32,
+    /// Why it has stopped, if it has: then those made as before go on serving.
+    pub stopped: Option<String>,
 }
 
 /// One change of the number of replicas asked for.
@@ -112,6 +146,9 @@ pub struct ReplicaStatus {
     pub sidecar_rss_bytes: Option<u64>,
     /// How often the model was started again.
     pub restarts: u32,
+    /// Whether it is made of something else than its document says now.
+    #[serde(default)]
+    pub outdated: bool,
 }
 
 /// Where a replica is in its life.

@@ -1,14 +1,18 @@
 //! One tick, top to bottom: observe, aggregate, decide, act, explain.
 
+mod change;
 mod publish;
 mod rollouts;
 
+pub use change::{Prepared, Unfit};
+
 use crate::calendar::Calendar;
+use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::local::{Counts, Fleet, GaveUp, Local, Phase, Replica};
-use crate::metric_source::{MetricReader, NoPrometheus};
+use crate::metric_source::MetricReader;
 use crate::metrics::{Metrics, Source};
-use crate::policy::decide::Scaler;
+use crate::policy::decide::{Scaler, ScalerSettings};
 use crate::policy::decision::Decision;
 use crate::policy::observation::{MetricSeen, Observation};
 use crate::rollouts::RolloutControl;
@@ -23,6 +27,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_api::InferenceApi;
+use tidegate_api::document::Policy;
 
 /// The one gateway's name among the sources.
 const GATEWAY: &str = "gateway";
@@ -45,12 +50,26 @@ pub(crate) struct Control {
 #[derive(Debug)]
 pub(crate) struct ApiControl {
     name: String,
+    stage: Stage,
+    settings: ScalerSettings,
+    policy: Policy,
     scaler: Scaler,
     wanted: u32,
     sources: Sources,
     metric: Option<MetricReader>,
     calendar: Calendar,
     decisions: VecDeque<DecisionStatus>,
+}
+
+/// Whether an API is still to be scaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Yes.
+    Scaled,
+    /// Its document is gone, since then: what is held for it is still served.
+    Leaving(Duration),
+    /// Its replicas drain.
+    Retired,
 }
 
 /// What the sources said at one tick.
@@ -65,10 +84,10 @@ impl ApiControl {
     /// An API that begins at `now`, without replicas, or as it was `before`.
     pub(crate) fn new(
         api: &InferenceApi,
-        prometheus: Option<&str>,
+        metric: Option<MetricReader>,
         before: &mut Before,
         now: Duration,
-    ) -> Result<Self, NoPrometheus> {
+    ) -> Self {
         let (name, settings) = (api.name.clone(), scaling(api));
         let (scaler, wanted) = match before.take(&name) {
             Some(state) => {
@@ -79,15 +98,18 @@ impl ApiControl {
             }
             None => (Scaler::begin(&settings, 0, now), 0),
         };
-        Ok(Self {
+        Self {
             name,
+            stage: Stage::Scaled,
+            settings,
+            policy: api.autoscaling.policy.clone(),
             scaler,
             wanted,
             sources: Sources::begin(now),
-            metric: MetricReader::of(api, prometheus)?,
+            metric,
             calendar: Calendar::new(api.autoscaling.schedules.clone()),
             decisions: VecDeque::new(),
-        })
+        }
     }
 
     /// The API's name.
@@ -98,7 +120,7 @@ impl ApiControl {
 
 impl Control {
     /// One tick of every API.
-    pub(crate) async fn tick(&mut self) -> Result<(), Box<GaveUp>> {
+    pub(crate) async fn tick(&mut self, calls: &Calls) -> Result<(), Box<GaveUp>> {
         let seeing = self.observe().await?;
         let (now, wall) = (self.clock.now(), self.clock.wall());
         if let Some(Err(error)) = &seeing.gateway {
@@ -106,6 +128,9 @@ impl Control {
         }
         for index in 0..self.apis.len() {
             let mut observation = self.aggregate(index, &seeing, now);
+            if self.apis[index].stage == Stage::Retired {
+                continue;
+            }
             observation.metric = self.metric(index, now);
             let api = &mut self.apis[index];
             observation.floor = api.calendar.floor(wall);
@@ -114,6 +139,7 @@ impl Control {
             self.explain(index, &decision, now);
         }
         let is_moved = self.roll(&seeing, now);
+        self.see_off(calls, now);
         self.local.refresh_endpoints();
         self.local.trim_logs();
         self.keep_state(is_moved);
@@ -124,10 +150,14 @@ impl Control {
     /// A tick of some APIs out of turn, because a request is held for each of them.
     ///
     /// An API with nothing ready needs no window and no sidecar: how much is held says it all.
-    pub(crate) async fn wake(&mut self, names: &[String]) -> Result<(), Box<GaveUp>> {
+    pub(crate) async fn wake(
+        &mut self,
+        names: &[String],
+        calls: &Calls,
+    ) -> Result<(), Box<GaveUp>> {
         let asleep = |name: &String| self.counts(name).ready == 0;
         if !names.iter().all(asleep) {
-            return self.tick().await;
+            return self.tick(calls).await;
         }
         let (scraper, gateway) = (self.scraper.clone(), self.gateway);
         let scrape = async move { gateway_reading(&scraper, gateway).await };
@@ -137,7 +167,7 @@ impl Control {
             let floor = self.apis[index].calendar.floor(wall);
             let api = &self.apis[index];
             let Counts { ready, starting, .. } = self.counts(&api.name);
-            if !names.contains(&api.name) || ready > 0 {
+            if !names.contains(&api.name) || ready > 0 || api.stage == Stage::Retired {
                 continue;
             }
             let queue = match &reading {
@@ -267,6 +297,18 @@ impl Control {
         self.local.scale(&api.name, decision.replicas, &busy);
     }
 
+    /// Act between ticks: the next step of an exchange of replicas, as one has just got ready.
+    fn exchange_further(&mut self, name: &str) {
+        let is_exchanging = |fleet: &Fleet| fleet.exchange().is_some();
+        let api = self.apis.iter().find(|api| api.name == name && api.stage != Stage::Retired);
+        if let Some(api) = api
+            && self.local.fleet(name).is_some_and(is_exchanging)
+        {
+            let busy = |id: &str| api.sources.replica(id).map_or(0, held);
+            self.local.scale(name, api.wanted, &busy);
+        }
+    }
+
     /// Explain: one log line, one entry in the status and one count for the rule that decided.
     fn explain(&mut self, index: usize, decision: &Decision, now: Duration) {
         let api = &mut self.apis[index];
@@ -318,7 +360,9 @@ impl Control {
             tokio::select! {
                 done = &mut work => return Ok(done),
                 event = self.local.next_event() => {
+                    let api = event.api().to_owned();
                     let outcome = self.local.apply(event);
+                    self.exchange_further(&api);
                     self.publish();
                     outcome?;
                 }

@@ -17,7 +17,7 @@ use tidegate_api::document::InferenceApi;
 use tidegate_autoscaler::{App, Handle, Settings, StartError};
 use tidegate_proxy::{
     AccessLogSelection, ClassifySettings, DrainSettings, Gateway, GatewayApi, GatewaySettings,
-    Given, HopSettings, HttpLimits, ListenSettings, QueueOrder,
+    Given, HopSettings, HttpLimits, ListenSettings, QueueOrder, Teller,
 };
 
 /// Failed starts in a row after which an API that never was ready ends the run.
@@ -58,6 +58,38 @@ pub(crate) struct Machine {
     /// The autoscaler's port.
     pub(crate) status: SocketAddr,
     run_dir: RunDir,
+}
+
+/// What tells the gateway and the autoscaler what to serve and to run.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    autoscaler: Handle,
+    gateway: Option<Teller>,
+}
+
+impl Changes {
+    /// Serves and runs these APIs from now on and no others; or nothing has changed, and it says why.
+    /// `files` are those that say so, for the status.
+    pub(crate) async fn adopt(
+        &self,
+        apis: Vec<InferenceApi>,
+        python_bins: &BTreeMap<String, PathBuf>,
+        files: BTreeMap<PathBuf, String>,
+    ) -> Result<(), String> {
+        let served = apis.iter().map(GatewayApi::from_document).collect();
+        let prepared = self.autoscaler.prepare(apis, python_bins).map_err(|why| why.to_string())?;
+        // First the gateway: it may refuse, and who goes must get no request any more.
+        if let Some(gateway) = &self.gateway {
+            gateway.serve(served).await?;
+        }
+        self.autoscaler.adopt(prepared, files).await;
+        Ok(())
+    }
+
+    /// Tells why what the documents say is not in force.
+    pub(crate) fn refuse(&self, why: &str, files: BTreeMap<PathBuf, String>) {
+        self.autoscaler.refuse(why, files);
+    }
 }
 
 impl Machine {
@@ -119,6 +151,11 @@ impl Machine {
     /// What the autoscaler sees.
     pub(crate) fn handle(&self) -> Handle {
         self.autoscaler.handle()
+    }
+
+    /// What tells it what to run.
+    pub(crate) fn changes(&self) -> Changes {
+        Changes { autoscaler: self.autoscaler.handle(), gateway: self.gateway.teller() }
     }
 
     /// Where the logs are.

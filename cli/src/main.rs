@@ -6,7 +6,7 @@
 //! - `command`: the command line.
 //! - `up`, `demo`, `top`, `crd`: one file a command. `demo/` holds its schedule, load, counts and summary.
 //! - `machine`: gateway, autoscaler and replicas on this machine, from start to clean stop.
-//! - `documents`, `venv`, `run_dir`: what must be there before the start.
+//! - `documents`, `venv`, `run_dir`: what must be there before the start. `follow`: what changes after it.
 //! - `view`, `screen`: what is shown. `signals`, `exit`, `client`, `clock`: the edges.
 
 mod client;
@@ -17,6 +17,7 @@ mod crd;
 mod demo;
 mod documents;
 mod exit;
+mod follow;
 mod machine;
 mod run_dir;
 mod screen;

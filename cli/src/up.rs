@@ -1,6 +1,6 @@
 //! `tidegate up`: models on this machine, from zero replicas to as many as are needed.
 
-use crate::documents;
+use crate::follow::Followed;
 use crate::machine::{self, Machine, Plan};
 use crate::run_dir::RunDir;
 use crate::screen::{Format, Screen};
@@ -21,7 +21,7 @@ const VIEW_PERIOD: Duration = Duration::from_secs(1);
 /// Flags of `up`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct UpArgs {
-    /// InferenceApi documents: what to run
+    /// InferenceApi documents: what to run. They are followed as they change.
     #[arg(required = true, value_name = "FILE", env = "TIDEGATE_UP_FILES", value_delimiter = ',')]
     files: Vec<PathBuf>,
     /// Where requests are taken; port 0 takes a free one
@@ -63,17 +63,17 @@ pub(crate) struct UpArgs {
 
 /// Runs until Ctrl-C or SIGTERM, or until a model can't be started.
 pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
-    let apis = documents::read(&args.files)?;
     machine::raise_file_limit();
     // One thread, the main one: replicas are tied to the life of the thread that starts them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(up(args, apis))
+    runtime.block_on(up(args))
 }
 
-async fn up(args: &UpArgs, apis: Vec<InferenceApi>) -> Result<ExitCode> {
+async fn up(args: &UpArgs) -> Result<ExitCode> {
     let signals = Signals::listen()?;
     let screen = Screen::new(args.format);
     let data_dir = std::path::absolute(&args.data_dir).context("can't find the current folder")?;
+    let (followed, apis) = Followed::begin(&args.files)?;
     let run_dir = RunDir::create(&data_dir)?;
     machine::start_log(&run_dir)?;
     let venvs = Venvs { python: args.python.clone(), data_dir };
@@ -103,6 +103,8 @@ async fn up(args: &UpArgs, apis: Vec<InferenceApi>) -> Result<ExitCode> {
     };
     let machine = Machine::start(plan, run_dir).await.with_context(|| cannot_run(args))?;
     introduce(&screen, &machine, &names, &example, args.format);
+    let changes = machine.changes();
+    let follow = followed.run(&venvs, &changes, Some(&screen).filter(|_| !quiet));
     let view = show(&screen, machine.handle(), args.format);
     let stopping = || {
         if !quiet {
@@ -113,6 +115,7 @@ async fn up(args: &UpArgs, apis: Vec<InferenceApi>) -> Result<ExitCode> {
     tokio::select! {
         ended = machine.run(&signals, std::future::pending(), stopping) => ended.with_context(|| cannot_run(args))?,
         () = view => {}
+        never = follow => match never {},
     }
     if !quiet {
         screen.line("stopped");
@@ -197,7 +200,9 @@ async fn show(screen: &Screen, handle: Handle, format: Format) {
             let decisions = view::decisions(&before, &status);
             let counts = view::counts(&before, &status);
             let rollouts = view::rollouts(&before, &status);
-            let lines = decisions.iter().chain(&rollouts).chain(&counts);
+            let (told, exchanges) = (view::exchanges(&before), view::exchanges(&status));
+            let exchanges = exchanges.iter().filter(|line| !told.contains(line));
+            let lines = decisions.iter().chain(&rollouts).chain(&counts).chain(exchanges);
             lines.for_each(|line| screen.line(line));
         }
         before = status;

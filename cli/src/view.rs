@@ -3,7 +3,7 @@
 //! `RSS MIB` is the resident memory of a replica's sidecar process.
 
 use tidegate_autoscaler::Status;
-use tidegate_autoscaler::status::{ApiStatus, ReplicaStatus, RolloutStatus};
+use tidegate_autoscaler::status::{ApiStatus, ReplicaState, ReplicaStatus, RolloutStatus};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -26,6 +26,11 @@ pub(crate) fn table(status: &Status) -> Vec<String> {
         lines.push(String::new());
         lines.extend(align(&rollouts, 5));
     }
+    let notes = notes(status);
+    if !notes.is_empty() {
+        lines.push(String::new());
+        lines.extend(notes);
+    }
     lines
 }
 
@@ -42,6 +47,29 @@ fn rollout_rows(rollout: &RolloutStatus) -> Vec<Vec<String>> {
     rollout.weights.iter().map(row).collect()
 }
 
+/// What goes on beside scaling, a line each: replicas that are exchanged, documents that are wrong.
+fn notes(status: &Status) -> Vec<String> {
+    let mut lines = exchanges(status);
+    if let Some(why) = &status.documents.refused {
+        lines.push("the documents can't be used; what was goes on:".to_owned());
+        lines.extend(why.lines().map(|line| format!("  {line}")));
+    }
+    lines
+}
+
+/// How replicas are exchanged, a line for each API where they are.
+pub(crate) fn exchanges(status: &Status) -> Vec<String> {
+    let note = |api: &ApiStatus| {
+        let replacement = api.replacement.as_ref()?;
+        let (name, outdated) = (&api.name, replacement.outdated);
+        Some(match &replacement.stopped {
+            None => format!("{name}: replicas are exchanged, {outdated} are left to go"),
+            Some(why) => format!("{name}: new replicas don't get ready ({why}); the old ones stay"),
+        })
+    };
+    status.apis.iter().filter_map(note).collect()
+}
+
 fn api_row(api: &ApiStatus) -> Vec<String> {
     let counts = [api.wanted, api.ready, api.starting, api.draining, api.in_flight, api.queued];
     std::iter::once(api.name.clone()).chain(counts.map(|count| count.to_string())).collect()
@@ -52,13 +80,22 @@ fn replica_row(replica: &ReplicaStatus) -> Vec<String> {
     let memory = replica.sidecar_rss_bytes.map(|bytes| format!("{:.1}", bytes as f64 / MIB));
     vec![
         replica.id.clone(),
-        replica.state.code().to_owned(),
+        state(replica).to_owned(),
         replica.address.map_or_else(unknown, |address| address.to_string()),
         replica.in_flight.to_string(),
         replica.queued.to_string(),
         memory.unwrap_or_else(unknown),
         replica.restarts.to_string(),
     ]
+}
+
+/// A replica that will be exchanged is old.
+fn state(replica: &ReplicaStatus) -> &'static str {
+    match (replica.state, replica.outdated) {
+        (ReplicaState::Starting, true) => "starting, old",
+        (ReplicaState::Ready, true) => "ready, old",
+        (state, _) => state.code(),
+    }
 }
 
 fn cells<const N: usize>(texts: [&str; N]) -> Vec<String> {
@@ -132,7 +169,7 @@ fn earlier<'a>(before: &'a Status, api: &ApiStatus) -> Option<&'a ApiStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_autoscaler::status::{DecisionStatus, ReplicaState, RolloutChange};
+    use tidegate_autoscaler::status::{DecisionStatus, ReplacementStatus, RolloutChange};
 
     fn status() -> Status {
         let replica = ReplicaStatus {
@@ -146,6 +183,7 @@ mod tests {
             model_pid: Some(2),
             sidecar_rss_bytes: Some(6 * 1024 * 1024),
             restarts: 0,
+            outdated: false,
         };
         let name = "digits".to_owned();
         let api = ApiStatus {
@@ -156,7 +194,30 @@ mod tests {
             replicas: vec![replica],
             ..Default::default()
         };
-        Status { apis: vec![api], rollouts: Vec::new() }
+        Status { apis: vec![api], ..Status::default() }
+    }
+
+    #[test]
+    fn what_goes_on_beside_scaling_stands_below() {
+        let mut status = status();
+        assert_eq!(notes(&status), Vec::<String>::new());
+        status.apis[0].replicas[0].outdated = true;
+        let stopped = None;
+        status.apis[0].replacement = Some(ReplacementStatus { outdated: 1, stopped });
+        status.documents.refused = Some("a.yaml:3: is wrong\n1 mistake".to_owned());
+        let lines = table(&status);
+        assert!(lines[4].starts_with("digits-1  ready, old  "), "{}", lines[4]);
+        let told = [
+            "digits: replicas are exchanged, 1 are left to go",
+            "the documents can't be used; what was goes on:",
+            "  a.yaml:3: is wrong",
+            "  1 mistake",
+        ];
+        assert_eq!(lines[6..], told);
+        let stopped = Some("the model ended".to_owned());
+        status.apis[0].replacement = Some(ReplacementStatus { outdated: 1, stopped });
+        let told = "digits: new replicas don't get ready (the model ended); the old ones stay";
+        assert_eq!(notes(&status)[0], told);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::access::Access;
 use crate::access_log::{AccessLog, Selection, Writer};
 use crate::admin::{Admin, IsReady};
-use crate::catalog::{Catalog, Common, service};
+use crate::catalog::{Catalog, Common, Teller, Told, service};
 use crate::classify::Classifier;
 use crate::config::{GatewaySettings, SidecarSettings};
 use crate::connections::Connections;
@@ -37,6 +37,7 @@ use arc_swap::ArcSwap;
 use prometheus::Registry;
 use std::future::pending;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,6 +59,7 @@ pub struct Server {
     drain: Drain,
     workers: Vec<Worker>,
     control: Control,
+    teller: Option<Teller>,
     log_writer: Option<Writer>,
     /// Hears of it when another process has taken over.
     successor: Option<oneshot::Receiver<()>>,
@@ -193,14 +195,8 @@ impl Server {
             let discovery = Discovery::new(file, catalog.gates(), weights, workers)?;
             tasks.push(Box::pin(discovery.run()));
         }
-        tasks.push(match settings.documents {
-            Some((file, text)) => {
-                let failures = process.reload_failures.clone();
-                let mut documents = Documents::new(file, text, failures, Arc::clone(&in_force))?;
-                Box::pin(catalog.run(async move || documents.changed().await))
-            }
-            None => Box::pin(catalog.run(async || pending().await)),
-        });
+        let (task, teller) = serve(catalog, settings.documents, &process, &in_force)?;
+        tasks.push(task);
         let connections = places(&settings.limits, &process);
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
         let drain = Drain::new(settings.drain);
@@ -230,7 +226,13 @@ impl Server {
             in_force,
             drain: drain.clone(),
         };
-        Ok(Self { log_writer, ..Self::run(listeners, stack, admin_page, tasks, drain, is_ready)? })
+        let server = Self::run(listeners, stack, admin_page, tasks, drain, is_ready)?;
+        Ok(Self { log_writer, teller, ..server })
+    }
+
+    /// Tells it what to serve; nothing where it follows a file of documents.
+    pub fn teller(&self) -> Option<Teller> {
+        self.teller.clone()
     }
 
     /// Where requests are taken.
@@ -321,7 +323,7 @@ impl Server {
             })
             .collect::<Result<_, _>>()?;
         let control = control((admin_listener, opened), admin_page, tasks)?;
-        let (log_writer, is_taken_over) = (None, false);
+        let (log_writer, teller, is_taken_over) = (None, None, false);
         Ok(Self {
             data,
             admin,
@@ -329,11 +331,29 @@ impl Server {
             drain,
             workers,
             control,
+            teller,
             log_writer,
             successor,
             is_taken_over,
         })
     }
+}
+
+/// Serves what the file of documents says, or else what the teller is told.
+fn serve(
+    catalog: Catalog,
+    documents: Option<(PathBuf, String)>,
+    process: &ProcessMetrics,
+    in_force: &Arc<InForce>,
+) -> Result<(Task, Option<Teller>), StartError> {
+    if let Some((file, text)) = documents {
+        let failures = process.reload_failures.clone();
+        let mut documents = Documents::new(file, text, failures, Arc::clone(in_force))?;
+        let changed = async move || Told::unasked(documents.changed().await);
+        return Ok((Box::pin(catalog.run(changed)), None));
+    }
+    let (teller, mut words) = Teller::new();
+    Ok((Box::pin(catalog.run(async move || words.next().await)), Some(teller)))
 }
 
 fn places(limits: &HttpLimits, process: &ProcessMetrics) -> Arc<Connections> {

@@ -4,6 +4,10 @@
 //! nobody loses a place in line. One that goes is led to no more; its endpoints serve what has come
 //! already, and then it is forgotten.
 
+mod told;
+
+pub use told::{Teller, Told};
+
 use crate::access::{Access, Limiter, Spent};
 use crate::affinity::Affinity;
 use crate::classify::Classifier;
@@ -177,18 +181,23 @@ impl Catalog {
 
     /// Wakes, follows, and forgets what has gone. Takes what is to be served from `told`, as it
     /// comes, until dropped.
-    pub async fn run(mut self, mut told: impl AsyncFnMut() -> Vec<GatewayApi>) {
+    pub async fn run(mut self, mut told: impl AsyncFnMut() -> Told) {
         loop {
             self.attend();
             let mut coming = pin!(told());
-            let apis = loop {
+            let Told { apis, answer } = loop {
                 let is_leaving = self.apis.values().any(|served| served.is_leaving);
                 tokio::select! {
-                    apis = &mut coming => break apis,
+                    told = &mut coming => break told,
                     () = tokio::time::sleep(LOOK_PERIOD), if is_leaving => self.forget_idle(),
                 }
             };
-            match self.apply(apis) {
+            let applied = self.apply(apis);
+            if let Some(answer) = answer {
+                // Who asked may have left.
+                answer.send(applied.as_ref().copied().map_err(|error| chain(error))).ok();
+            }
+            match applied {
                 Ok(()) => {
                     let apis = self.apis.values().filter(|served| !served.is_leaving).count();
                     tracing::info!(apis, "serving what the documents say now");

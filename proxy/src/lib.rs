@@ -98,6 +98,7 @@ pub mod wire;
 
 pub use access_log::Selection as AccessLogSelection;
 pub use app::{Gateway, Server};
+pub use catalog::Teller;
 pub use classify::ClassifySettings;
 pub use config::{
     GatewayApi, GatewayArgs, GatewaySettings, Given, SidecarArgs, SidecarSettings, Sourced,

@@ -14,6 +14,7 @@ POST /echo          the request's body
 any  with Upgrade   101, then an echo of each byte
 
 With STATUS in its environment each answer is of that status, with DELAY_MS each comes so much later.
+Where the environment has a VERSION, each answer with a length says it as X-Version.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ import sys
 
 STATUS = os.environ.get("STATUS", "")
 DELAY_S = int(os.environ.get("DELAY_MS", "0")) / 1000
+VERSION = f"X-Version: {os.environ['VERSION']}\r\n" if "VERSION" in os.environ else ""
 
 
 def say(*words):
@@ -49,7 +51,7 @@ async def left_within(reader, seconds):
 
 
 async def answer(writer, status, body, fields=""):
-    head = f"HTTP/1.1 {status} Status\r\nContent-Length: {len(body)}\r\n{fields}\r\n"
+    head = f"HTTP/1.1 {status} Status\r\nContent-Length: {len(body)}\r\n{VERSION}{fields}\r\n"
     writer.write(head.encode() + body)
     await writer.drain()
 

@@ -30,7 +30,7 @@ pub(crate) struct Up {
     /// The autoscaler's port.
     pub(crate) autoscaler: SocketAddr,
     logs: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A replica, as the status shows it.
@@ -48,6 +48,8 @@ pub(crate) struct Replica {
     pub(crate) model_pid: Option<u32>,
     /// How often the model was started again.
     pub(crate) restarts: u64,
+    /// Whether it is not made as the document says now.
+    pub(crate) outdated: bool,
 }
 
 /// A document of the API `plain`, which runs `command` (a YAML list); `spec` are more lines of its
@@ -106,7 +108,12 @@ impl Up {
         let address = |key: &str| json[key].as_str().unwrap().parse().unwrap();
         let (data, admin) = (address("requests"), address("gateway"));
         let (autoscaler, logs) = (address("autoscaler"), json["logs"].as_str().unwrap().into());
-        Self { process, family, data, admin, autoscaler, logs, _folder: folder }
+        Self { process, family, data, admin, autoscaler, logs, folder }
+    }
+
+    /// Replaces the document that it follows.
+    pub(crate) fn write_document(&self, document: &str) {
+        super::replace(&self.folder.path().join("api.yaml"), document);
     }
 
     /// One of the gateway's metrics.
@@ -147,6 +154,7 @@ impl Up {
             sidecar_pid: pid(&value["sidecar_pid"]),
             model_pid: pid(&value["model_pid"]),
             restarts: value["restarts"].as_u64().unwrap(),
+            outdated: value["outdated"].as_bool().unwrap(),
         };
         status["replicas"].as_array().unwrap().iter().map(replica).collect()
     }

@@ -4,10 +4,10 @@ use super::metrics::ClusterMetrics;
 use super::report;
 use super::tick::Cluster;
 use crate::admin::{self, Admin};
+use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::scrape::Scraper;
-use crate::wake::Wakes;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -104,7 +104,7 @@ pub(crate) async fn run(
     let writer = Writer::new(client.clone(), Arc::clone(&leader), &identity, WRITE_DEADLINE, told);
     let mut cluster = cluster(&settings, leader, writer, metrics.clone(), own);
     let status = Arc::clone(&cluster.status);
-    let admin = Arc::new(Admin { status, metrics, wakes: Wakes::new(std::iter::empty()) });
+    let admin = Arc::new(Admin { status, metrics, calls: Calls::new(std::iter::empty()) });
     let watched = Arc::clone(&cluster.watched);
     let scope = Scope {
         namespace: settings.namespace.clone(),

@@ -2,7 +2,7 @@
 
 use super::conditions::{Known, is_same_but_for_load, status};
 use super::tick::{Cluster, ClusterApi};
-use crate::status::{ApiStatus, ReplicaState, ReplicaStatus, Status};
+use crate::status::{ApiStatus, ReplicaState, ReplicaStatus};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 use tidegate_kubernetes::facts::{Key, PodPhase};
@@ -140,8 +140,7 @@ impl Cluster {
         for api in &apis {
             self.metrics.replicas(&api.name, api.wanted, api.ready);
         }
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) =
-            Status { apis, ..Status::default() };
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).apis = apis;
     }
 }
 
@@ -196,6 +195,7 @@ fn api_status(key: &Key, api: &ClusterApi, view: &ApiView) -> ApiStatus {
         queued: replicas.iter().map(|replica| replica.queued).sum::<u32>() + waiting,
         decisions: api.scaled.iter().flat_map(|scaled| scaled.decisions.iter().cloned()).collect(),
         replicas,
+        ..ApiStatus::default()
     }
 }
 
@@ -216,6 +216,7 @@ fn replica_status(key: &Key, api: &ClusterApi, pod: &PodView) -> ReplicaStatus {
         model_pid: None,
         sidecar_rss_bytes: last.and_then(|sample| sample.resident_bytes),
         restarts: 0,
+        outdated: false,
         id,
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn log_to(command: &mut Command, log: &Path, stdout: bool) -> std::io
     Ok(())
 }
 
-fn sidecar_flags(
+pub(super) fn sidecar_flags(
     api: &InferenceApi,
     port: u16,
     drain_delay: Duration,

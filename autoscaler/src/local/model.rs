@@ -64,8 +64,9 @@ impl Model {
     }
 
     fn spawn(&self) -> io::Result<Process> {
-        let Plan { api, program, python_bin, port, settings, log, .. } = &self.plan;
-        let mut command = launch::model(api, program, python_bin.as_deref(), *port, &settings.shim);
+        let Plan { make, port, settings, log, .. } = &self.plan;
+        let mut command =
+            launch::model(&make.api, &make.program, make.python_bin(), *port, &settings.shim);
         launch::log_to(&mut command, log, true)?;
         Ok(Process::spawn(command)?.watched_by(&self.plan.watchdog))
     }

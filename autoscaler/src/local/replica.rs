@@ -4,6 +4,7 @@
 //! never decides that a replica should be.
 
 use super::failure::StartFailure;
+use super::make::Make;
 use super::model::{Model, Turn};
 use super::sidecar::{Bound, Sidecar};
 use super::target::LocalSettings;
@@ -16,7 +17,6 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_api::document::InferenceApi;
 use tokio::sync::{mpsc, watch};
 
 /// Between two questions whether a starting replica is ready.
@@ -62,13 +62,18 @@ pub(crate) struct Event {
     pub(super) news: News,
 }
 
+impl Event {
+    /// The API whose replica has news.
+    pub(crate) fn api(&self) -> &str {
+        &self.api
+    }
+}
+
 /// All that a replica is made from.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) id: String,
-    pub(super) api: Arc<InferenceApi>,
-    pub(super) program: PathBuf,
-    pub(super) python_bin: Option<PathBuf>,
+    pub(super) make: Arc<Make>,
     pub(super) port: u16,
     pub(super) log: PathBuf,
     pub(super) settings: Arc<LocalSettings>,
@@ -90,7 +95,7 @@ pub(super) enum Leave {
 
 /// Lives one replica from start to end.
 pub(super) async fn live(plan: Plan, mut orders: watch::Receiver<Order>, news: Sender) {
-    let news = Reporter { api: plan.api.name.clone(), id: plan.id.clone(), news };
+    let news = Reporter { api: plan.make.api.name.clone(), id: plan.id.clone(), news };
     let mut model = Model::new(plan.clone());
     model.start(&news).await;
     let bound = tokio::select! {
@@ -130,7 +135,7 @@ async fn serve(
     news: &Reporter,
 ) -> Leave {
     let admin = sidecar.bound.admin;
-    let start_timeout = plan.api.readiness.start_timeout;
+    let start_timeout = plan.make.api.readiness.start_timeout;
     let start_deadline = model.created + start_timeout;
     loop {
         tokio::select! {

@@ -40,7 +40,7 @@ pub(super) struct Bound {
 impl Sidecar {
     pub(super) async fn start(plan: &Plan) -> Result<Self, StartFailure> {
         let mut command =
-            launch::sidecar(&plan.api, plan.python_bin.as_deref(), plan.port, &plan.settings);
+            launch::sidecar(&plan.make.api, plan.make.python_bin(), plan.port, &plan.settings);
         launch::log_to(&mut command, &plan.log, false).map_err(StartFailure::SidecarSpawn)?;
         let mut process = Process::spawn(command).map_err(StartFailure::SidecarSpawn)?;
         let Some(stdout) = process.take_stdout() else {

@@ -2,10 +2,11 @@
 
 use super::endpoints::EndpointsWriter;
 use super::failure::{GaveUp, tail};
-use super::fleet::{Failed, Fleet, Phase, Replica};
+use super::fleet::{Fleet, Lesson, Phase, Replica};
+use super::make::Make;
 use super::replica::{Event, News, Order, Plan, live};
 use super::watchdog::Watchdog;
-use super::{PreflightError, log, port, preflight};
+use super::{StartFailure, log, port, preflight};
 use crate::clock::Clock;
 use crate::scrape::Scraper;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,6 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_api::document::InferenceApi;
 use tidegate_api::endpoints::{EndpointsFile, TrafficWeights};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -56,21 +56,17 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// A target without replicas, for APIs that passed the preflight.
+    /// A target without replicas, for these APIs.
     pub(crate) fn new(
         settings: LocalSettings,
-        apis: Vec<(InferenceApi, Option<PathBuf>)>,
+        makes: Vec<Make>,
         clock: Clock,
         scraper: Scraper,
-    ) -> Result<Self, PreflightError> {
-        let mut fleets = BTreeMap::new();
-        for (api, python_bin) in apis {
-            preflight(&api, python_bin.as_deref())?;
-            let program = preflight::resolve(&api, python_bin.as_deref())?;
-            fleets.insert(api.name.clone(), Fleet::new(Arc::new(api), program, python_bin));
-        }
+    ) -> Self {
+        let fleets = makes.into_iter().map(|make| (make.api.name.clone(), Fleet::new(make)));
+        let fleets = fleets.collect();
         let (news, events) = mpsc::channel(NEWS);
-        Ok(Self {
+        Self {
             endpoints: EndpointsWriter::new(settings.endpoints_file.clone()),
             watchdog: Watchdog::new(settings.shim.clone()),
             settings: Arc::new(settings),
@@ -82,7 +78,47 @@ impl Local {
             news,
             tasks: JoinSet::new(),
             owners: BTreeMap::new(),
-        })
+        }
+    }
+
+    /// Makes an API's replicas of this from now on; those that are made of something else are
+    /// exchanged as it is scaled. Says whether there is anything to exchange.
+    pub(crate) fn install(&mut self, make: Make) -> bool {
+        let Some(fleet) = self.fleets.get_mut(&make.api.name) else {
+            let mut fleet = Fleet::new(make);
+            fleet.is_founding = false;
+            self.fleets.insert(fleet.make.api.name.clone(), fleet);
+            return false;
+        };
+        fleet.is_retired = false;
+        let make = make.following(&fleet.make);
+        fleet.revise(make)
+    }
+
+    /// Exchanges an API's replicas for ones like them.
+    pub(crate) fn refresh(&mut self, api: &str) {
+        if let Some(fleet) = self.fleets.get_mut(api) {
+            fleet.revise(fleet.make.refreshed());
+        }
+    }
+
+    /// Lets all replicas of an API drain. With the last of them it is forgotten.
+    pub(crate) fn retire(&mut self, api: &str) {
+        let Some(fleet) = self.fleets.get_mut(api) else { return };
+        fleet.is_retired = true;
+        let all: Vec<String> = fleet.replicas.iter().map(|one| one.id.clone()).collect();
+        self.order(api, &all, Order::Drain);
+        self.forget_retired();
+    }
+
+    fn forget_retired(&mut self) {
+        self.fleets.retain(|_, fleet| !fleet.is_retired || !fleet.replicas.is_empty());
+        self.refresh_endpoints();
+    }
+
+    /// How long the requests of a draining sidecar may take to finish.
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        self.settings.drain_timeout
     }
 
     /// The replicas of an API.
@@ -90,24 +126,24 @@ impl Local {
         self.fleets.get(api)
     }
 
-    /// Starts or drains replicas of `api` until `wanted` are not draining.
+    /// Starts or drains replicas of `api` until `wanted` are not draining, and exchanges those that
+    /// are outdated, as far as that may go now.
     ///
     /// `busy` says how many requests a replica holds. Draining is written to the endpoints file
     /// before any sidecar is told. After a failed start the next one waits for its backoff.
     pub(crate) fn scale(&mut self, api: &str, wanted: u32, busy: &dyn Fn(&str) -> u32) {
         let now = self.clock.now();
         let Some(fleet) = self.fleets.get(api) else { return };
-        let counts = fleet.counts();
-        let live = counts.starting + counts.ready;
-        if live > wanted {
-            let leaving = fleet.cheapest((live - wanted) as usize, busy);
+        let moves = fleet.moves(wanted);
+        let leaving = fleet.leaving(moves, busy);
+        let starts = if now >= fleet.next_start { moves.start } else { 0 };
+        if !leaving.is_empty() {
             self.order(api, &leaving, Order::Drain);
-        } else if now >= fleet.next_start {
-            for _ in live..wanted {
-                if let Err(error) = self.start(api) {
-                    tracing::error!(api, %error, "can't start a replica");
-                    return;
-                }
+        }
+        for _ in 0..starts {
+            if let Err(error) = self.start(api) {
+                tracing::error!(api, %error, "can't start a replica");
+                return;
             }
         }
     }
@@ -185,17 +221,40 @@ impl Local {
             tracing::info!(api, replica = id, "replica is ready");
         }
         let now = self.clock.now();
-        let failed = self.fleets.get_mut(&api).and_then(|fleet| fleet.learn(&id, news, now));
-        self.refresh_endpoints();
-        match failed {
-            Some(failed) => self.failed(&api, &id, failed),
-            None => Ok(()),
+        let Some(fleet) = self.fleets.get_mut(&api) else { return Ok(()) };
+        let lesson = fleet.learn(&id, news, now);
+        self.forget_retired();
+        match lesson {
+            Lesson::Nothing => Ok(()),
+            Lesson::Exchanged => {
+                tracing::info!(api, "all replicas are made as the document says");
+                Ok(())
+            }
+            Lesson::Failed { failure, log, stalls } => {
+                tracing::warn!(api, replica = id, %failure, log = %log.display(), "start failed");
+                if stalls {
+                    self.stall(&api, &failure);
+                }
+                self.give_up(api, failure, log)
+            }
         }
     }
 
     /// From its next writing on the endpoints file says these weights, and no others.
     pub(crate) fn set_weights(&mut self, weights: BTreeMap<String, TrafficWeights>) {
         self.weights = weights;
+    }
+
+    /// Does away with the replicas of a make that does not get ready.
+    fn stall(&mut self, api: &str, failure: &StartFailure) {
+        let hopeless = self.fleets.get(api).map(Fleet::hopeless).unwrap_or_default();
+        tracing::error!(
+            api,
+            %failure,
+            "the new replicas don't get ready: those made as before go on; change the document, or \
+             refresh the api to try again"
+        );
+        self.order(api, &hopeless, Order::Kill);
     }
 
     /// Writes the endpoints file if it does not say what is.
@@ -213,22 +272,19 @@ impl Local {
         }
     }
 
-    fn failed(&self, api: &str, id: &str, failed: Failed) -> Result<(), Box<GaveUp>> {
-        let Failed { failure, log } = failed;
-        tracing::warn!(api, replica = id, %failure, log = %log.display(), "start failed");
-        let Some(fleet) = self.fleets.get(api) else { return Ok(()) };
+    fn give_up(&self, api: String, failure: StartFailure, log: PathBuf) -> Result<(), Box<GaveUp>> {
+        let Some(fleet) = self.fleets.get(&api) else { return Ok(()) };
         let most = self.settings.give_up_after;
-        if fleet.was_ready || most == 0 || fleet.failures < most {
+        if fleet.was_ready || !fleet.is_founding || most == 0 || fleet.failures < most {
             return Ok(());
         }
         let command = if failure.is_sidecar() {
             let words = self.settings.sidecar.iter().map(|word| word.to_string_lossy());
             words.collect::<Vec<_>>().join(" ")
         } else {
-            fleet.api.container.command.join(" ")
+            fleet.make.api.container.command.join(" ")
         };
         let tail = tail(&log);
-        let api = api.to_owned();
         Err(Box::new(GaveUp { api, failures: fleet.failures, failure, command, log, tail }))
     }
 
@@ -239,7 +295,8 @@ impl Local {
             .flat_map(|fleet| fleet.replicas.iter().map(|replica| replica.port))
             .collect();
         let Some(fleet) = self.fleets.get_mut(api) else { return Ok(()) };
-        let port = match preflight::fixed_port(&fleet.api) {
+        let make = Arc::clone(fleet.next_make());
+        let port = match preflight::fixed_port(&make.api) {
             Some(port) => port,
             None => port::free(&taken)?,
         };
@@ -251,9 +308,7 @@ impl Local {
         tracing::info!(api, replica = id, port, log = %log.display(), "replica starts");
         let plan = Plan {
             id: id.clone(),
-            api: Arc::clone(&fleet.api),
-            program: fleet.program.clone(),
-            python_bin: fleet.python_bin.clone(),
+            make: Arc::clone(&make),
             port,
             log: log.clone(),
             settings: Arc::clone(&self.settings),
@@ -272,6 +327,7 @@ impl Local {
             model_pid: None,
             restarts: 0,
             port,
+            make,
             log,
             orders,
         });
@@ -330,7 +386,7 @@ mod tests {
         };
         let clock = Clock::start();
         let scraper = Scraper::new(clock, Duration::from_secs(1));
-        let mut local = Local::new(settings, Vec::new(), clock, scraper).unwrap();
+        let mut local = Local::new(settings, Vec::new(), clock, scraper);
         for (id, panics) in [("well", false), ("ill", true)] {
             let task = local.tasks.spawn(async move { assert!(!panics, "on purpose") });
             local.owners.insert(task.id(), ("api".to_owned(), id.to_owned()));

@@ -119,6 +119,25 @@ impl Scaler {
         scaler
     }
 
+    /// Goes on by other settings, at `now`, while `current` replicas are asked for.
+    ///
+    /// What it has seen still counts. Another rule knows nothing of that, so nothing shrinks before
+    /// it has seen a whole window.
+    pub fn revise(
+        &mut self,
+        before: &ScalerSettings,
+        settings: &ScalerSettings,
+        current: u32,
+        now: Duration,
+    ) {
+        let kind = |settings: &ScalerSettings| std::mem::discriminant(&settings.rule);
+        let (snapshot, settled) = (self.snapshot(now), self.settled);
+        *self = Self::restore(settings, &snapshot, current, Duration::ZERO, now);
+        if kind(before) == kind(settings) {
+            self.settled = settled;
+        }
+    }
+
     /// Decides how many replicas there should be. `now` never goes back between calls.
     pub fn decide(&mut self, seen: &Observation, now: Duration) -> Decision {
         let working = seen.load.is_some_and(|load| load.average > 0.0);

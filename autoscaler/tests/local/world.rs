@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tidegate_api::document::{
     Access, Autoscaling, Balancing, Concurrency, ConcurrencyPolicy, Container, InferenceApi,
-    Policy, Probe, Readiness, Sidecar, Timeouts,
+    Policy, Probe, Readiness, RollingUpdate, Sidecar, Timeouts,
 };
 use tidegate_api::endpoints::EndpointsFile;
 use tidegate_autoscaler::status::{ApiStatus, ReplicaState};
@@ -237,6 +237,7 @@ fn api(folder: &Path, min: u32, max: u32, manner: &str) -> InferenceApi {
         access: Access::default(),
         balancing: Balancing::default(),
         sidecar: Sidecar::default(),
+        rolling_update: RollingUpdate::default(),
         autoscaling: Autoscaling {
             min_replicas: min,
             max_replicas: max,

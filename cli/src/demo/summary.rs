@@ -222,6 +222,7 @@ mod tests {
             model_pid: None,
             sidecar_rss_bytes: None,
             restarts: 0,
+            outdated: false,
         };
         let api = ApiStatus { replicas: vec![replica], ..ApiStatus::default() };
         told(
