@@ -9,4 +9,5 @@ mod metrics;
 mod proxy_protocol;
 mod redirect;
 mod takeover;
+mod tls;
 mod tokens;

@@ -11,6 +11,7 @@ pub(crate) mod process;
 pub(crate) mod python;
 pub(crate) mod recorder;
 pub(crate) mod sidecar;
+pub(crate) mod tls;
 pub(crate) mod up;
 
 use std::io::Write;

@@ -53,7 +53,12 @@ pub mod metric {
     pub const PROXY_PROTOCOL_REFUSED: &str = "tidegate_proxy_protocol_refused_total";
     /// Lines of the access log that were dropped, as their reader was too slow.
     pub const ACCESS_LOG_DROPPED: &str = "tidegate_access_log_dropped_total";
-    /// Files of documents or keys that changed and could not be used; what was stays in force.
+    /// Handshakes of TLS that failed, by `side` and `reason`.
+    pub const TLS_HANDSHAKE_FAILURES: &str = "tidegate_tls_handshake_failures_total";
+    /// When a certificate in force ends, in seconds since 1970, by `certificate`.
+    pub const TLS_CERTIFICATE_EXPIRY: &str = "tidegate_tls_certificate_expiry_timestamp_seconds";
+    /// Files of documents, keys or certificates that changed and could not be used; what was stays
+    /// in force.
     pub const RELOAD_FAILURES: &str = "tidegate_reload_failures_total";
     /// Always 1; the labels say which build runs.
     pub const BUILD_INFO: &str = "tidegate_build_info";
@@ -80,6 +85,10 @@ pub mod metric {
 pub mod label {
     /// The API's name, on a gateway's metrics.
     pub const API: &str = "api";
+    /// The file of a certificate.
+    pub const CERTIFICATE: &str = "certificate";
+    /// Who is at the other end: `client` or `endpoint`.
+    pub const SIDE: &str = "side";
     /// What an endpoint is up to: `starting`, `ready`, `draining` or `ejected`.
     pub const STATE: &str = "state";
     /// The response's status code.

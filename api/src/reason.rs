@@ -5,6 +5,8 @@
 pub enum Reason {
     /// The head was malformed or not allowed.
     BadRequest,
+    /// The request came without TLS to a port that speaks it.
+    TlsRequired,
     /// The head was larger than allowed.
     HeaderTooLarge,
     /// The request target was longer than allowed.
@@ -51,8 +53,9 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::BadRequest,
+        Self::TlsRequired,
         Self::HeaderTooLarge,
         Self::TargetTooLong,
         Self::BodyTooLarge,
@@ -80,6 +83,7 @@ impl Reason {
     pub const fn code(self) -> &'static str {
         match self {
             Self::BadRequest => "bad-request",
+            Self::TlsRequired => "tls-required",
             Self::HeaderTooLarge => "header-too-large",
             Self::TargetTooLong => "target-too-long",
             Self::BodyTooLarge => "body-too-large",
@@ -107,7 +111,7 @@ impl Reason {
     /// The HTTP status that goes with the reason.
     pub const fn status(self) -> u16 {
         match self {
-            Self::BadRequest | Self::NoModel => 400,
+            Self::BadRequest | Self::TlsRequired | Self::NoModel => 400,
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
             Self::NoRoute | Self::UnknownModel => 404,

@@ -17,7 +17,7 @@ use tidegate_api::document::InferenceApi;
 use tidegate_autoscaler::{App, Handle, Settings, StartError};
 use tidegate_proxy::{
     AccessLogSelection, ClassifySettings, DrainSettings, Gateway, GatewayApi, GatewaySettings,
-    Given, HopSettings, HttpLimits, ListenSettings, QueueOrder, Teller,
+    Given, HopSettings, HttpLimits, ListenSettings, QueueOrder, Teller, TlsSettings,
 };
 
 /// Failed starts in a row after which an API that never was ready ends the run.
@@ -131,6 +131,7 @@ impl Machine {
                 redirect: None,
                 takeover: None,
             },
+            tls: TlsSettings::default(),
             wake: Some(autoscaler.admin_addr()),
             endpoints_file: Some(run_dir.endpoints()),
             apis: gateway_apis,

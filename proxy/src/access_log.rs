@@ -60,6 +60,8 @@ pub struct Entry {
     identity: Identity,
     /// Who sent it, as its connection has it.
     pub client: Option<String>,
+    /// The version of TLS that it came over.
+    tls: Option<&'static str>,
     /// Whose it is.
     pub tenant: Option<String>,
     /// The endpoint that it was sent to last.
@@ -114,6 +116,8 @@ struct Line<'a> {
     api: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     client: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
     queue_wait_seconds: f64,
@@ -190,6 +194,7 @@ impl AccessLog {
             uri: None,
             identity: identity.clone(),
             client: peer.map(|peer| peer.address.clone()),
+            tls: peer.and_then(|peer| peer.tls),
             tenant: None,
             endpoint: None,
             attempts: 0,
@@ -238,6 +243,7 @@ impl Entry {
             path: self.uri.as_ref().map(Uri::path).map(cut),
             api: ending.api,
             client: self.client.as_deref(),
+            tls: self.tls,
             tenant: self.tenant.as_deref().map(cut),
             queue_wait_seconds: seconds(ending.queue_wait),
             first_byte_seconds: ending.first_byte.map(seconds),

@@ -33,6 +33,7 @@ use crate::service::Lead;
 use crate::shadow::ShadowRoom;
 use crate::split::WeightsInForce;
 use crate::stack::Stack;
+use crate::tls::Tls;
 use arc_swap::ArcSwap;
 use prometheus::Registry;
 use std::future::pending;
@@ -116,6 +117,7 @@ impl Server {
         let process = ProcessMetrics::register(&registry, "sidecar")?;
         let connections = places(&settings.limits, &process);
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
+        let (tls, mut tasks) = Tls::start(&settings.tls, &registry, &process.reload_failures)?;
         let drain = Drain::new(settings.drain);
         let everything = Rule { path: EVERYTHING.to_owned(), ..Rule::default() };
         let routes = Target::table(vec![(vec![everything], None, Lead::Api(Arc::clone(&service)))]);
@@ -131,6 +133,7 @@ impl Server {
             scan_room: ScanRoom::default(),
             shadow_room: ShadowRoom::default(),
             hops: settings.hops,
+            tls,
             drain: drain.watch(),
         };
         let ready = Arc::new(AtomicBool::new(false));
@@ -147,14 +150,12 @@ impl Server {
             drain: drain.clone(),
         };
         let (swept, address) = (Arc::clone(&endpoint), settings.upstream);
-        let tasks: Vec<Task> = vec![
-            Box::pin(reload.run()),
-            Box::pin(async move {
-                let changed = |now_ready| ready.store(now_ready, Ordering::Release);
-                health::watch(&endpoint, &address, &readiness, changed).await;
-            }),
-            Box::pin(async move { swept.sweep().await }),
-        ];
+        tasks.push(Box::pin(reload.run()));
+        tasks.push(Box::pin(async move {
+            let changed = |now_ready| ready.store(now_ready, Ordering::Release);
+            health::watch(&endpoint, &address, &readiness, changed).await;
+        }));
+        tasks.push(Box::pin(async move { swept.sweep().await }));
         Ok(Self { log_writer, ..Self::run(listeners, stack, admin_page, tasks, drain, is_ready)? })
     }
 
@@ -199,6 +200,8 @@ impl Server {
         tasks.push(task);
         let connections = places(&settings.limits, &process);
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
+        let (tls, follow_tls) = Tls::start(&settings.tls, &registry, &process.reload_failures)?;
+        tasks.extend(follow_tls);
         let drain = Drain::new(settings.drain);
         let stack = Stack {
             role: Role::Gateway,
@@ -213,6 +216,7 @@ impl Server {
             scan_room: ScanRoom::default(),
             shadow_room: ShadowRoom::default(),
             hops: settings.hops,
+            tls,
             drain: drain.watch(),
         };
         let told = shown.clone();

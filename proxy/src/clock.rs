@@ -44,6 +44,12 @@ pub fn timestamp() -> String {
     humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }
 
+/// Now in seconds since 1970, for what is valid until a date.
+#[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// A number that differs from start to start, to seed random draws with.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 pub fn seed() -> u64 {

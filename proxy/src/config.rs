@@ -7,6 +7,7 @@ mod hops;
 mod server;
 pub(crate) mod shown;
 mod split;
+mod tls;
 mod upstream;
 mod value;
 
@@ -37,12 +38,14 @@ use crate::policy::route::Rule;
 use crate::rewrite::UpstreamProtocol;
 use crate::socket::Address;
 use crate::split::SplitSettings;
+use crate::tls::TlsSettings;
 use clap::Args;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 use tidegate_api::document::{InferenceApi, OpenAi, Route, WhenNotFound};
+use tls::EndpointTlsArgs;
 use value::{cost, duration, limit, size};
 
 /// Flags of `sidecar`.
@@ -115,6 +118,8 @@ pub struct GatewayArgs {
     #[arg(long, env = "TIDEGATE_WAKE", value_name = "ADDR")]
     pub wake: Option<SocketAddr>,
     #[command(flatten)]
+    pub(crate) endpoint_tls: EndpointTlsArgs,
+    #[command(flatten)]
     pub(crate) server: ServerArgs,
 }
 
@@ -125,6 +130,8 @@ pub struct SidecarSettings {
     pub given: Given,
     /// Where it listens.
     pub listen: ListenSettings,
+    /// With whom it speaks TLS.
+    pub tls: TlsSettings,
     /// The model.
     pub upstream: Address,
     /// How many run and wait, unless the file says otherwise.
@@ -160,6 +167,8 @@ pub struct GatewaySettings {
     pub given: Given,
     /// Where it listens.
     pub listen: ListenSettings,
+    /// With whom it speaks TLS.
+    pub tls: TlsSettings,
     /// The autoscaler's admin address.
     pub wake: Option<SocketAddr>,
     /// Where the endpoints are read from.
@@ -227,6 +236,7 @@ impl From<Sourced<SidecarArgs>> for SidecarSettings {
         Self {
             given,
             listen: args.server.listen(args.listen, args.admin, 1),
+            tls: TlsSettings { clients: args.server.tls.settings(), endpoints: None },
             upstream: args.upstream.upstream.clone(),
             live: LiveSettings {
                 limit: args.concurrency,
@@ -285,6 +295,10 @@ impl GatewaySettings {
             listen: ListenSettings {
                 redirect,
                 ..args.server.listen(args.listen, args.admin, cores)
+            },
+            tls: TlsSettings {
+                clients: args.server.tls.settings(),
+                endpoints: args.endpoint_tls.settings(),
             },
             wake: args.wake,
             order: args.server.order(),

@@ -107,9 +107,14 @@ pub async fn serve(stream: TcpStream, from: IpAddr, stack: Arc<Stack>, connector
 }
 
 /// Answers one request after the other, to the connection's end.
-async fn answer_all(inbound: Inbound, peer: Peer, stack: Arc<Stack>, connector: Arc<Connector>) {
+pub(crate) async fn answer_all(
+    inbound: Inbound,
+    peer: Peer,
+    stack: Arc<Stack>,
+    connector: Arc<Connector>,
+) {
     let mut drain = stack.drain.clone();
-    let closing = pin!(closing(&mut drain));
+    let closing = pin!(drain.closing());
     let mut closing = Closing { closing, drain: stack.drain.clone(), is_heard: false };
     let mut out = Outgoing::default();
     let mut timer = LazyTimer::default();
@@ -126,7 +131,7 @@ async fn answer_all(inbound: Inbound, peer: Peer, stack: Arc<Stack>, connector: 
                 }
                 return;
             }
-            Ok(Next::End) => return,
+            Ok(Next::End) => return inbound.say_end(),
             Err(reason) => Err(reason),
         };
         let RequestHead { request, framing, keep_alive, expects_continue } = match head {
@@ -229,10 +234,6 @@ async fn next_head(
         Poll::Ready(if has_bytes { Err(Reason::RequestTimeout) } else { Ok(Next::End) })
     })
     .await
-}
-
-async fn closing(drain: &mut DrainWatch) {
-    drain.closing().await;
 }
 
 /// Writes an answer.

@@ -77,6 +77,16 @@ pub enum StartError {
         /// What it names.
         version: String,
     },
+    /// A certificate, its key or those who are believed can't be used.
+    #[error("can't use {path} ({flag}): {what}")]
+    Tls {
+        /// The flag that names it.
+        flag: &'static str,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A file of API keys can't be used.
     #[error("can't use {path} (spec.access.apiKeys.file): {what}")]
     Keys {

@@ -1,4 +1,4 @@
-//! Tells when a file may have changed.
+//! Tells when files may have changed.
 
 use crate::error::StartError;
 use notify::{RecursiveMode, Watcher};
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 /// Files are read again this often even if no change is told: some file systems tell none.
 const REREAD_PERIOD: Duration = Duration::from_secs(5);
 
-/// Watches the folder of a file, so that the file may come, go and be replaced.
+/// Watches the folders of files, so that the files may come, go and be replaced.
 pub struct FileWatch {
     told: watch::Receiver<()>,
     _watcher: notify::RecommendedWatcher,
@@ -23,20 +23,35 @@ impl FileWatch {
     /// # Errors
     /// If its folder can't be watched.
     pub fn new(file: &Path) -> Result<Self, StartError> {
+        Self::over(&[file])
+    }
+
+    /// The same for several files.
+    ///
+    /// # Errors
+    /// If a folder can't be watched.
+    pub fn over(files: &[impl AsRef<Path>]) -> Result<Self, StartError> {
         let (sender, told) = watch::channel(());
-        let failed = |source| StartError::Watch { path: file.display().to_string(), source };
+        let failed = |file: Option<&Path>| {
+            let path = file.map(|file| file.display().to_string()).unwrap_or_default();
+            |source| StartError::Watch { path, source }
+        };
         let mut watcher =
             notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
                 if event.is_ok_and(|event| !event.kind.is_access()) {
                     sender.send_replace(());
                 }
             })
-            .map_err(failed)?;
-        let folder = match file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        watcher.watch(folder, RecursiveMode::NonRecursive).map_err(failed)?;
+            .map_err(failed(files.first().map(AsRef::as_ref)))?;
+        // A folder that is named twice is watched once.
+        for file in files.iter().map(AsRef::as_ref) {
+            let folder = match file.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => folder,
+                _ => Path::new("."),
+            };
+            let watching = watcher.watch(folder, RecursiveMode::NonRecursive);
+            watching.map_err(failed(Some(file)))?;
+        }
         Ok(Self { told, _watcher: watcher })
     }
 

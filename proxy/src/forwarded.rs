@@ -36,7 +36,7 @@ pub fn write(request: &mut RequestParts, peer: &Peer, which: ForwardedHeaders) {
     }
     let chain = list(headers.get_all(FORWARDED_FOR).chain([peer.address.as_bytes()]));
     headers.insert(FORWARDED_FOR, chain);
-    headers.insert_if_absent(FORWARDED_PROTO, HTTP);
+    headers.insert_if_absent(FORWARDED_PROTO, peer.proto());
     if let Some(host) = host {
         headers.insert_if_absent(FORWARDED_HOST, host);
     }
@@ -134,7 +134,7 @@ fn via(version: Version) -> &'static str {
 
 /// `Forwarded`: what the hops before said of themselves, and this connection.
 fn forwarded(headers: &Fields, peer: &Peer, host: Option<&[u8]>) -> Vec<u8> {
-    let own = element(&peer.node, host, HTTP.as_bytes());
+    let own = element(&peer.node, host, peer.proto().as_bytes());
     let said = headers.get_all(FORWARDED);
     let translated = if headers.contains(FORWARDED) { None } else { translated(headers) };
     list(said.chain(translated.as_deref()).chain([own.as_slice()]))

@@ -57,6 +57,8 @@ pub struct Peer {
     pub address: String,
     /// Its address as `Forwarded` has it.
     pub node: String,
+    /// The version of TLS that it speaks, if it does.
+    pub tls: Option<&'static str>,
     /// What tells the next hop of this one, written once.
     pub own_lines: OnceLock<OwnLines>,
 }
@@ -87,8 +89,18 @@ impl TrustedHops {
             trusted: self.0.iter().any(|network| network.contains(&address)),
             address: address.to_string(),
             node: node(address),
+            tls: None,
             own_lines: OnceLock::new(),
         }
+    }
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// What it speaks to this hop.
+    pub fn proto(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 }
 

@@ -118,7 +118,7 @@ impl Inbound {
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         let State { wire, interim, .. } = &mut *state;
-        if !interim.is_empty()
+        if !(interim.is_empty() && wire.is_flushed())
             && let Poll::Ready(Err(_)) = wire.poll_write(cx, interim)
         {
             return Poll::Ready(());
@@ -153,6 +153,11 @@ impl Inbound {
         if state.interim.encoded.len() < MAX_INTERIM_BYTES {
             encode_response(&parts, ResponseHop::default(), &mut state.interim.encoded);
         }
+    }
+
+    /// Says where only the close would not that this is the end.
+    pub fn say_end(&self) {
+        self.lock().wire.say_end();
     }
 
     /// Says that nothing more will be written.

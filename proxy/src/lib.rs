@@ -5,6 +5,7 @@
 //! 1. [`listen`]: a worker thread accepts the connection; it stays on that thread. [`connection`]
 //!    serves it ([`h2_connection`] what begins with HTTP/2's preface), reading from [`inbound`] over a [`wire`] (a [`socket`]) what [`head`] and [`framing`] understand.
 //!    [`proxy_protocol`]: whose connection it is, where a balancer says so. [`redirect`] sends on what is to come over HTTPS.
+//!    [`secured`]: the same where [`tls`] is spoken.
 //!    [`hop`]: whether the client's word about earlier hops counts.
 //! 2. [`stack`]: the path itself, one function that names every step below.
 //! 3. [`identity`]: the request's id and trace. [`guard`]: refuses what must not be let in.
@@ -21,7 +22,7 @@
 //! 9. [`account`] closes the books into [`metrics`] and [`access_log`]; [`respond`] words every refusal.
 //!
 //! Beside the path, on a thread of their own: [`admin`], [`health`] with [`probe`], [`discover`],
-//! [`wake`], [`reload`], [`documents`] with [`catalog`]. [`app`] wires all of it from [`config`]; [`drain`] ends it.
+//! [`wake`], [`reload`], [`documents`] with [`catalog`], what follows the certificates of [`tls`]. [`app`] wires all of it from [`config`]; [`drain`] ends it.
 
 pub mod access;
 pub mod access_log;
@@ -84,12 +85,14 @@ pub mod request_body;
 pub mod respond;
 pub mod rewrite;
 mod run;
+pub mod secured;
 pub mod service;
 pub mod shadow;
 pub mod socket;
 pub mod split;
 pub mod stack;
 pub mod takeover;
+pub mod tls;
 pub mod tunnel;
 pub mod turn_away;
 pub mod upstream;
@@ -110,3 +113,4 @@ pub use hop::HopSettings;
 pub use listeners::{ListenSettings, RedirectSettings};
 pub use policy::overload::QueueOrder;
 pub use run::{run_gateway, run_sidecar};
+pub use tls::TlsSettings;

@@ -6,6 +6,7 @@
 use crate::connection;
 use crate::error::StartError;
 use crate::redirect;
+use crate::secured;
 use crate::stack::Stack;
 use crate::turn_away::turn_away;
 use crate::upstream::Connector;
@@ -90,19 +91,27 @@ async fn serve(worker: usize, sockets: Sockets, stack: Arc<Stack>, drain_timeout
     let connections = TaskTracker::new();
     let max_head_bytes = stack.limits.max_head_bytes;
     let tasks = TaskTracker::new();
-    let connector = Arc::new(Connector { worker, max_head_bytes, tasks });
+    let tls = stack.tls.endpoints.clone();
+    let connector = Arc::new(Connector { worker, max_head_bytes, tls, tasks });
     let mut drain = stack.drain.clone();
     let turned_away = TaskTracker::new();
     let serve = |Caller { stream, from, redirect }| {
         let (stack, connector) = (Arc::clone(&stack), Arc::clone(&connector));
         if let Some(place) = stack.connections.enter() {
             connections.spawn(async move {
-                match redirect {
-                    None => connection::serve(stream, from, stack, connector).await,
-                    Some(port) => redirect::redirect(stream, from, stack, port).await,
+                match (redirect, stack.tls.clients.clone()) {
+                    (None, None) => connection::serve(stream, from, stack, connector).await,
+                    (None, Some(tls)) => {
+                        // In a box: a plain connection need not carry its state along.
+                        Box::pin(secured::serve(stream, from, stack, connector, tls)).await;
+                    }
+                    (Some(port), _) => redirect::redirect(stream, from, stack, port).await,
                 }
                 drop(place);
             });
+        } else if redirect.is_none() && stack.tls.clients.is_some() {
+            // A handshake costs more than it is worth to be told so.
+            drop(stream);
         } else if turned_away.len() < MAX_TURNED_AWAY {
             turned_away.spawn(turn_away(stream, stack));
         }

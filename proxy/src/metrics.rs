@@ -2,6 +2,7 @@
 
 pub mod endpoints;
 pub mod shadow;
+pub mod tls;
 pub mod tokens;
 pub mod traffic;
 
@@ -233,7 +234,7 @@ impl ProcessMetrics {
             IntCounter::new(metric::ACCESS_LOG_DROPPED, "Lines of the access log dropped.")?;
         let reload_failures = IntCounter::new(
             metric::RELOAD_FAILURES,
-            "Files of documents or keys that changed and could not be used.",
+            "Files of documents, keys or certificates that changed and could not be used.",
         )?;
         let build = IntGauge::with_opts(
             Opts::new(metric::BUILD_INFO, "Which build runs; always 1.")

@@ -138,7 +138,13 @@ impl Connection {
             && self.decoder.is_done()
             && self.upload.is_none()
             && self.out.is_empty()
+            && self.wire.is_flushed()
             && self.wire.read.is_empty()
+    }
+
+    /// Says that it is not used any more, where only the close would not.
+    pub fn say_end(&mut self) {
+        self.wire.say_end();
     }
 
     /// Gives back the memory of a quiet connection.
@@ -196,7 +202,7 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ExchangeError>>> {
-        if self.upload.is_some() || !self.out.is_empty() {
+        if self.upload.is_some() || !self.out.is_empty() || !self.wire.is_flushed() {
             match self.poll_upload(cx) {
                 Poll::Ready(Err(error @ ExchangeError::Upload(_))) => {
                     return Poll::Ready(Some(Err(error)));

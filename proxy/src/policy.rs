@@ -22,6 +22,7 @@ pub mod queue;
 pub mod rate;
 pub mod retry_budget;
 pub mod route;
+pub mod server_names;
 pub mod service_time;
 pub mod slots;
 pub mod split;

@@ -58,7 +58,9 @@ impl Pool {
     pub fn sweep(&self) {
         let now = clock::now();
         self.with(|idle| {
-            idle.retain_mut(|entry| entry.is_usable(now));
+            for mut stale in idle.extract_if(.., |entry| !entry.is_usable(now)) {
+                stale.connection.say_end();
+            }
             idle.iter_mut().for_each(|entry| entry.connection.rest());
         });
         self.with_shared(|shared| shared.retain_mut(|entry| entry.is_kept(now)));
@@ -71,6 +73,7 @@ impl Pool {
                 if entry.is_usable(now) {
                     return Some(entry.connection);
                 }
+                entry.connection.say_end();
             }
             None
         })
@@ -80,7 +83,7 @@ impl Pool {
     pub fn put(&self, connection: Box<Connection>, since: Instant) {
         self.with(|idle| {
             if idle.len() >= self.max_idle {
-                idle.remove(0);
+                idle.remove(0).connection.say_end();
             }
             idle.push(Idle { connection, since });
         });

@@ -131,7 +131,7 @@ fn grpc_status(reason: Reason) -> u16 {
         Reason::NoModel => INVALID_ARGUMENT,
         Reason::Unauthorized => UNAUTHENTICATED,
         Reason::Forbidden => PERMISSION_DENIED,
-        Reason::BadRequest | Reason::Internal => INTERNAL,
+        Reason::BadRequest | Reason::TlsRequired | Reason::Internal => INTERNAL,
         Reason::QueueFull
         | Reason::QueueTimeout
         | Reason::Draining
@@ -147,6 +147,7 @@ fn closes_connection(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::BadRequest
+            | Reason::TlsRequired
             | Reason::MethodNotAllowed
             | Reason::Draining
             | Reason::TooManyConnections
@@ -158,6 +159,7 @@ fn closes_connection(reason: Reason) -> bool {
 fn message(reason: Reason) -> &'static str {
     match reason {
         Reason::BadRequest => "the request's head is malformed or not allowed",
+        Reason::TlsRequired => "this port speaks TLS: use https://",
         Reason::HeaderTooLarge => "the request's headers are larger than allowed",
         Reason::TargetTooLong => "the request's target is longer than allowed",
         Reason::BodyTooLarge => "the request's body is larger than allowed",

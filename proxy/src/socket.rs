@@ -1,4 +1,4 @@
-//! A stream socket, TCP or Unix, and the address it is reached at.
+//! A stream socket, TCP, TLS or Unix, and the address it is reached at.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::str::FromStr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsStream;
 
 const UNIX: &str = "unix:";
 
@@ -34,6 +35,8 @@ pub enum Socket {
     Tcp(TcpStream),
     /// Within this machine.
     Unix(UnixStream),
+    /// Over IP, in TLS. Its state is large, and most sockets have none.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 // === impl Address ===
@@ -93,11 +96,43 @@ impl fmt::Display for Address {
 // === impl Socket ===
 
 impl Socket {
-    /// Ready when there is something to read, or an end.
+    /// Ready when there is something to read, or an end. In TLS what comes may be no more than a
+    /// note to the connection itself: then there is nothing to read after all.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Tls(stream) => match stream.get_ref() {
+                (stream, session) if session.wants_read() => stream.poll_read_ready(cx),
+                // It was decrypted with what came before, or that was the end.
+                _ => Poll::Ready(Ok(())),
+            },
+        }
+    }
+
+    /// What was agreed on to speak inside of TLS.
+    pub fn agreed_protocol(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+
+    /// Whether all that was written has been given to the system.
+    pub fn is_flushed(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => true,
+            Self::Tls(stream) => !stream.get_ref().1.wants_write(),
+        }
+    }
+
+    /// Says in TLS that this is the end (RFC 9112 section 9.8), as far as that can be said at once.
+    /// Elsewhere the close says so.
+    pub fn say_end(&mut self) {
+        if let Self::Tls(stream) = self {
+            let mut nobody = Context::from_waker(Waker::noop());
+            // Who has gone already need not hear it.
+            drop(Pin::new(stream).poll_shutdown(&mut nobody));
         }
     }
 
@@ -107,15 +142,24 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.try_io(Interest::READABLE, nothing).is_ok(),
             Self::Unix(stream) => stream.try_io(Interest::READABLE, nothing).is_ok(),
+            Self::Tls(stream) => match stream.get_ref() {
+                (stream, session) if session.wants_read() => {
+                    stream.try_io(Interest::READABLE, nothing).is_ok()
+                }
+                _ => true,
+            },
         }
     }
 
     /// Lets the connection end with a reset, which nobody takes for the end of a body.
     pub fn reset_on_close(&self) {
-        if let Self::Tcp(stream) = self {
-            // If the system refuses, the connection ends plainly: all that is left to do.
-            drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)));
-        }
+        let stream = match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Unix(_) => return,
+        };
+        // If the system refuses, the connection ends plainly: all that is left to do.
+        drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)));
     }
 }
 
@@ -128,6 +172,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -141,6 +186,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -152,6 +198,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -159,15 +206,19 @@ impl AsyncWrite for Socket {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Nothing is held back here.
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            // Nothing is held back here.
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -32,6 +32,7 @@ use crate::rewrite::{Told, rewrite};
 use crate::service::{Routes, Service, Taker};
 use crate::shadow::{Original, ShadowRoom};
 use crate::socket::Socket;
+use crate::tls::Tls;
 use crate::upstream::Connector;
 use crate::wire::Wire;
 use arc_swap::ArcSwap;
@@ -74,6 +75,8 @@ pub struct Stack {
     pub shadow_room: ShadowRoom,
     /// How the hops around are dealt with.
     pub hops: HopSettings,
+    /// With whom TLS is spoken.
+    pub tls: Tls,
     /// Whether the process is ending.
     pub drain: DrainWatch,
 }

@@ -52,6 +52,7 @@ async fn copy(
     passed: &AtomicU64,
 ) -> std::io::Result<()> {
     to.write_all(&first).await?;
+    to.flush().await?;
     passed.fetch_add(first.len() as u64, Ordering::Relaxed);
     drop(first);
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -62,6 +63,8 @@ async fn copy(
             return to.shutdown().await;
         }
         to.write_all(&buffer[..count]).await?;
+        // In TLS a part may wait, encrypted, for room.
+        to.flush().await?;
         passed.fetch_add(count as u64, Ordering::Relaxed);
     }
 }

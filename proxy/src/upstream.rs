@@ -9,6 +9,7 @@ use crate::head::ResponseHead;
 use crate::outbound::{Connection, ExchangeError};
 use crate::pool::{MAX_STREAMS, Streams};
 use crate::socket::Socket;
+use crate::tls::{EndpointTls, Offer};
 use crate::wire::Wire;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -57,6 +58,8 @@ pub struct Connector {
     pub worker: usize,
     /// The most bytes a response head may have.
     pub max_head_bytes: usize,
+    /// TLS with endpoints, where it is spoken.
+    pub tls: Option<Arc<EndpointTls>>,
     /// Runs HTTP/2 connections, which many exchanges share.
     pub tasks: TaskTracker,
 }
@@ -104,7 +107,7 @@ impl Connector {
         endpoint: &Arc<Endpoint>,
         start_by: Instant,
     ) -> Result<Lease, ConnectError> {
-        let socket = Box::pin(connect(endpoint, start_by)).await?;
+        let socket = Box::pin(self.connect(endpoint, start_by, Offer::Http1)).await?;
         let connection = Connection::new(socket, self.max_head_bytes);
         Ok(self.leased(endpoint, Carrier::Http1(Box::new(connection)), false))
     }
@@ -136,7 +139,7 @@ impl Connector {
         endpoint: &Arc<Endpoint>,
         start_by: Instant,
     ) -> Result<Lease, ConnectError> {
-        let socket = connect(endpoint, start_by).await?;
+        let socket = self.connect(endpoint, start_by, Offer::Http2).await?;
         let streams = self.open(endpoint, socket).await?;
         let exchange = Carrier::Http2(Box::new(StreamExchange::new(streams)));
         Ok(self.leased(endpoint, exchange, false))
@@ -154,9 +157,11 @@ impl Connector {
         if let Some(known) = endpoint.speaks_http2() {
             return Ok(known);
         }
-        // Waits for the model to start, which asking doesn't.
-        drop(connect(endpoint, start_by).await?);
-        let speaks = detect::speaks_http2(&endpoint.address).await?;
+        let socket = self.connect(endpoint, start_by, Offer::Either).await?;
+        let speaks = match socket.agreed_protocol() {
+            Some(protocol) => protocol == b"h2",
+            None => detect::speaks_http2(socket).await,
+        };
         endpoint.set_speaks_http2(speaks);
         tracing::debug!(endpoint = endpoint.id, http2 = speaks, "asked for its protocol");
         Ok(speaks)
@@ -200,26 +205,38 @@ impl Connector {
         Ok(streams)
     }
 
+    /// A new connection. One to a model that has not been seen ready yet is tried for until
+    /// `start_by`.
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        start_by: Instant,
+        offer: Offer,
+    ) -> Result<Socket, ConnectError> {
+        loop {
+            let connecting = async {
+                let socket = endpoint.address.connect().await?;
+                match &self.tls {
+                    Some(tls) => Box::pin(tls.secure(socket, &endpoint.address, offer)).await,
+                    None => Ok(socket),
+                }
+            };
+            let error = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+                Ok(Ok(socket)) => return Ok(socket),
+                Ok(Err(error)) => error,
+                Err(_) => return Err(ConnectError::Timeout(CONNECT_TIMEOUT)),
+            };
+            let absent =
+                matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+            if !absent || endpoint.has_started() || clock::now() >= start_by {
+                return Err(error.into());
+            }
+            tokio::time::sleep(START_RETRY).await;
+        }
+    }
+
     fn leased(&self, endpoint: &Arc<Endpoint>, carrier: Carrier, reused: bool) -> Lease {
         Lease { carrier, reused, endpoint: Arc::clone(endpoint), worker: self.worker }
-    }
-}
-
-/// A new connection. One to a model that has not been seen ready yet is tried for until `start_by`.
-async fn connect(endpoint: &Endpoint, start_by: Instant) -> Result<Socket, ConnectError> {
-    loop {
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, endpoint.address.connect());
-        let error = match connecting.await {
-            Ok(Ok(socket)) => return Ok(socket),
-            Ok(Err(error)) => error,
-            Err(_) => return Err(ConnectError::Timeout(CONNECT_TIMEOUT)),
-        };
-        let absent =
-            matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
-        if !absent || endpoint.has_started() || clock::now() >= start_by {
-            return Err(error.into());
-        }
-        tokio::time::sleep(START_RETRY).await;
     }
 }
 

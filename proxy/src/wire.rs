@@ -100,7 +100,17 @@ impl Wire {
             }
             out.advance(count);
         }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    /// Whether all that was written is on its way. In TLS a part may wait, encrypted, for room.
+    pub fn is_flushed(&self) -> bool {
+        self.socket.is_flushed()
+    }
+
+    /// Says where only the close would not that this is the end.
+    pub fn say_end(&mut self) {
+        self.socket.say_end();
     }
 
     /// Says that nothing more will be sent.

@@ -2,9 +2,12 @@
 
     python3 events.py _ follow ADDRESS    one line: median and longest time from sending to seeing
     python3 events.py _ leave ADDRESS     leaves in silent gaps; "LEFT ID <ns>" for each
+
+With one argument more, a file of who is believed: over TLS.
 """
 
 import http.client
+import ssl
 import statistics
 import sys
 import time
@@ -17,7 +20,11 @@ def say(*words):
 
 
 def open_stream(address, target):
-    connection = http.client.HTTPConnection(address, timeout=60)
+    if len(sys.argv) > 4:
+        tls = ssl.create_default_context(cafile=sys.argv[4])
+        connection = http.client.HTTPSConnection(address, timeout=60, context=tls)
+    else:
+        connection = http.client.HTTPConnection(address, timeout=60)
     connection.request("GET", target)
     response = connection.getresponse()
     assert response.status == 200, response.status

@@ -1,7 +1,8 @@
 """What a gRPC client does: one scenario a run, against the model of tests/models/grpc_echo.py or
 what stands before it. Ends with 0 if all went as it must.
 
-    python3 grpc_echo.py GENERATED SCENARIO ADDRESS [ARGUMENT]
+    python3 grpc_echo.py GENERATED SCENARIO ADDRESS [ARGUMENT [CA]]    with a file of who is
+                                                                       believed: over TLS
 """
 
 import sys
@@ -29,8 +30,13 @@ def say(*words):
     print(*words, flush=True)
 
 
-def connect(address):
-    channel = grpc.insecure_channel(address, options=OPTIONS)
+def connect(address, authorities=None):
+    if authorities:
+        with open(authorities, "rb") as file:
+            believed = grpc.ssl_channel_credentials(file.read())
+        channel = grpc.secure_channel(address, believed, options=OPTIONS)
+    else:
+        channel = grpc.insecure_channel(address, options=OPTIONS)
     return channel, echo_pb2_grpc.EchoStub(channel)
 
 
@@ -254,7 +260,7 @@ def load(stub, seconds):
 
 def main():
     _, _, scenario, address, *argument = sys.argv
-    channel, stub = connect(address)
+    channel, stub = connect(address, *argument[1:])
     stub.channel = channel
     with channel:
         globals()[scenario](stub, argument[0] if argument else None)

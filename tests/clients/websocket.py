@@ -1,11 +1,12 @@
 """What a WebSocket client does: one scenario a run, against the model of
 tests/models/websocket_echo.py or what stands before it. Ends with 0 if all went as it must.
 
-    python3 websocket.py _ SCENARIO ADDRESS
+    python3 websocket.py _ SCENARIO ADDRESS [CA]    with a file of who is believed: over TLS
 """
 
 import asyncio
 import os
+import ssl
 import sys
 
 from websockets.asyncio.client import connect
@@ -17,7 +18,11 @@ def say(*words):
 
 
 def open_one(address, path="/socket?a=b"):
-    return connect(f"ws://{address}{path}", ping_interval=None, max_size=None, close_timeout=1)
+    options = {"ping_interval": None, "max_size": None, "close_timeout": 1}
+    if len(sys.argv) > 4:
+        tls = ssl.create_default_context(cafile=sys.argv[4])
+        return connect(f"wss://{address}{path}", ssl=tls, **options)
+    return connect(f"ws://{address}{path}", **options)
 
 
 async def echoed(socket, message):

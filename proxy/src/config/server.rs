@@ -1,6 +1,7 @@
 //! Flags that a sidecar and a gateway share.
 
 use super::hops::HopArgs;
+use super::tls::TlsArgs;
 use super::value::{duration, head_size, positive_duration, selection, size, weight};
 use crate::access_log::Selection;
 use crate::classify::{ClassifySettings, Cost};
@@ -65,6 +66,8 @@ pub(crate) struct ServerArgs {
     pub(crate) read_ahead: u64,
     #[command(flatten)]
     pub(crate) hops: HopArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// Worker threads; by default 1 in a sidecar and one for each core in a gateway
     #[arg(long, env = "TIDEGATE_WORKERS", value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,

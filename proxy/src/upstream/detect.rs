@@ -1,8 +1,7 @@
-//! Whether an endpoint speaks HTTP/2 without TLS. There is no way to know but to ask: its first
-//! bytes after the client's preface are a SETTINGS frame, or they are not (RFC 9113 section 3.4).
+//! Whether an endpoint speaks HTTP/2 where TLS has not agreed on it. There is no way to know but to
+//! ask: its first bytes after the client's preface are a SETTINGS frame, or they are not (RFC 9113 section 3.4).
 
-use crate::socket::Address;
-use std::io;
+use crate::socket::Socket;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -15,36 +14,35 @@ const SETTINGS: u8 = 4;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks over a connection of its own, so that no request is put at risk.
-///
-/// # Errors
-/// If there is no connection.
-pub(super) async fn speaks_http2(address: &Address) -> io::Result<bool> {
-    let mut socket = address.connect().await?;
+pub(super) async fn speaks_http2(mut socket: Socket) -> bool {
     let mut head = [0; FRAME_HEAD_BYTES];
     let asking = async {
         socket.write_all(HELLO).await?;
+        socket.flush().await?;
         socket.read_exact(&mut head).await
     };
     let answered = tokio::time::timeout(PATIENCE, asking).await.is_ok_and(|read| read.is_ok());
     let [_, _, _, kind, flags, stream @ ..] = head;
-    Ok(answered && kind == SETTINGS && flags & 1 == 0 && stream == [0; 4])
+    answered && kind == SETTINGS && flags & 1 == 0 && stream == [0; 4]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::socket::Address;
 
     /// An endpoint that answers the first bytes with these.
     async fn asked(answer: &'static [u8]) -> bool {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().into();
+        let address = Address::from(listener.local_addr().unwrap());
+        let asking = async { speaks_http2(address.connect().await.unwrap()).await };
         let serve = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut hello = [0; HELLO.len()];
             stream.read_exact(&mut hello).await.unwrap();
             stream.write_all(answer).await.unwrap();
         };
-        tokio::join!(speaks_http2(&address), serve).0.unwrap()
+        tokio::join!(asking, serve).0
     }
 
     #[tokio::test]
