@@ -7,6 +7,7 @@ use crate::catalog::{Catalog, Common, Teller, Told, service};
 use crate::classify::Classifier;
 use crate::config::{GatewaySettings, SidecarSettings};
 use crate::connections::Connections;
+use crate::control::{Control, Task};
 use crate::discover::Discovery;
 use crate::documents::Documents;
 use crate::drain::Drain;
@@ -39,12 +40,9 @@ use prometheus::Registry;
 use std::future::pending;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
 
 /// Connections to the model kept idle for each worker at the most: as many as ran at once, if the
 /// limit allows more.
@@ -69,14 +67,6 @@ pub struct Server {
 
 /// The gateway, as `up` starts it.
 pub type Gateway = Server;
-
-/// The thread beside the workers: admin port, probes, discovery.
-struct Control {
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 // === impl Server ===
 
@@ -274,10 +264,7 @@ impl Server {
         for worker in self.workers {
             worker.join().await;
         }
-        drop(self.control.stop);
-        if self.control.thread.join().is_err() {
-            tracing::error!("the control thread panicked");
-        }
+        self.control.end();
         if let Some(writer) = self.log_writer {
             writer.finish();
         }
@@ -326,7 +313,7 @@ impl Server {
                 listen::start(worker, sockets, Arc::clone(&stack), drain.settings().timeout)
             })
             .collect::<Result<_, _>>()?;
-        let control = control((admin_listener, opened), admin_page, tasks)?;
+        let control = Control::start(admin_listener, opened, admin_page, tasks)?;
         let (log_writer, teller, is_taken_over) = (None, None, false);
         Ok(Self {
             data,
@@ -370,34 +357,4 @@ fn access_log(
 ) -> Result<(Option<Arc<AccessLog>>, Option<Writer>), StartError> {
     let started = AccessLog::start(selection, process.dropped_lines.clone());
     Ok(started.map_err(StartError::AccessLog)?.unzip())
-}
-
-fn control(
-    (listener, mut doors): (TcpListener, watch::Receiver<bool>),
-    admin: Admin,
-    tasks: Vec<Task>,
-) -> Result<Control, StartError> {
-    let failed = |source| StartError::Worker { worker: 0, source };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let thread = std::thread::Builder::new()
-        .name("control".to_owned())
-        .spawn(move || {
-            runtime.block_on(async move {
-                let listener = match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => listener,
-                    Err(error) => return tracing::error!(%error, "can't watch the admin listener"),
-                };
-                let mut running: JoinSet<()> = tasks.into_iter().collect();
-                running.spawn(async move {
-                    drop(doors.wait_for(|open| *open).await);
-                    Arc::new(admin).serve(listener).await;
-                });
-                // Ends when the sender is dropped; the tasks end with their set.
-                drop(stopped.await);
-            });
-        })
-        .map_err(failed)?;
-    Ok(Control { stop, thread })
 }

@@ -38,6 +38,7 @@ pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod connections;
+pub mod control;
 pub mod discover;
 pub mod documents;
 pub mod drain;

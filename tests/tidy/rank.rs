@@ -89,6 +89,7 @@ pub(super) const PROXY: Crate = Crate {
         ("redirect", 20),
         ("secured", 20),
         ("turn_away", 20),
+        ("control", 21),
         ("listen", 21),
         ("reload", 21),
         ("app", 22),
