@@ -4,6 +4,7 @@
 //!
 //! - [`document`]: the checked `InferenceApi`, what the rest of the code works with.
 //! - [`defaults`]: what holds where a document says nothing.
+//! - [`annotated`]: annotations of a Deployment → `InferenceApi`.
 //! - [`parse`]: text → `InferenceApi`, or a [`Report`] of all mistakes. On the way lie `tree`
 //!   (YAML with lines), `conform` (the tree against the schema), `raw` (serde's mirror of the
 //!   file), `check` (what a schema can't say).
@@ -16,6 +17,7 @@
 //! - [`duration_text`]: a duration in the form that documents use.
 //! - [`reason`]: why the proxy refused or failed a request.
 
+pub mod annotated;
 mod check;
 mod conform;
 pub mod defaults;

@@ -77,6 +77,12 @@ pub mod metric {
     pub const VERSION_DURATION_SECONDS_BUCKET: &str = "tidegate_version_duration_seconds_bucket";
     /// Requests of an API that were to be copied to its shadow, by `outcome`.
     pub const SHADOW_REQUESTS: &str = "tidegate_shadow_requests_total";
+    /// 1 once a gateway has seen everything of its cluster.
+    pub const DISCOVERY_SYNCED: &str = "tidegate_discovery_synced";
+    /// Lists and watches of the API server that failed, by `what` and `code`.
+    pub const DISCOVERY_FAILURES: &str = "tidegate_discovery_failures_total";
+    /// InferenceApis of a gateway's cluster, by `state`: `served`, `kept` or `refused`.
+    pub const DISCOVERY_APIS: &str = "tidegate_discovery_apis";
     /// Resident memory of the process, in bytes.
     pub const PROCESS_RESIDENT_MEMORY_BYTES: &str = "process_resident_memory_bytes";
 }
@@ -91,6 +97,8 @@ pub mod label {
     pub const SIDE: &str = "side";
     /// What an endpoint is up to: `starting`, `ready`, `draining` or `ejected`.
     pub const STATE: &str = "state";
+    /// What was asked of an API server: the plural of its kind.
+    pub const WHAT: &str = "what";
     /// The response's status code.
     pub const CODE: &str = "code";
     /// Why the proxy answered by itself; empty where the upstream answered.
@@ -105,8 +113,30 @@ pub mod label {
     pub const INJECTED: &str = "tidegate.dev/injected";
 }
 
-/// Annotations of pods.
+/// Annotations of pods and Deployments.
 pub mod annotation {
+    /// On a Deployment: the least replicas. Zero lets it sleep.
+    pub const MIN_REPLICAS: &str = "tidegate.dev/min-replicas";
+    /// On a Deployment: the most replicas.
+    pub const MAX_REPLICAS: &str = "tidegate.dev/max-replicas";
+    /// On a Deployment: the rule by which it is scaled.
+    pub const POLICY: &str = "tidegate.dev/policy";
+    /// On a Deployment: which share of its replicas' places is to be used.
+    pub const UTILIZATION: &str = "tidegate.dev/utilization";
+    /// On a Deployment: the time over which its load is averaged.
+    pub const STABLE_WINDOW: &str = "tidegate.dev/stable-window";
+    /// On a Deployment: how long its last replica stays without a request.
+    pub const SCALE_TO_ZERO_GRACE: &str = "tidegate.dev/scale-to-zero-grace";
+    /// On a Deployment: the host of its requests.
+    pub const HOST: &str = "tidegate.dev/host";
+    /// On a Deployment: what the paths of its requests begin with.
+    pub const PATH: &str = "tidegate.dev/path";
+    /// On a Deployment: whether that is taken off before the model sees it.
+    pub const STRIP_PREFIX: &str = "tidegate.dev/strip-prefix";
+    /// On a Deployment: the longest a request is held while it comes up from zero.
+    pub const COLD_START_TIMEOUT: &str = "tidegate.dev/cold-start-timeout";
+    /// On a Deployment: whether the number of its replicas is left alone.
+    pub const PAUSED: &str = "tidegate.dev/paused";
     /// `true` or `false`: whether the pod gets a sidecar. As a label it means the same.
     pub const INJECT: &str = "tidegate.dev/inject";
     /// Which container is the model.
