@@ -32,8 +32,18 @@ VARIANTS = {
             "tolerations": [{"operator": "Exists"}],
             "affinity": {"podAntiAffinity": {}},
         },
+        "gateway": {
+            "service": {"type": "LoadBalancer", "port": 8080, "annotations": {"a": "b"}},
+            "trustedHops": "10.0.0.0/8",
+            "from": [{"namespaceSelector": {}}],
+            "extraArgs": ["--access-log=all"],
+            "nodeSelector": {"a": "b"},
+            "tolerations": [{"operator": "Exists"}],
+            "affinity": {"podAntiAffinity": {}},
+        },
         "injector": {
             "mode": "plain",
+            "sidecar": {"trustedHops": "10.244.0.0/16"},
             "tlsSecret": "injector-tls",
             "webhookAnnotations": {"cert-manager.io/inject-ca-from": "tidegate/tls"},
             "nodeSelector": {"a": "b"},
@@ -44,6 +54,7 @@ VARIANTS = {
     },
     "little": {
         "injector": {"enabled": False},
+        "gateway": {"enabled": False},
         "podDisruptionBudgets": {"enabled": False},
         "networkPolicies": {"enabled": False},
     },
@@ -52,6 +63,7 @@ VARIANTS = {
 WRONG = [
     {"injector": {"mode": "other"}},
     {"autoscaler": {"tick": "soon"}},
+    {"gateway": {"service": {"port": 0}}},
     {"autoscaler": {"replica": 1}},
     {"unknown": True},
 ]

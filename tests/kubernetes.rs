@@ -5,11 +5,16 @@
 //! - `request`: what a request asks for; `store`: the objects, as an API server keeps them; `watch`:
 //!   what has changed, as it is told;
 //! - `cluster`: deployments that get pods, and autoscalers; `sidecars`: the load that pods tell;
+//! - `tokens`: service accounts' tokens;
+//! - `front`: a gateway, and pods with real sidecars;
 //! - `walk`: the steps that a real API server must pass too.
 
+mod annotated;
 mod api_server;
 mod cluster;
 mod faults;
+mod front;
+mod gateway;
 mod injector;
 mod leadership;
 mod many;
@@ -18,5 +23,7 @@ mod rights;
 mod scaling;
 mod sidecars;
 mod store;
+mod tokens;
+mod waking;
 mod walk;
 mod watch;

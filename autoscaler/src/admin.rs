@@ -1,12 +1,13 @@
 //! The autoscaler's own port: alive, metrics, status, the gateway's wake-ups, and refreshes.
 
 use crate::calls::Calls;
+use crate::door::{Closed, Door};
 use crate::metrics::Metrics;
 use crate::status::Status;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, ORIGIN};
+use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -29,11 +30,12 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the port serves from.
-#[derive(Debug)]
 pub(crate) struct Admin {
     pub(crate) status: Arc<Mutex<Status>>,
     pub(crate) metrics: Metrics,
     pub(crate) calls: Calls,
+    /// Who may wake; nothing for all.
+    pub(crate) door: Option<Door>,
 }
 
 /// Serves until it is dropped.
@@ -56,8 +58,8 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) -> Infallibl
         connections.spawn(async move {
             let _place = place;
             let service = service_fn(move |request| {
-                let answer = answer(&admin, &request);
-                async move { Ok::<_, Infallible>(answer) }
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, Infallible>(answer(&admin, &request).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -70,7 +72,7 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) -> Infallibl
     }
 }
 
-fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let asked = request.uri().path();
     let read = matches!(*request.method(), Method::GET | Method::HEAD);
     match asked {
@@ -87,15 +89,15 @@ fn answer(admin: &Admin, request: &Request<Incoming>) -> Response<Full<Bytes>> {
             }
         }
         path::HEALTHZ | path::READYZ | path::METRICS | path::STATUS => not_allowed("GET, HEAD"),
-        _ => call(admin, request, asked),
+        _ => call(admin, request, asked).await,
     }
 }
 
 /// What is called for.
-fn call(admin: &Admin, request: &Request<Incoming>, asked: &str) -> Response<Full<Bytes>> {
+async fn call(admin: &Admin, request: &Request<Incoming>, asked: &str) -> Response<Full<Bytes>> {
     let ((api, is_known), done) = if let Some(api) = asked.strip_prefix(path::WAKE) {
         ((api, Calls::wake as fn(&Calls, &str) -> bool), "will be woken")
-    } else if let Some(api) = asked.strip_prefix(path::REFRESH) {
+    } else if let Some(api) = asked.strip_prefix(path::REFRESH).filter(|_| admin.door.is_none()) {
         ((api, Calls::refresh as fn(&Calls, &str) -> bool), "gets new replicas, one after another")
     } else {
         return text(StatusCode::NOT_FOUND, "no such path on the admin port\n".into());
@@ -107,11 +109,32 @@ fn call(admin: &Admin, request: &Request<Incoming>, asked: &str) -> Response<Ful
     if request.headers().contains_key(ORIGIN) {
         return text(StatusCode::FORBIDDEN, "no web page may call for this\n".into());
     }
+    // Who may not learns nothing of which APIs there are.
+    if let Some(door) = &admin.door {
+        let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = token.and_then(bearer).map(str::to_owned);
+        if let Err(closed) = door(token).await {
+            return denied(closed);
+        }
+    }
     if is_known(&admin.calls, api) {
         text(StatusCode::ACCEPTED, format!("{api} {done}\n"))
     } else {
         text(StatusCode::NOT_FOUND, "no api of this name is scaled here\n".into())
     }
+}
+
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn denied(closed: Closed) -> Response<Full<Bytes>> {
+    let mut response = text(closed.status, format!("{}\n", closed.what));
+    if closed.status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {

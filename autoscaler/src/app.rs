@@ -193,6 +193,7 @@ impl App {
         let Self { mut control, listener, calls, mut changes, tick, handle, .. } = self;
         control.gateway = gateway_admin;
         let admin = Arc::new(Admin {
+            door: None,
             status: Arc::clone(&control.status),
             metrics: control.metrics.clone(),
             calls,

@@ -233,6 +233,8 @@ fn run_on_cluster(args: RunArgs) -> Result<(), Failure> {
         lease_duration: args.kubernetes.lease_duration,
         identity: identity.unwrap_or_else(identity_of_this_process),
         most_scrapes: most_scrapes as usize,
+        wake_accounts: args.kubernetes.wake_service_accounts,
+        wake_audience: args.kubernetes.wake_audience,
         admin: args.admin,
         tick: args.tick,
         prometheus: args.prometheus,

@@ -5,6 +5,8 @@
 //! - `app`: the wiring: watches, the Lease, the ticks;
 //! - `tick`: observe (pods' sidecars and gateways), aggregate, decide;
 //! - `scaled`: one API whose target is known, between ticks;
+//! - `wake`: a tick of those APIs only for which a gateway holds requests;
+//! - `door`: which gateways may ask for that;
 //! - `act`: marks the pods that are to go, and patches `/scale`;
 //! - `report`: the resources' statuses and events;
 //! - `conditions`: a status as the resource has it. Pure;
@@ -18,11 +20,13 @@ mod act;
 mod app;
 mod args;
 mod conditions;
+mod door;
 mod metrics;
 mod report;
 mod retire;
 mod scaled;
 mod tick;
+mod wake;
 
 pub(crate) use app::{ClusterError, ClusterSettings, run};
 pub(crate) use args::KubernetesArgs;

@@ -18,6 +18,9 @@ use tidegate_kubernetes::injector::{
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// A pod's own processes.
+const POD_ITSELF: &str = "127.0.0.0/8,::1";
+
 /// Flags of `inject`.
 #[derive(Debug, clap::Args)]
 pub struct InjectArgs {
@@ -124,6 +127,10 @@ pub struct InjectArgs {
         value_name = "QUANTITY"
     )]
     memory_limit: String,
+    /// Whose word sidecars believe about earlier hops: the addresses of gateways' pods, beside the
+    /// pod's own. Without it a sidecar lets a gateway's requests wait, where it should refuse them
+    #[arg(long, env = "TIDEGATE_INJECTOR_SIDECAR_TRUSTED_HOPS", value_name = "CIDR,...")]
+    sidecar_trusted_hops: Option<String>,
 }
 
 /// Answers reviews until SIGINT or SIGTERM.
@@ -178,7 +185,7 @@ fn run(args: InjectArgs) -> Result<(), Failure> {
         let told = Box::new(move |outcome| counted.with_label_values(&[outcome]).inc());
         let injector = Arc::new(Injector { settings, certificates, told });
         let (status, calls) = (Arc::default(), Calls::new(std::iter::empty()));
-        let admin = Arc::new(Admin { status, metrics, calls });
+        let admin = Arc::new(Admin { status, metrics, calls, door: None });
 
         tracing::info!(data = %address, admin = %admin_address, "listening");
         let line = json!({"event": "listening", "data": address, "admin": admin_address});
@@ -216,6 +223,7 @@ fn settings(args: &InjectArgs) -> Result<InjectSettings, Failure> {
             "requests": {"cpu": args.cpu_request, "memory": args.memory_request},
             "limits": {"memory": args.memory_limit},
         }),
+        trusted_hops: args.sidecar_trusted_hops.as_ref().map(|hops| format!("{POD_ITSELF},{hops}")),
     })
 }
 

@@ -30,6 +30,7 @@ mod clock;
 mod cluster;
 mod decide;
 mod documents;
+mod door;
 mod explain;
 mod follow;
 mod handle;

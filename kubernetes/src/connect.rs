@@ -44,11 +44,36 @@ pub enum ConnectError {
     Client(#[source] Box<kube::Error>),
 }
 
-/// Connects as `context` of the user's configuration says, or as the environment does.
+/// Where a cluster is, and who asks.
+#[derive(Clone)]
+pub struct Found(Config);
+
+impl std::fmt::Debug for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Found").field(&self.0.cluster_url.to_string()).finish()
+    }
+}
+
+impl Found {
+    /// A client. What it needs runs on the runtime that this is called on.
+    ///
+    /// # Errors
+    /// [`ConnectError::Client`]. Whether the API server answers shows with the first call.
+    pub fn connect(self) -> Result<Connection, ConnectError> {
+        let config = self.0;
+        let (namespace, server) =
+            (config.default_namespace.clone(), config.cluster_url.to_string());
+        let client =
+            Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))?;
+        Ok(Connection { client, namespace, server })
+    }
+}
+
+/// Finds the cluster that `context` of the user's configuration names, or that the environment does.
 ///
 /// # Errors
-/// [`ConnectError`]. Whether the API server answers shows with the first call.
-pub async fn connect(context: Option<&str>) -> Result<Connection, ConnectError> {
+/// [`ConnectError`] where there is none.
+pub async fn find(context: Option<&str>) -> Result<Found, ConnectError> {
     let mut config = match context {
         None => Config::infer().await.map_err(|error| ConnectError::NoCluster(Box::new(error)))?,
         Some(context) => {
@@ -61,7 +86,13 @@ pub async fn connect(context: Option<&str>) -> Result<Connection, ConnectError> 
         }
     };
     config.default_retry = false;
-    let (namespace, server) = (config.default_namespace.clone(), config.cluster_url.to_string());
-    let client = Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))?;
-    Ok(Connection { client, namespace, server })
+    Ok(Found(config))
+}
+
+/// Connects as `context` of the user's configuration says, or as the environment does.
+///
+/// # Errors
+/// [`ConnectError`]. Whether the API server answers shows with the first call.
+pub async fn connect(context: Option<&str>) -> Result<Connection, ConnectError> {
+    find(context).await?.connect()
 }

@@ -1,5 +1,6 @@
 //! What is needed of each object of the cluster, and no more: thousands of them are kept. Pure.
 
+use crate::asked::Asked;
 use crate::resource;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -10,9 +11,10 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use tidegate_api::InferenceApi;
-use tidegate_api::names::port;
+use tidegate_api::names::{annotation, port};
 
 /// An object's namespace and name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,9 +25,20 @@ pub struct Key {
     pub name: String,
 }
 
-/// An `InferenceApi` of the cluster.
+/// What says that something is to be scaled and served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// An `InferenceApi`.
+    Resource,
+    /// A Deployment's annotations.
+    Deployment,
+}
+
+/// An `InferenceApi` of the cluster, or a Deployment's annotations that say the same.
 #[derive(Debug, Clone)]
 pub struct Resource {
+    /// Which of the two.
+    pub origin: Origin,
     /// Tells it from a later one of the same name.
     pub uid: String,
     /// Its `resourceVersion`.
@@ -62,12 +75,16 @@ pub struct Pod {
     pub ip: Option<IpAddr>,
     /// The sidecar's admin port: the container port of that name.
     pub admin: Option<u16>,
+    /// The sidecar's port for requests, likewise.
+    pub traffic: Option<u16>,
+    /// How many requests its sidecar was told to give the model at once.
+    pub limit: Option<NonZeroU32>,
     /// What somebody has said that deleting it costs.
     pub cost: Option<i32>,
 }
 
 /// Something with replicas.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Workload {
     /// Its `resourceVersion`.
     pub version: String,
@@ -77,6 +94,8 @@ pub struct Workload {
     pub present: u32,
     /// Which pods are its own. Nothing where it can't be understood.
     pub selector: Option<Selector>,
+    /// What its annotations ask for.
+    pub asked: Option<Asked>,
 }
 
 /// Another autoscaler's claim to a target.
@@ -117,6 +136,7 @@ impl Resource {
         });
         let created = object.metadata.creation_timestamp.as_ref();
         Some(Self {
+            origin: Origin::Resource,
             uid: object.metadata.uid.clone().unwrap_or_default(),
             version: object.metadata.resource_version.clone().unwrap_or_default(),
             generation: object.metadata.generation.unwrap_or_default(),
@@ -145,13 +165,19 @@ impl Pod {
             None => PodPhase::Starting,
         };
         let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
-        let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
-        let admin = ports.find(|given| given.name.as_deref() == Some(port::ADMIN));
-        let cost = metadata.annotations.as_ref().and_then(|notes| notes.get(DELETION_COST));
+        let ports = containers.flat_map(|container| container.ports.iter().flatten());
+        let port = |name: &str| {
+            let port = ports.clone().find(|given| given.name.as_deref() == Some(name))?;
+            u16::try_from(port.container_port).ok()
+        };
+        let note = |name: &str| metadata.annotations.as_ref().and_then(|notes| notes.get(name));
+        let (cost, limit) = (note(DELETION_COST), note(annotation::CONCURRENCY_LIMIT));
         Some(Self {
             phase,
             ip: status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()),
-            admin: admin.and_then(|given| u16::try_from(given.container_port).ok()),
+            admin: port(port::ADMIN),
+            traffic: port(port::TRAFFIC),
+            limit: limit.and_then(|limit| limit.parse().ok()),
             // What is no number counts as 0, as it does for a ReplicaSet.
             cost: cost.map(|cost| cost.parse().unwrap_or(0)),
             labels: metadata.labels.unwrap_or_default(),
@@ -161,6 +187,11 @@ impl Pod {
     /// Where its sidecar's admin port is, once it has an address.
     pub fn admin(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.ip?, self.admin?))
+    }
+
+    /// Where its sidecar takes requests, once it has an address.
+    pub fn traffic(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.ip?, self.traffic?))
     }
 }
 
@@ -183,6 +214,7 @@ impl Workload {
             present: present.map_or(0, count),
             // One that selects everything would make every pod its own.
             selector: selector.filter(|selector| !selector.selects_all()),
+            asked: None,
         }
     }
 
@@ -190,7 +222,17 @@ impl Workload {
     pub(crate) fn of_deployment(object: Deployment) -> Option<Self> {
         let spec = object.spec?;
         let present = object.status.and_then(|status| status.replicas);
-        Some(Self::new(&object.metadata, spec.replicas, present, spec.selector))
+        let metadata = &object.metadata;
+        let of_pods = spec.template.metadata.and_then(|metadata| metadata.annotations);
+        let created = metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second());
+        let asked = Asked::of(
+            metadata.name.as_deref().unwrap_or_default(),
+            metadata.uid.as_deref().unwrap_or_default(),
+            created,
+            metadata.annotations.as_ref().unwrap_or(&BTreeMap::new()),
+            &of_pods.unwrap_or_default(),
+        );
+        Some(Self { asked, ..Self::new(metadata, spec.replicas, present, spec.selector) })
     }
 
     /// Of a StatefulSet.
@@ -244,10 +286,15 @@ mod tests {
         let seen = pod(status.clone(), json!({"labels": {"app": "a"}})).unwrap();
         assert_eq!(seen.phase, PodPhase::Ready);
         assert_eq!(seen.admin(), Some("10.0.0.7:8081".parse().unwrap()));
+        assert_eq!(seen.traffic(), Some("10.0.0.7:8080".parse().unwrap()));
         let deleted = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
         assert_eq!(pod(status, deleted).unwrap().phase, PodPhase::Leaving);
         let young = pod(json!({"phase": "Pending"}), json!({})).unwrap();
         assert_eq!((young.phase, young.admin()), (PodPhase::Starting, None));
+        for (limit, expected) in [("8", NonZeroU32::new(8)), ("auto", None), ("0", None)] {
+            let notes = json!({"annotations": {"tidegate.dev/concurrency-limit": limit}});
+            assert_eq!(pod(json!({}), notes).unwrap().limit, expected, "{limit}");
+        }
         assert_eq!(pod(json!({"phase": "Failed"}), json!({})), None);
         assert_eq!(pod(json!({"phase": "Succeeded"}), json!({})), None);
     }

@@ -8,16 +8,23 @@
 //! - [`facts`]: objects of the cluster → what is needed of them. Pure.
 //! - [`lease`]: who of several may write, as a state machine. Pure.
 //! - [`resource`]: what the resource is called, and its objects as documents. Pure.
+//! - [`asked`]: a Deployment's annotations as a document. Pure.
+//! - `claims`: the resources, and the Deployments that ask by annotations. Pure.
 //! - [`connect`]: a client, from the user's configuration or the pod's account.
 //! - [`watch`]: one list and watch for each kind, kept as facts.
 //! - [`view`]: the facts as a scaling tick sees them. Pure.
+//! - [`serving`]: the facts as a gateway sees them. Pure.
 //! - [`leader`]: keeps the Lease.
 //! - [`write`]: scales, statuses, events; each only while the Lease is ours.
+//! - [`callers`]: whose token somebody has.
 //! - [`injector`]: gives pods their sidecars.
 //! - [`failure`]: why the API server did not do what was asked.
 //!
 //! The sidecar never has any of it: a test keeps the client out of its slim build.
 
+pub mod asked;
+pub mod callers;
+mod claims;
 mod clock;
 pub mod connect;
 pub mod crd;
@@ -27,6 +34,7 @@ pub mod injector;
 pub mod leader;
 pub mod lease;
 pub mod resource;
+pub mod serving;
 mod structural;
 pub mod view;
 pub mod watch;

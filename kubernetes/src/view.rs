@@ -1,12 +1,18 @@
 //! The cluster as a scaling tick sees it: each API with its target and its pods. Pure.
 
+mod index;
+
+pub(crate) use index::PodIndex;
+
+use crate::claims::claims;
 use crate::facts::{Key, Pod, PodPhase, Resource, Workload};
 use crate::watch::Stores;
-use kube::core::{Expression, Selector, SelectorExt};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use tidegate_api::InferenceApi;
+use tidegate_api::document::Target;
 
 /// Everything that a tick goes by.
 #[derive(Debug, Default)]
@@ -43,6 +49,10 @@ pub struct PodView {
     pub phase: PodPhase,
     /// Its sidecar's admin port, once it has an address.
     pub admin: Option<SocketAddr>,
+    /// Where its sidecar takes requests, likewise.
+    pub traffic: Option<SocketAddr>,
+    /// How many its sidecar was told to give the model at once.
+    pub limit: Option<NonZeroU32>,
     /// What somebody has said that deleting it costs.
     pub cost: Option<i32>,
 }
@@ -133,7 +143,8 @@ impl View {
     /// The view of what is known.
     pub fn of(stores: &Stores) -> Self {
         let index = PodIndex::of(stores.all_pods());
-        let owners = owners(stores.resources());
+        let claims = claims(stores);
+        let owners = owners(&claims);
         let api = |(key, resource): (&Key, &Resource)| {
             let mut view = ApiView {
                 resource: resource.clone(),
@@ -148,7 +159,7 @@ impl View {
         Self {
             revision: stores.revision,
             is_known: stores.are_known(),
-            apis: stores.resources().iter().map(api).collect(),
+            apis: claims.iter().map(api).collect(),
             gateways: stores.all_gateways().iter().filter_map(gateway).collect(),
         }
     }
@@ -167,19 +178,9 @@ fn fill(
         return Err(Problem::Split);
     }
     let target = document.target.as_ref().ok_or(Problem::NoTarget)?;
-    if target.api_version != "apps/v1"
-        || !["Deployment", "StatefulSet"].contains(&target.kind.as_str())
-    {
-        return Err(Problem::Kind(format!("{} of {}", target.kind, target.api_version)));
-    }
-    let of = Key { namespace: key.namespace.clone(), name: target.name.clone() };
-    let workload = stores.workload(&target.kind, &of).ok_or_else(|| Problem::NotFound {
-        kind: target.kind.clone(),
-        name: target.name.clone(),
-    })?;
+    let workload = workload(stores, &key.namespace, target)?;
     view.workload = Some(workload.clone());
-    let selector = workload.selector.as_ref().ok_or(Problem::Selector)?;
-    view.pods = index.select(&key.namespace, selector);
+    view.pods = pods(workload, &key.namespace, index)?;
     let rival = stores.all_rivals().iter().find(|(at, rival)| {
         at.namespace == key.namespace && rival.kind == target.kind && rival.target == target.name
     });
@@ -197,6 +198,33 @@ fn fill(
     if document.paused { Err(Problem::Paused) } else { Ok(()) }
 }
 
+/// What a target names.
+pub(crate) fn workload<'a>(
+    stores: &'a Stores,
+    namespace: &str,
+    target: &Target,
+) -> Result<&'a Workload, Problem> {
+    if target.api_version != "apps/v1"
+        || !["Deployment", "StatefulSet"].contains(&target.kind.as_str())
+    {
+        return Err(Problem::Kind(format!("{} of {}", target.kind, target.api_version)));
+    }
+    let of = Key { namespace: namespace.to_owned(), name: target.name.clone() };
+    stores
+        .workload(&target.kind, &of)
+        .ok_or_else(|| Problem::NotFound { kind: target.kind.clone(), name: target.name.clone() })
+}
+
+/// The pods of a workload of this namespace.
+pub(crate) fn pods(
+    workload: &Workload,
+    namespace: &str,
+    index: &PodIndex<'_>,
+) -> Result<Vec<PodView>, Problem> {
+    let selector = workload.selector.as_ref().ok_or(Problem::Selector)?;
+    Ok(index.select(namespace, selector))
+}
+
 /// For each target, by namespace, kind and name, the API that has named it first, and since when.
 type Owners<'a> = HashMap<(&'a str, &'a str, &'a str), (i64, &'a Key)>;
 
@@ -212,60 +240,12 @@ fn owners(resources: &BTreeMap<Key, Resource>) -> Owners<'_> {
     owners
 }
 
-/// Pods by namespace and label, so that a selector need not look at all of them.
-struct PodIndex<'a>(HashMap<&'a str, Pods<'a>>);
-
-/// The pods of one namespace.
-#[derive(Default)]
-struct Pods<'a> {
-    all: Named<'a>,
-    by_label: HashMap<&'a str, HashMap<&'a str, Named<'a>>>,
-}
-
-type Named<'a> = Vec<(&'a str, &'a Pod)>;
-
-impl<'a> PodIndex<'a> {
-    fn of(pods: &'a BTreeMap<Key, Pod>) -> Self {
-        let mut namespaces: HashMap<&str, Pods<'_>> = HashMap::new();
-        for (Key { namespace, name }, pod) in pods {
-            let index = namespaces.entry(namespace).or_default();
-            index.all.push((name, pod));
-            for (label, value) in &pod.labels {
-                let values = index.by_label.entry(label).or_default();
-                values.entry(value).or_default().push((name, pod));
-            }
-        }
-        Self(namespaces)
-    }
-
-    fn select(&self, namespace: &str, selector: &Selector) -> Vec<PodView> {
-        let Some(index) = self.0.get(namespace) else { return Vec::new() };
-        let mut candidates = &index.all;
-        for expression in selector.clone() {
-            let Expression::Equal(label, value) = expression else { continue };
-            let with_label = index.by_label.get(&*label).and_then(|values| values.get(&*value));
-            let Some(pods) = with_label else { return Vec::new() };
-            if pods.len() < candidates.len() {
-                candidates = pods;
-            }
-        }
-        let its_own = candidates.iter().filter(|(_, pod)| selector.matches(&pod.labels));
-        let view = |(name, pod): &(&str, &Pod)| PodView {
-            name: (*name).to_owned(),
-            phase: pod.phase,
-            admin: pod.admin(),
-            cost: pod.cost,
-        };
-        its_own.map(view).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::facts::Rival;
     use crate::resource::{document, inference_api};
-    use kube::core::DynamicObject;
+    use kube::core::{DynamicObject, Expression, Selector};
     use serde_json::{Value, json};
 
     fn key(name: &str) -> Key {
@@ -278,7 +258,8 @@ mod tests {
         let document = document(&object).map(Arc::new).map_err(|_| Arc::from("mistakes"));
         let status = Arc::new(Value::Null);
         let version = "1".to_owned();
-        Resource { uid: "u".to_owned(), version, generation: 1, created, document, status }
+        let (origin, uid) = (crate::facts::Origin::Resource, "u".to_owned());
+        Resource { origin, uid, version, generation: 1, created, document, status }
     }
 
     fn pod(app: &str, phase: PodPhase, admin: Option<u16>) -> Pod {
@@ -287,13 +268,16 @@ mod tests {
             phase,
             ip: Some("127.0.0.1".parse().unwrap()),
             admin,
+            traffic: None,
+            limit: None,
             cost: None,
         }
     }
 
     fn workload(app: &str) -> Workload {
         let selector = Selector::from_iter([("app".to_owned(), app.to_owned())]);
-        Workload { version: "1".to_owned(), replicas: 2, present: 2, selector: Some(selector) }
+        let selector = Some(selector);
+        Workload { version: "1".to_owned(), replicas: 2, present: 2, selector, asked: None }
     }
 
     fn stores(spec: Value) -> Stores {

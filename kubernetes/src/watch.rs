@@ -42,6 +42,8 @@ pub struct Scope {
 #[derive(Debug, Default)]
 pub struct Watched {
     stores: Mutex<Stores>,
+    /// Tells that something has changed.
+    changed: tokio::sync::watch::Sender<()>,
 }
 
 impl Watched {
@@ -50,46 +52,80 @@ impl Watched {
         look(&self.stores.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Hears of changes.
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     fn write(&self, change: impl FnOnce(&mut Stores)) {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut stores);
         stores.revision += 1;
+        drop(stores);
+        self.changed.send_replace(());
     }
 }
 
-/// Watches until it is dropped.
+/// Watches all that an autoscaler goes by, until it is dropped.
 pub async fn watch(client: Client, scope: Scope, watched: Arc<Watched>, tell: Tell) -> Infallible {
-    let all = Config::default;
-    let resources: Api<DynamicObject> = match &scope.namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &inference_api()),
-        None => Api::all_with(client.clone(), &inference_api()),
-    };
     let (of, told) = (|| Arc::clone(&watched), || Arc::clone(&tell));
-    let mut tasks = JoinSet::new();
-    let resource = Follow { what: "inferenceapis", fact: Resource::of, store: Stores::apis };
-    tasks.spawn(resource.run(resources, all(), of(), told()));
-    let pod = Follow { what: "pods", fact: Pod::of, store: Stores::pods };
-    let living = all().fields(LIVING);
-    tasks.spawn(pod.run(within(&client, &scope), living.clone().labels(&scope.pods), of(), told()));
-    let deployment =
-        Follow { what: "deployments", fact: Workload::of_deployment, store: Stores::deployments };
-    tasks.spawn(deployment.run(within::<Deployment>(&client, &scope), all(), of(), told()));
-    let set = Follow {
-        what: "statefulsets",
-        fact: Workload::of_stateful_set,
-        store: Stores::stateful_sets,
-    };
-    tasks.spawn(set.run(within::<StatefulSet>(&client, &scope), all(), of(), told()));
+    let mut tasks = replicas(&client, &scope, &watched, &tell);
     let rival = Follow { what: "horizontalpodautoscalers", fact: Rival::of, store: Stores::rivals };
-    tasks.spawn(rival.run(within::<HorizontalPodAutoscaler>(&client, &scope), all(), of(), told()));
+    let rivals = within::<HorizontalPodAutoscaler>(&client, &scope);
+    tasks.spawn(rival.run(rivals, Config::default(), of(), told()));
     if scope.gateways.is_empty() {
         watched.write(|stores| stores.gateways().done());
     } else {
         let pods = Api::namespaced(client.clone(), &scope.gateway_namespace);
         let gateway = Follow { what: "gateways", fact: Pod::of, store: Stores::gateways };
+        let living = Config::default().fields(LIVING);
         tasks.spawn(gateway.run(pods, living.labels(&scope.gateways), of(), told()));
     }
-    // None of them ends by itself; a panic of one is told and the others go on.
+    ended(tasks).await
+}
+
+/// Watches what a gateway serves, and where its replicas are, until it is dropped.
+pub async fn watch_replicas(
+    client: Client,
+    scope: Scope,
+    watched: Arc<Watched>,
+    tell: Tell,
+) -> Infallible {
+    watched.write(|stores| {
+        stores.rivals().done();
+        stores.gateways().done();
+    });
+    ended(replicas(&client, &scope, &watched, &tell)).await
+}
+
+/// Follows the resources, what they may target, and the pods.
+fn replicas(client: &Client, scope: &Scope, watched: &Arc<Watched>, tell: &Tell) -> JoinSet<()> {
+    let all = Config::default;
+    let resources: Api<DynamicObject> = match &scope.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &inference_api()),
+        None => Api::all_with(client.clone(), &inference_api()),
+    };
+    let (of, told) = (|| Arc::clone(watched), || Arc::clone(tell));
+    let mut tasks = JoinSet::new();
+    let resource = Follow { what: "inferenceapis", fact: Resource::of, store: Stores::apis };
+    tasks.spawn(resource.run(resources, all(), of(), told()));
+    let pod = Follow { what: "pods", fact: Pod::of, store: Stores::pods };
+    let living = all().fields(LIVING).labels(&scope.pods);
+    tasks.spawn(pod.run(within(client, scope), living, of(), told()));
+    let deployment =
+        Follow { what: "deployments", fact: Workload::of_deployment, store: Stores::deployments };
+    tasks.spawn(deployment.run(within::<Deployment>(client, scope), all(), of(), told()));
+    let set = Follow {
+        what: "statefulsets",
+        fact: Workload::of_stateful_set,
+        store: Stores::stateful_sets,
+    };
+    tasks.spawn(set.run(within::<StatefulSet>(client, scope), all(), of(), told()));
+    tasks
+}
+
+/// None of them ends by itself; a panic of one is told and the others go on.
+async fn ended(mut tasks: JoinSet<()>) -> Infallible {
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "a watch has broken; it is not begun again");

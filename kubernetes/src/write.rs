@@ -1,7 +1,7 @@
 //! What an autoscaler writes: scales, costs of deletion, statuses and events; only while it leads.
 
 use crate::clock::Clock;
-use crate::facts::{DELETION_COST, Key};
+use crate::facts::{DELETION_COST, Key, Origin};
 use crate::failure::{Failure, Tell};
 use crate::leader::Leader;
 use crate::resource::inference_api;
@@ -38,7 +38,7 @@ pub struct Writer {
     tell: Tell,
 }
 
-/// What happened to an `InferenceApi`.
+/// What happened to an `InferenceApi`, or to a Deployment that asks by annotations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
     /// The resource.
@@ -145,18 +145,22 @@ impl Writer {
         .await
     }
 
-    /// Tells an event. Each is an object of its own: taken together, all would have the first's note.
+    /// Tells an event about the resource or the Deployment. Each is an object of its own: taken together, all would have the first's note.
     ///
     /// # Errors
     /// A [`Failure`].
-    pub async fn tell(&self, told: &Told) -> Result<(), Failure> {
+    pub async fn tell(&self, told: &Told, origin: Origin) -> Result<(), Failure> {
         let Key { namespace, name } = &told.key;
+        let (api_version, kind) = match origin {
+            Origin::Resource => (API_VERSION, API_KIND),
+            Origin::Deployment => ("apps/v1", "Deployment"),
+        };
         let mut note = told.note.clone();
         note.truncate(note.floor_char_boundary(MOST_NOTE));
         let now = Clock::wall();
         let about = ObjectReference {
-            api_version: Some(API_VERSION.to_owned()),
-            kind: Some(API_KIND.to_owned()),
+            api_version: Some(api_version.to_owned()),
+            kind: Some(kind.to_owned()),
             name: Some(name.clone()),
             namespace: Some(namespace.clone()),
             uid: Some(told.uid.clone()),

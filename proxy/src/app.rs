@@ -3,16 +3,15 @@
 use crate::access::Access;
 use crate::access_log::{AccessLog, Selection, Writer};
 use crate::admin::{Admin, IsReady};
-use crate::catalog::{Catalog, Common, Teller, Told, service};
+use crate::catalog::{Catalog, Common, Teller, service};
 use crate::classify::Classifier;
 use crate::config::{GatewaySettings, SidecarSettings};
 use crate::connections::Connections;
 use crate::control::{Control, Task};
-use crate::discover::Discovery;
-use crate::documents::Documents;
 use crate::drain::Drain;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
+use crate::following::{Following, Reports, Sources, follow};
 use crate::forward::Role;
 use crate::gate::Gate;
 use crate::guard::HttpLimits;
@@ -39,7 +38,6 @@ use arc_swap::ArcSwap;
 use prometheus::Registry;
 use std::future::pending;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{oneshot, watch};
@@ -174,20 +172,21 @@ impl Server {
             classifier: Arc::new(Classifier::new(settings.classify)),
             order: settings.order,
             llm: settings.llm,
-            wake,
+            wake: wake.map(Arc::new),
             failures: process.reload_failures.clone(),
             in_force: Arc::clone(&in_force),
         });
         catalog.apply(settings.apis)?;
-        let routes = catalog.routes();
-        let mut tasks: Vec<Task> = Vec::new();
-        let shown = catalog.gates();
-        if let Some(file) = settings.endpoints_file {
-            let discovery = Discovery::new(file, catalog.gates(), weights, workers)?;
-            tasks.push(Box::pin(discovery.run()));
-        }
-        let (task, teller) = serve(catalog, settings.documents, &process, &in_force)?;
-        tasks.push(task);
+        let (routes, shown) = (catalog.routes(), catalog.gates());
+        let sources = Sources {
+            documents: settings.documents,
+            endpoints: settings.endpoints_file,
+            cluster: settings.cluster,
+        };
+        let failures = &process.reload_failures;
+        let reports = Reports { registry: &registry, failures, in_force: &in_force };
+        let Following { mut tasks, is_known, teller } =
+            follow(catalog, sources, (weights, workers), &reports)?;
         let connections = places(&settings.limits, &process);
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
         let (tls, follow_tls) = Tls::start(&settings.tls, &registry, &process.reload_failures)?;
@@ -215,7 +214,7 @@ impl Server {
             process,
             registry,
             connections,
-            ready: Arc::new(|| true),
+            ready: is_known,
             endpoints: Some(Box::new(move || overview::page(&shown.borrow()))),
             in_force,
             drain: drain.clone(),
@@ -328,23 +327,6 @@ impl Server {
             is_taken_over,
         })
     }
-}
-
-/// Serves what the file of documents says, or else what the teller is told.
-fn serve(
-    catalog: Catalog,
-    documents: Option<(PathBuf, String)>,
-    process: &ProcessMetrics,
-    in_force: &Arc<InForce>,
-) -> Result<(Task, Option<Teller>), StartError> {
-    if let Some((file, text)) = documents {
-        let failures = process.reload_failures.clone();
-        let mut documents = Documents::new(file, text, failures, Arc::clone(in_force))?;
-        let changed = async move || Told::unasked(documents.changed().await);
-        return Ok((Box::pin(catalog.run(changed)), None));
-    }
-    let (teller, mut words) = Teller::new();
-    Ok((Box::pin(catalog.run(async move || words.next().await)), Some(teller)))
 }
 
 fn places(limits: &HttpLimits, process: &ProcessMetrics) -> Arc<Connections> {

@@ -30,12 +30,11 @@ use crate::policy::overload::QueueOrder;
 use crate::rewrite::UpstreamProtocol;
 use crate::service::{Lead, Routes, Service};
 use crate::split::WeightsInForce;
-use crate::wake;
+use crate::wake::{self, WakeSettings};
 use arc_swap::ArcSwap;
 use http::HeaderName;
 use prometheus::{IntCounter, Registry};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -70,8 +69,8 @@ pub struct Common {
     pub order: QueueOrder,
     /// Whether the tokens of all APIs' answers are counted.
     pub llm: bool,
-    /// The autoscaler's admin address.
-    pub wake: Option<SocketAddr>,
+    /// The autoscaler.
+    pub wake: Option<Arc<WakeSettings>>,
     /// Counts files that could not be used.
     pub failures: IntCounter,
     /// Where it is shown what is served.
@@ -295,8 +294,8 @@ impl Catalog {
         for (name, served) in self.apis.iter_mut().filter(|(_, of)| of.attendants.is_empty()) {
             let gate = || Arc::clone(&served.service.gate);
             served.attendants.push(self.tasks.spawn(gate().tend()));
-            if let Some(autoscaler) = self.common.wake {
-                let push = wake::push(autoscaler, name.clone(), gate());
+            if let Some(autoscaler) = &self.common.wake {
+                let push = wake::push(Arc::clone(autoscaler), name.clone(), gate());
                 served.attendants.push(self.tasks.spawn(push));
             }
         }

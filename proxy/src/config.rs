@@ -1,6 +1,8 @@
 //! Flags and their environment variables, and the checked settings made of them.
 
 mod balancing;
+#[cfg(feature = "kubernetes")]
+mod cluster;
 pub mod file;
 mod given;
 mod hops;
@@ -10,7 +12,10 @@ mod split;
 mod tls;
 mod upstream;
 mod value;
+mod wake;
 
+#[cfg(feature = "kubernetes")]
+pub use cluster::{ClusterArgs, ClusterSettings};
 pub use given::{Given, Sourced};
 pub(crate) use server::ServerArgs;
 pub(crate) use upstream::UpstreamArgs;
@@ -39,6 +44,7 @@ use crate::rewrite::UpstreamProtocol;
 use crate::socket::Address;
 use crate::split::SplitSettings;
 use crate::tls::TlsSettings;
+use crate::wake::WakeSettings;
 use clap::Args;
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
@@ -47,6 +53,11 @@ use std::time::Duration;
 use tidegate_api::document::{InferenceApi, OpenAi, Route, WhenNotFound};
 use tls::EndpointTlsArgs;
 use value::{cost, duration, limit, size};
+use wake::WakeArgs;
+
+/// Without the feature `kubernetes` there is no cluster to follow.
+#[cfg(not(feature = "kubernetes"))]
+pub type ClusterSettings = std::convert::Infallible;
 
 /// Flags of `sidecar`.
 #[derive(Debug, Clone, Args)]
@@ -96,7 +107,9 @@ pub struct GatewayArgs {
     /// The InferenceApi documents to serve: names, routes, queues, timeouts. Followed as the file
     /// changes, and read again on SIGHUP
     #[arg(long, env = "TIDEGATE_CONFIG", value_name = "FILE")]
-    pub config: PathBuf,
+    #[cfg_attr(feature = "kubernetes", arg(required_unless_present = "kubernetes"))]
+    #[cfg_attr(not(feature = "kubernetes"), arg(required = true))]
+    pub config: Option<PathBuf>,
     /// Where requests are taken
     #[arg(long, env = "TIDEGATE_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDR")]
     pub listen: SocketAddr,
@@ -113,14 +126,19 @@ pub struct GatewayArgs {
     /// The file, kept by the autoscaler, that says where each API's replicas listen; followed as it
     /// changes
     #[arg(long, env = "TIDEGATE_ENDPOINTS", value_name = "FILE")]
-    pub endpoints: PathBuf,
-    /// The autoscaler's admin address, to wake an API at zero at once
-    #[arg(long, env = "TIDEGATE_WAKE", value_name = "ADDR")]
-    pub wake: Option<SocketAddr>,
+    #[cfg_attr(feature = "kubernetes", arg(required_unless_present = "kubernetes"))]
+    #[cfg_attr(not(feature = "kubernetes"), arg(required = true))]
+    pub endpoints: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) wake: WakeArgs,
     #[command(flatten)]
     pub(crate) endpoint_tls: EndpointTlsArgs,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
+    // Last, as its heading goes on to the end.
+    #[cfg(feature = "kubernetes")]
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
 }
 
 /// A sidecar's settings.
@@ -169,14 +187,16 @@ pub struct GatewaySettings {
     pub listen: ListenSettings,
     /// With whom it speaks TLS.
     pub tls: TlsSettings,
-    /// The autoscaler's admin address.
-    pub wake: Option<SocketAddr>,
+    /// The autoscaler.
+    pub wake: Option<WakeSettings>,
     /// Where the endpoints are read from.
     pub endpoints_file: Option<PathBuf>,
     /// What is served.
     pub apis: Vec<GatewayApi>,
     /// The file that says so, with what was read of it; followed as it changes.
     pub documents: Option<(PathBuf, String)>,
+    /// The cluster that says both, in place of files.
+    pub cluster: Option<ClusterSettings>,
     /// In which order one tenant's requests are served.
     pub order: QueueOrder,
     /// What is read from heads.
@@ -284,8 +304,8 @@ impl SidecarSettings {
 // === impl GatewaySettings ===
 
 impl GatewaySettings {
-    /// The settings of these flags, to serve these APIs, which are what the file says.
-    pub fn new(flags: Sourced<GatewayArgs>, apis: &[InferenceApi], text: String) -> Self {
+    /// The settings of these flags, to serve nothing yet.
+    pub fn new(flags: Sourced<GatewayArgs>) -> Self {
         let Sourced { args, given } = flags;
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let port = args.redirect_port;
@@ -300,12 +320,13 @@ impl GatewaySettings {
                 clients: args.server.tls.settings(),
                 endpoints: args.endpoint_tls.settings(),
             },
-            wake: args.wake,
+            wake: args.wake.settings(),
             order: args.server.order(),
             classify: args.server.classify(),
-            endpoints_file: Some(args.endpoints),
-            apis: apis.iter().map(GatewayApi::from_document).collect(),
-            documents: Some((args.config, text)),
+            endpoints_file: args.endpoints,
+            apis: Vec::new(),
+            documents: None,
+            cluster: None,
             limits: args.server.limits(),
             hops: args.server.hops.settings(),
             access_log: args.server.access_log,

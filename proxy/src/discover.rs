@@ -1,10 +1,7 @@
-//! Follows the endpoints file: adds, drains and removes a gateway's endpoints as it changes, and takes
-//! over the weights that it says.
+//! Adds, drains and removes a gateway's endpoints, as it is told where they are, and takes over the weights
+//! that are told with them.
 
-use crate::bounded_file;
 use crate::endpoint::Endpoint;
-use crate::error::StartError;
-use crate::file_watch::FileWatch;
 use crate::gate::Gate;
 use crate::health::{self, Schedule};
 use crate::policy::slots::{SlotId, Usability};
@@ -12,8 +9,7 @@ use crate::probe::Probe;
 use crate::socket::Address;
 use crate::split::WeightsInForce;
 use std::collections::HashMap;
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_api::endpoints::{EndpointEntry, EndpointState, EndpointsFile};
@@ -21,8 +17,6 @@ use tidegate_api::names::path;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// The most bytes an endpoints file may have: about a hundred thousand endpoints.
-const MAX_FILE_BYTES: u64 = 16 << 20;
 /// Connections kept idle for each endpoint and worker at the most.
 const MAX_IDLE: usize = 256;
 
@@ -39,16 +33,14 @@ fn schedule(probed: bool) -> Schedule {
 /// The gates of all APIs, by name.
 pub type Gates = Arc<HashMap<String, Arc<Gate>>>;
 
-/// Follows one endpoints file for all APIs of a gateway.
+/// The endpoints of all APIs of a gateway.
 pub struct Discovery {
-    file: PathBuf,
     told: watch::Receiver<Gates>,
     gates: Gates,
     weights: WeightsInForce,
     workers: usize,
     known: HashMap<(String, String), Known>,
     probes: JoinSet<()>,
-    watch: FileWatch,
 }
 
 struct Known {
@@ -60,63 +52,40 @@ struct Known {
 // === impl Discovery ===
 
 impl Discovery {
-    /// Begins to watch the file's folder; the file need not be there yet.
-    ///
-    /// # Errors
-    /// If the folder can't be watched.
-    pub fn new(
-        file: PathBuf,
-        told: watch::Receiver<Gates>,
-        weights: WeightsInForce,
-        workers: usize,
-    ) -> Result<Self, StartError> {
-        let watch = FileWatch::new(&file)?;
+    /// None yet, for these gates; weights go to `weights`.
+    pub fn new(told: watch::Receiver<Gates>, weights: WeightsInForce, workers: usize) -> Self {
         let (known, probes) = (HashMap::new(), JoinSet::new());
-        let gates = Gates::default();
-        Ok(Self { file, told, gates, weights, workers, known, probes, watch })
+        Self { told, gates: Gates::default(), weights, workers, known, probes }
     }
 
-    /// Follows the file until dropped. A file that is missing, unreadable or broken changes
-    /// nothing: the endpoints stay as they were, and a warning says why.
-    pub async fn run(mut self) {
-        let mut complained = false;
+    /// Follows what `next` says, until dropped.
+    pub async fn run(mut self, mut next: impl AsyncFnMut() -> EndpointsFile) {
+        let mut now = EndpointsFile::default();
         loop {
-            self.watch.reading();
-            self.gates = Arc::clone(&self.told.borrow_and_update());
-            match read(&self.file) {
-                Ok(Some(file)) => {
-                    complained = false;
-                    self.apply(file);
+            let mut coming = pin!(next());
+            now = loop {
+                tokio::select! {
+                    file = &mut coming => break file,
+                    // An API whose endpoints were known before it was.
+                    Ok(()) = self.told.changed() => self.apply(&now),
                 }
-                Ok(None) => {}
-                Err(error) if complained => {
-                    tracing::debug!(%error, "endpoints file still unusable")
-                }
-                Err(error) => {
-                    complained = true;
-                    let file = self.file.display();
-                    tracing::warn!(%error, %file, "can't use the endpoints file; keeping what was");
-                }
-            }
-            tokio::select! {
-                () = self.watch.changed() => {}
-                Ok(()) = self.told.changed() => {}
-            }
+            };
+            self.apply(&now);
         }
     }
 
-    fn apply(&mut self, file: EndpointsFile) {
+    fn apply(&mut self, file: &EndpointsFile) {
+        self.gates = Arc::clone(&self.told.borrow_and_update());
         while self.probes.try_join_next().is_some() {}
         if *self.weights.load().as_ref() != file.weights {
             tracing::info!(weights = ?file.weights, "weights in force");
-            self.weights.store(Arc::new(file.weights));
+            self.weights.store(Arc::new(file.weights.clone()));
         }
         let mut wanted = HashMap::new();
-        for (api, entries) in file.apis {
-            if self.gates.contains_key(&api) {
-                wanted.extend(
-                    entries.into_iter().map(|entry| ((api.clone(), entry.id.clone()), entry)),
-                );
+        for (api, entries) in &file.apis {
+            if self.gates.contains_key(api) {
+                let key = |entry: &EndpointEntry| (api.clone(), entry.id.clone());
+                wanted.extend(entries.iter().map(|entry| (key(entry), entry.clone())));
             }
         }
         let gone: Vec<_> =
@@ -178,13 +147,5 @@ impl Discovery {
             gate.remove(known.slot);
         }
         tracing::info!(api = key.0, endpoint = key.1, "endpoint removed");
-    }
-}
-
-fn read(file: &Path) -> io::Result<Option<EndpointsFile>> {
-    match bounded_file::bytes(file, MAX_FILE_BYTES) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
     }
 }

@@ -21,8 +21,9 @@
 //! 8. [`orca`]: the load, for a balancer that asks. [`body`]: streams the answer back. Slot, connection and books end with it.
 //! 9. [`account`] closes the books into [`metrics`] and [`access_log`]; [`respond`] words every refusal.
 //!
-//! Beside the path, on a thread of their own: [`admin`], [`health`] with [`probe`], [`discover`],
-//! [`wake`], [`reload`], [`documents`] with [`catalog`], what follows the certificates of [`tls`]. [`app`] wires all of it from [`config`]; [`drain`] ends it.
+//! Beside the path, on a thread of their own: [`admin`], [`health`] with [`probe`], [`wake`],
+//! [`reload`]; and what a gateway is [`following`]: [`documents`] and [`endpoints_file`], or a cluster
+//! (`cluster`), for its [`catalog`] and [`discover`]; and the certificates of [`tls`]. [`app`] wires all of it from [`config`]; [`drain`] ends it.
 
 pub mod access;
 pub mod access_log;
@@ -35,6 +36,8 @@ pub mod bounded_file;
 pub mod catalog;
 pub mod classify;
 pub mod clock;
+#[cfg(feature = "kubernetes")]
+pub mod cluster;
 pub mod config;
 pub mod connection;
 pub mod connections;
@@ -43,10 +46,12 @@ pub mod discover;
 pub mod documents;
 pub mod drain;
 pub mod endpoint;
+pub mod endpoints_file;
 pub mod error;
 pub mod fields;
 pub mod file_limit;
 pub mod file_watch;
+pub mod following;
 pub mod forward;
 pub mod forwarded;
 pub mod framing;
@@ -115,3 +120,4 @@ pub use listeners::{ListenSettings, RedirectSettings};
 pub use policy::overload::QueueOrder;
 pub use run::{run_gateway, run_sidecar};
 pub use tls::TlsSettings;
+pub use wake::WakeSettings;

@@ -1,5 +1,7 @@
 //! What is counted. Handles are resolved once for each API, never while a request runs.
 
+#[cfg(feature = "kubernetes")]
+pub mod discovery;
 pub mod endpoints;
 pub mod shadow;
 pub mod tls;

@@ -1,7 +1,7 @@
 //! Runs a sidecar or a gateway as a process: starts it, says where it listens, drains on a signal.
 
 use crate::app::Server;
-use crate::config::{GatewayArgs, GatewaySettings, ServerArgs, SidecarArgs, Sourced};
+use crate::config::{GatewayApi, GatewayArgs, GatewaySettings, ServerArgs, SidecarArgs, Sourced};
 use crate::file_limit;
 use anyhow::Context;
 use std::io::Write;
@@ -25,7 +25,15 @@ pub fn run_sidecar(flags: Sourced<SidecarArgs>) -> ExitCode {
 /// Runs a gateway until a signal ends it.
 pub fn run_gateway(flags: Sourced<GatewayArgs>) -> ExitCode {
     start(&flags.args.server);
-    let file = flags.args.config.clone();
+    #[cfg(feature = "kubernetes")]
+    if flags.args.cluster.kubernetes {
+        return exit(run_on_cluster(flags));
+    }
+    let Some(file) = flags.args.config.clone() else {
+        return exit(Err(anyhow::anyhow!(
+            "nothing says what is to be served: --config is missing"
+        )));
+    };
     let text = match std::fs::read_to_string(&file) {
         Ok(text) => text,
         Err(error) => {
@@ -36,7 +44,12 @@ pub fn run_gateway(flags: Sourced<GatewayArgs>) -> ExitCode {
     };
     let folder = file.parent().unwrap_or_else(|| Path::new("."));
     match tidegate_api::parse_all(&text, &file.display().to_string(), folder) {
-        Ok(apis) => exit(run(|| Ok(Server::start(GatewaySettings::new(flags, &apis, text))?))),
+        Ok(apis) => exit(run(|| {
+            let apis = apis.iter().map(GatewayApi::from_document).collect();
+            let documents = Some((file, text));
+            let settings = GatewaySettings { apis, documents, ..GatewaySettings::new(flags) };
+            Ok(Server::start(settings)?)
+        })),
         Err(report) => {
             complain(&format!("{report}"));
             ExitCode::from(EXIT_BAD_DOCUMENT)
@@ -44,12 +57,17 @@ pub fn run_gateway(flags: Sourced<GatewayArgs>) -> ExitCode {
     }
 }
 
+#[cfg(feature = "kubernetes")]
+fn run_on_cluster(flags: Sourced<GatewayArgs>) -> anyhow::Result<()> {
+    // It names its causes itself.
+    let cluster = runtime()?.block_on(flags.args.cluster.settings());
+    let cluster = cluster.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let settings = GatewaySettings { cluster: Some(cluster), ..GatewaySettings::new(flags) };
+    run(|| Ok(Server::start(settings)?))
+}
+
 fn run(start: impl FnOnce() -> anyhow::Result<Server>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the system refused an event queue")?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
         // By itself it would end the process. A sidecar reads its settings again (`reload`).
@@ -75,6 +93,11 @@ fn run(start: impl FnOnce() -> anyhow::Result<Server>) -> anyhow::Result<()> {
         }
         Ok(())
     })
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("the system refused an event queue")
 }
 
 /// One line of JSON, for whoever started the process with port 0.

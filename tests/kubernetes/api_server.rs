@@ -5,6 +5,7 @@
 
 use super::request::{Place, Selection, query};
 use super::store::{Refusal, Store, merge, merge_by_name};
+use super::tokens::Tokens;
 use super::watch::watch_stream;
 use crate::support::now;
 use bytes::Bytes;
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     writes: Mutex<Vec<Write>>,
     reads: Mutex<u64>,
     rights: Mutex<BTreeSet<Right>>,
+    tokens: Mutex<Tokens>,
 }
 
 /// What somebody has asked for, as a role names it: who, the verb, the group and the resource.
@@ -92,6 +94,7 @@ impl ApiServer {
             writes: Mutex::default(),
             reads: Mutex::new(0),
             rights: Mutex::default(),
+            tokens: Mutex::default(),
         });
         runtime.spawn(accept(listener, Arc::clone(&shared)));
         Self { runtime: Some(runtime), shared, address }
@@ -110,6 +113,11 @@ impl ApiServer {
     /// What tasks beside it need.
     pub(super) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
+    }
+
+    /// Gives an account, as `namespace/name`, a token for an audience.
+    pub(super) fn give_token(&self, token: &str, account: &str, audience: &str) {
+        self.shared.tokens.lock().unwrap().give(token, account, audience);
     }
 
     /// Closes every connection and takes no new ones, until it is told to be back.
@@ -268,6 +276,9 @@ fn carry_out(
             });
         }
         ("GET", false) => shared.store(|store| store.get(place))?,
+        ("POST", true) if place.plural == "tokenreviews" => {
+            return Ok(json_answer(201, &shared.tokens.lock().unwrap().review(body)));
+        }
         ("POST", true) => {
             let made = shared.store(|store| store.create(place, body.clone()))?;
             return Ok(json_answer(201, &made));

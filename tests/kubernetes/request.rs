@@ -19,7 +19,7 @@ pub(super) struct Place {
 }
 
 /// The kinds that this API server has, as `kubectl api-resources` lists them.
-const KINDS: [(&str, &str, &str); 13] = [
+const KINDS: [(&str, &str, &str); 14] = [
     ("v1", "pods", "Pod"),
     ("apps/v1", "deployments", "Deployment"),
     ("apps/v1", "statefulsets", "StatefulSet"),
@@ -36,6 +36,7 @@ const KINDS: [(&str, &str, &str); 13] = [
         "MutatingWebhookConfiguration",
     ),
     ("v1", "serviceaccounts", "ServiceAccount"),
+    ("authentication.k8s.io/v1", "tokenreviews", "TokenReview"),
     ("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition"),
 ];
 

@@ -2,8 +2,10 @@
 
 use super::api_server::ApiServer;
 use super::cluster::{Cluster, NAMESPACE, OWN, kubeconfig, pod_object};
+use super::front::{Front, deployment, inference_api};
 use super::request::Place;
 use super::scaling::spec;
+use super::waking::wake;
 use crate::support::process::Process;
 use crate::support::{binary, eventually, root};
 use serde_json::{Value, json};
@@ -60,14 +62,29 @@ fn the_autoscaler_has_the_rights_that_it_uses() {
     let mut set = spec(2, 8);
     set["target"] = json!({"kind": "StatefulSet"});
     cluster.create_api("set", &set);
-    let _autoscaler = cluster.autoscaler("one", &[]);
+    cluster.api.give_token("a-token", "tidegate/tidegate-gateway", "tidegate-autoscaler");
+    let accounts = ["--wake-service-accounts", "tidegate/tidegate-gateway"];
+    let autoscaler = cluster.autoscaler("one", &accounts);
+    let token = Some("Bearer a-token");
+    eventually("it can be woken", || wake(autoscaler.admin, "models/digits", token) == 202);
     eventually("the Deployment shrinks", || cluster.replicas("digits") == 1);
     let set = Place::of("apps/v1", "statefulsets", NAMESPACE, "set");
     eventually("the StatefulSet grows", || {
         cluster.api.shared().store(|store| store.get(&set)).unwrap()["spec"]["replicas"] == 2
     });
-    let given = given("autoscaler");
+    let given = given("tidegate-autoscaler");
     eventually("every right is used", || cluster.api.rights("one") == given);
+}
+
+#[test]
+fn the_gateway_has_the_rights_that_it_uses() {
+    let server = ApiServer::start();
+    deployment(&server, "digits", 1);
+    inference_api(&server, "digits", &json!({}));
+    let front = Front::start(server, &[]);
+    front.wait_until_ready();
+    let given = given("gateway");
+    eventually("every right is used", || front.server.rights("gateway") == given);
 }
 
 #[test]

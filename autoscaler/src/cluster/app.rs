@@ -1,5 +1,6 @@
 //! The wiring of `run --kubernetes`: watches, the Lease, the admin port and the ticks.
 
+use super::door::door;
 use super::metrics::ClusterMetrics;
 use super::report;
 use super::tick::Cluster;
@@ -29,6 +30,9 @@ const SCRAPE_DEADLINE: Duration = Duration::from_secs(1);
 /// The longest that the API server is waited for.
 const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// When the next tick comes after a wake-up: the request that wakes is often the first of a burst.
+const SECOND_LOOK: Duration = Duration::from_millis(100);
+
 /// Everything an autoscaler of a cluster needs to know.
 #[derive(Debug, Clone)]
 pub(crate) struct ClusterSettings {
@@ -44,6 +48,10 @@ pub(crate) struct ClusterSettings {
     pub(crate) admin: SocketAddr,
     pub(crate) tick: Duration,
     pub(crate) prometheus: Option<String>,
+    /// Whose gateways may wake, each as `namespace/name`.
+    pub(crate) wake_accounts: Vec<String>,
+    /// Whom their tokens are for.
+    pub(crate) wake_audience: String,
 }
 
 /// Why an autoscaler of a cluster could not begin.
@@ -104,7 +112,10 @@ pub(crate) async fn run(
     let writer = Writer::new(client.clone(), Arc::clone(&leader), &identity, WRITE_DEADLINE, told);
     let mut cluster = cluster(&settings, leader, writer, metrics.clone(), own);
     let status = Arc::clone(&cluster.status);
-    let admin = Arc::new(Admin { status, metrics, calls: Calls::new(std::iter::empty()) });
+    let (accounts, audience) = (settings.wake_accounts, settings.wake_audience);
+    let door = Some(door(client.clone(), accounts, audience, Arc::clone(&tell)));
+    let calls = Calls::new(std::iter::empty());
+    let admin = Arc::new(Admin { status, metrics, calls, door });
     let watched = Arc::clone(&cluster.watched);
     let scope = Scope {
         namespace: settings.namespace.clone(),
@@ -116,10 +127,10 @@ pub(crate) async fn run(
     listening(address);
     tokio::select! {
         () = shutdown => {}
-        never = admin::serve(listener, admin) => match never {},
+        never = admin::serve(listener, Arc::clone(&admin)) => match never {},
         never = keeper.keep() => match never {},
         never = watch(client, scope, watched, tell) => match never {},
-        never = ticks(&mut cluster, settings.tick) => match never {},
+        never = ticks(&mut cluster, settings.tick, &admin.calls) => match never {},
     }
     keeper.release().await;
     Ok(())
@@ -155,14 +166,35 @@ fn cluster(
     }
 }
 
-async fn ticks(cluster: &mut Cluster, period: Duration) -> Infallible {
+/// Ticks each period, and wakes at once who is called for.
+async fn ticks(cluster: &mut Cluster, period: Duration, calls: &Calls) -> Infallible {
     let clock = cluster.clock;
     let mut due = clock.now();
+    let mut last_wake: Option<Duration> = None;
+    let mut told = None;
     loop {
-        clock.sleep_until(due).await;
-        let now = clock.now();
-        cluster.tick(now.saturating_sub(due)).await;
-        // After a long tick the next begins at once, and those that were missed never.
-        due = (due + period).max(clock.now());
+        let known = Some((cluster.view.revision, cluster.leads));
+        if known != told {
+            calls.set(cluster.wakeable().iter().map(String::as_str));
+            told = known;
+        }
+        tokio::select! {
+            biased;
+            () = clock.sleep_until(due) => {
+                let now = clock.now();
+                cluster.tick(now.saturating_sub(due)).await;
+                // After a long tick the next begins at once, and those that were missed never.
+                due = (due + period).max(clock.now());
+            }
+            asked = calls.next(clock, last_wake) => {
+                let now = clock.now();
+                // Not after each of many wake-ups: they would put off the ticks for ever.
+                if last_wake.is_none_or(|last| now.saturating_sub(last) >= period) {
+                    due = due.min(now + SECOND_LOOK);
+                }
+                last_wake = Some(now);
+                cluster.wake(&asked.wake).await;
+            }
+        }
     }
 }

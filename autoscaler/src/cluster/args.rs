@@ -72,6 +72,38 @@ pub(crate) struct KubernetesArgs {
         env = "TIDEGATE_AUTOSCALER_MOST_SCRAPES"
     )]
     pub(crate) most_scrapes: u32,
+    /// The service accounts of gateways that may wake APIs (`POST /wake/NAMESPACE/NAME`), by their
+    /// tokens; by default none.
+    #[arg(
+        long,
+        value_name = "NAMESPACE/NAME",
+        value_delimiter = ',',
+        value_parser = service_account,
+        env = "TIDEGATE_AUTOSCALER_WAKE_SERVICE_ACCOUNTS"
+    )]
+    pub(crate) wake_service_accounts: Vec<String>,
+    /// The audience that those tokens must be for.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "tidegate-autoscaler",
+        env = "TIDEGATE_AUTOSCALER_WAKE_AUDIENCE"
+    )]
+    pub(crate) wake_audience: String,
+}
+
+fn service_account(text: &str) -> Result<String, String> {
+    let is_name = |name: &str| {
+        let is_letter = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        !name.is_empty() && name.bytes().all(|letter| is_letter(letter) || b"-.".contains(&letter))
+    };
+    match text.split_once('/') {
+        Some((namespace, name)) if is_name(namespace) && is_name(name) => Ok(text.to_owned()),
+        _ => {
+            Err("it must be a namespace, `/` and a name, as in tidegate/tidegate-gateway"
+                .to_owned())
+        }
+    }
 }
 
 fn whole_seconds(text: &str) -> Result<Duration, String> {
@@ -85,6 +117,14 @@ fn whole_seconds(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_account_has_a_namespace_and_a_name() {
+        assert_eq!(service_account("tidegate/gateway"), Ok("tidegate/gateway".to_owned()));
+        for bad in ["", "gateway", "/gateway", "tidegate/", "a/b/c", "a/b:c", "A/b"] {
+            assert!(service_account(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_lease_counts_for_whole_seconds() {

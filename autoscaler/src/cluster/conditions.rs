@@ -115,10 +115,19 @@ mod tests {
     use tidegate_kubernetes::view::PodView;
 
     fn view(ready: usize, problem: Option<Problem>, before: Value) -> ApiView {
-        let pod = PodView { name: "p".into(), phase: PodPhase::Ready, admin: None, cost: None };
-        let workload = Workload { version: "1".into(), replicas: 2, present: 3, selector: None };
+        let pod = PodView {
+            name: "p".into(),
+            phase: PodPhase::Ready,
+            admin: None,
+            traffic: None,
+            limit: None,
+            cost: None,
+        };
+        let workload =
+            Workload { version: "1".into(), replicas: 2, present: 3, selector: None, asked: None };
         ApiView {
             resource: Resource {
+                origin: tidegate_kubernetes::facts::Origin::Resource,
                 uid: "u".into(),
                 version: "1".into(),
                 generation: 4,

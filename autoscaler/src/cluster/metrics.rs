@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate_kubernetes::failure::CODES;
 
 /// What is asked of the API server, as the metric names it.
-const CALLS: [&str; 12] = [
+const CALLS: [&str; 13] = [
     "deployments",
     "events",
     "gateways",
@@ -16,6 +16,7 @@ const CALLS: [&str; 12] = [
     "scale",
     "statefulsets",
     "status",
+    "tokenreviews",
     "watch",
     "reviews",
 ];

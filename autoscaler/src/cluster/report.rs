@@ -5,7 +5,7 @@ use super::tick::{Cluster, ClusterApi};
 use crate::status::{ApiStatus, ReplicaState, ReplicaStatus};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
-use tidegate_kubernetes::facts::{Key, PodPhase};
+use tidegate_kubernetes::facts::{Key, Origin, PodPhase};
 use tidegate_kubernetes::failure::Failure;
 use tidegate_kubernetes::view::{ApiView, PodView};
 use tidegate_kubernetes::write::Told;
@@ -74,7 +74,9 @@ impl Cluster {
                     note: problem.to_string(),
                 }));
             }
-            if api.is_sending || self.reports.len() >= MOST_WAITING {
+            // A Deployment's status is not ours: what there is to say are its events.
+            let is_ours = view.resource.origin == Origin::Resource;
+            if !is_ours || api.is_sending || self.reports.len() >= MOST_WAITING {
                 continue;
             }
             let value = status(view, &known(api, view, &wall));
@@ -123,10 +125,12 @@ impl Cluster {
             tracing::debug!(api = %told.key, reason = told.reason, "an event too many, not told");
             return;
         }
+        let origin =
+            self.view.apis.get(&told.key).map_or(Origin::Resource, |view| view.resource.origin);
         let (writer, turns) = (Arc::clone(&self.writer), Arc::clone(&self.report_turns));
         self.reports.spawn(async move {
             let _turn = turns.acquire_owned().await.ok();
-            Sent::Event(writer.tell(&told).await)
+            Sent::Event(writer.tell(&told, origin).await)
         });
     }
 

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     fn pod(name: &str, phase: PodPhase, cost: Option<i32>) -> PodView {
-        PodView { name: name.to_owned(), phase, admin: None, cost }
+        PodView { name: name.to_owned(), phase, admin: None, traffic: None, limit: None, cost }
     }
 
     fn busy(name: &str) -> u32 {

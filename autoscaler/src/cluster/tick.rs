@@ -7,6 +7,7 @@ use super::retire::marks;
 use super::scaled::Scaled;
 use crate::clock::Clock;
 use crate::metrics::{Metrics, Source};
+use crate::policy::decision::Decision;
 use crate::scrape::{GatewayReading, ReplicaReadings, Scraper};
 use crate::sources::held;
 use crate::status::Status;
@@ -14,9 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tidegate_api::InferenceApi;
 use tidegate_kubernetes::facts::Key;
 use tidegate_kubernetes::leader::Leader;
-use tidegate_kubernetes::view::{PodView, View};
+use tidegate_kubernetes::view::{ApiView, PodView, View};
 use tidegate_kubernetes::watch::Watched;
 use tidegate_kubernetes::write::Writer;
 use tokio::sync::Semaphore;
@@ -94,7 +96,7 @@ impl Cluster {
     }
 
     /// Follow: takes the cluster's news into account.
-    fn follow(&mut self, now: Duration) {
+    pub(super) fn follow(&mut self, now: Duration) {
         if self.watched.read(|stores| stores.revision) != self.view.revision {
             self.view = self.watched.read(View::of);
         }
@@ -139,7 +141,7 @@ impl Cluster {
     }
 
     /// Whoever begins to lead knows nothing of the load: nothing shrinks for a whole window.
-    fn lead(&mut self, now: Duration) {
+    pub(super) fn lead(&mut self, now: Duration) {
         let leads = self.leader.may_write();
         self.own.leads(leads);
         if leads && !self.leads {
@@ -172,13 +174,10 @@ impl Cluster {
             targets.truncate(self.most_scrapes);
         }
         let asked = targets.iter().map(|(id, _)| id.clone()).collect();
-        let mut gateways = JoinSet::new();
-        for (id, admin) in self.view.gateways.clone() {
-            let scraper = self.scraper.clone();
-            gateways.spawn(async move { (id, scraper.gateway(admin).await) });
-        }
-        let replicas = self.scraper.replicas(targets).await;
-        Seeing { asked, replicas, gateways: gateways.join_all().await }
+        let (replicas, gateways) =
+            tokio::join!(self.scraper.replicas(targets), self.gateways(None));
+        let gateways = gateways.into_iter().filter_map(|(id, reading)| Some((id, reading?)));
+        Seeing { asked, replicas, gateways: gateways.collect() }
     }
 
     /// Aggregate and decide: what each API's target is to be asked for.
@@ -216,33 +215,62 @@ impl Cluster {
             (observation.metric, observation.floor) = (seen, scaled.calendar.floor(wall));
             let decision = scaled.scaler.decide(&observation, now);
             self.metrics.decided(&name, decision.reason);
-            if decision.replicas == current {
-                scaled.failure = None;
-                continue;
-            }
-            let Some(target) = document.target.clone() else { continue };
-            let id = |pod: &str| format!("{}/{pod}", key.namespace);
-            let busy = |pod: &str| scaled.sources.replica(&id(pod)).map_or(0, held);
-            // Only a ReplicaSet goes by the cost; a StatefulSet goes by the pods' numbers.
-            let fewer = current.saturating_sub(decision.replicas);
-            let marks = match target.kind.as_str() {
-                "Deployment" if fewer > 0 => marks(&view.pods, fewer, busy),
-                _ => Vec::new(),
-            };
-            let marks = marks.into_iter().map(|(pod, cost)| (pod.to_owned(), cost)).collect();
-            let (to, reason, detail) =
-                (decision.replicas, decision.reason.code(), decision.sentence());
-            orders.push(Order {
-                key: key.clone(),
-                target,
-                from: current,
-                to,
-                version,
-                marks,
-                reason,
-                detail,
-            });
+            orders.extend(order(key, view, scaled, document, &decision, version));
         }
         orders
     }
+
+    /// What gateways say, each within the time that is left for it.
+    pub(super) async fn gateways(
+        &self,
+        within: Option<Duration>,
+    ) -> Vec<(String, Option<GatewayReading>)> {
+        let mut gateways = JoinSet::new();
+        for (id, admin) in self.view.gateways.clone() {
+            let scraper = self.scraper.clone();
+            gateways.spawn(async move {
+                let reading = scraper.gateway(admin);
+                match within {
+                    None => (id, Some(reading.await)),
+                    Some(within) => (id, tokio::time::timeout(within, reading).await.ok()),
+                }
+            });
+        }
+        gateways.join_all().await
+    }
+}
+
+/// What the target is to be asked for, if that is not what it has.
+pub(super) fn order(
+    key: &Key,
+    view: &ApiView,
+    scaled: &mut Scaled,
+    document: &InferenceApi,
+    decision: &Decision,
+    version: String,
+) -> Option<Order> {
+    let current = scaled.wanted;
+    if decision.replicas == current {
+        scaled.failure = None;
+        return None;
+    }
+    let target = document.target.clone()?;
+    let id = |pod: &str| format!("{}/{pod}", key.namespace);
+    let busy = |pod: &str| scaled.sources.replica(&id(pod)).map_or(0, held);
+    // Only a ReplicaSet goes by the cost; a StatefulSet goes by the pods' numbers.
+    let fewer = current.saturating_sub(decision.replicas);
+    let marks = match target.kind.as_str() {
+        "Deployment" if fewer > 0 => marks(&view.pods, fewer, busy),
+        _ => Vec::new(),
+    };
+    Some(Order {
+        key: key.clone(),
+        target,
+        from: current,
+        to: decision.replicas,
+        version,
+        marks: marks.into_iter().map(|(pod, cost)| (pod.to_owned(), cost)).collect(),
+        reason: decision.reason.code(),
+        detail: decision.sentence(),
+    })
 }

@@ -167,6 +167,7 @@ mod tests {
             listen: 8012,
             admin: 8022,
             resources: json!({"requests": {"cpu": "50m", "memory": "32Mi"}}),
+            trusted_hops: None,
         }
     }
 

@@ -130,6 +130,7 @@ mod tests {
             listen: 8012,
             admin: 8022,
             resources: json!({}),
+            trusted_hops: None,
         }
     }
 

@@ -35,6 +35,8 @@ pub struct InjectSettings {
     pub admin: u16,
     /// What it asks for and may take: `requests` and `limits`, as in a container.
     pub resources: Value,
+    /// Whose word it believes about earlier hops; nothing for the pod's own processes only.
+    pub trusted_hops: Option<String>,
 }
 
 /// How long draining takes, in seconds, of the time that a pod has to end.
@@ -75,6 +77,7 @@ pub(super) fn container(
         args.push(format!("--readiness-timeout={}s", probe.timeout_seconds));
         args.push(format!("--readiness-failures={}", probe.failures));
     }
+    args.extend(settings.trusted_hops.iter().map(|hops| format!("--trusted-hops={hops}")));
     args.extend(token.map(|token| format!("--drain-token={token}")));
     let get = |path: &str| json!({"path": path, "port": port::ADMIN});
     let mut container = Map::new();

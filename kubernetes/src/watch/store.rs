@@ -79,6 +79,11 @@ impl Stores {
         &self.apis.facts
     }
 
+    /// The Deployments.
+    pub fn all_deployments(&self) -> &BTreeMap<Key, Workload> {
+        &self.deployments.facts
+    }
+
     /// The pods.
     pub fn all_pods(&self) -> &BTreeMap<Key, Pod> {
         &self.pods.facts

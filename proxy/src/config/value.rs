@@ -37,6 +37,16 @@ pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
         .and_then(|duration| unless_zero(duration).ok_or_else(|| "must be more than 0".to_owned()))
 }
 
+/// A host or an address, and a port.
+pub(super) fn host_and_port(text: &str) -> Result<String, String> {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    let port = port.and_then(|(_, port)| port.parse::<u16>().ok());
+    if port.is_some_and(|port| port > 0) {
+        return Ok(text.to_owned());
+    }
+    Err("must be HOST:PORT, such as tidegate-autoscaler:8082 or 127.0.0.1:8082".to_owned())
+}
+
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let parsed = text.parse::<bytesize::ByteSize>();
     parsed
@@ -141,6 +151,16 @@ mod tests {
         assert_eq!(selection("sampled:1"), Ok(Selection::Sampled(Sampling::ALL)));
         for wrong in ["", "on", "sampled", "sampled:", "sampled:2", "sampled:x"] {
             assert!(selection(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hosts_have_ports() {
+        for right in ["localhost:1", "127.0.0.1:8082", "[::1]:8082", "a.b.svc:65535"] {
+            assert_eq!(host_and_port(right).as_deref(), Ok(right));
+        }
+        for wrong in ["", "localhost", "localhost:", ":80", "localhost:0", "a:70000"] {
+            assert!(host_and_port(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -16,6 +16,15 @@ app.kubernetes.io/component: {{ .component }}
 {{ .image.repository }}:{{ .image.tag | default .root.Chart.AppVersion }}
 {{- end }}
 
+{{/* The labels of gateways' pods: those that are named, else the chart's own. */}}
+{{- define "tidegate.gateways" -}}
+{{- if .Values.autoscaler.gateways -}}
+{{ .Values.autoscaler.gateways }}
+{{- else if .Values.gateway.enabled -}}
+app.kubernetes.io/instance={{ .Release.Name }},app.kubernetes.io/component=gateway
+{{- end -}}
+{{- end }}
+
 {{- define "tidegate.securityContext" -}}
 runAsNonRoot: true
 runAsUser: 65532
