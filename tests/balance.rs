@@ -7,3 +7,4 @@ mod faults;
 mod peers;
 mod replace;
 mod retries;
+mod slow_start;

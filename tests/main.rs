@@ -6,6 +6,7 @@
 
 mod admission;
 mod balance;
+mod cold;
 mod edge;
 mod gateway;
 mod hygiene;

@@ -1,6 +1,7 @@
 //! Which API a request goes to: by host, path, header, gRPC method, and by the model it names.
 
 mod access;
+mod endpoints;
 mod models;
 mod reload;
 mod shadow;

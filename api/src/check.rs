@@ -18,7 +18,9 @@ use std::time::Duration;
 mod access;
 mod autoscaling;
 mod balancing;
+mod cold_start;
 mod conflict;
+mod endpoints;
 mod rolling_update;
 mod route;
 mod sidecar;
@@ -57,7 +59,9 @@ pub(crate) fn check(
     let split = spec.traffic.map(|raw| traffic::check(raw, &name, &mut check));
     let rollout = spec.rollout.map(|raw| traffic::rollout(raw, split.as_ref(), &mut check));
     let target = spec.target.map(|target| target::check(target, &mut check));
-    let container = check.container(spec.container, needs_no_container);
+    let endpoints = endpoints::check(spec.endpoints, &mut check);
+    let may_lack = needs_no_container || endpoints.is_some();
+    let container = check.container(spec.container, may_lack);
     let concurrency = check.concurrency(spec.concurrency);
     let timeouts = check.timeouts(spec.timeouts);
     let readiness = check.readiness(spec.readiness);
@@ -65,6 +69,7 @@ pub(crate) fn check(
     let openai = route::openai(spec.openai, &mut check);
     let access = access::check(spec.access, &mut check);
     let balancing = check.balancing(spec.balancing);
+    let cold_start = cold_start::check(spec.cold_start, &name, &mut check);
     let sidecar = sidecar::check(spec.sidecar, &mut check);
     let rolling_update = rolling_update::check(spec.rolling_update, &mut check);
     let autoscaling = check.autoscaling(spec.autoscaling, concurrency.limit);
@@ -75,6 +80,7 @@ pub(crate) fn check(
         name,
         container,
         target,
+        endpoints,
         paused: spec.paused,
         port,
         concurrency,
@@ -86,6 +92,7 @@ pub(crate) fn check(
         openai,
         access,
         balancing,
+        cold_start,
         sidecar,
         rolling_update,
         autoscaling,
@@ -153,8 +160,8 @@ impl Check<'_> {
         let path = KeyPath::keys("spec.container");
         let Some(raw) = raw else {
             if !may_lack {
-                let must = "how a replica is started; only with `spec.target` or `spec.traffic` it \
-                            may be left out";
+                let must = "how a replica is started; only with `spec.target`, `spec.endpoints` or \
+                            `spec.traffic` it may be left out";
                 self.wrong(&path, "is missing", must);
             }
             let working_dir = self.base_dir.to_owned();

@@ -85,6 +85,17 @@ pub const MAX_SURGE: Replicas = Replicas::Count(1);
 /// `rollingUpdate.maxUnavailable`: what is ready stays so while others start.
 pub const MAX_UNAVAILABLE: Replicas = Replicas::Count(0);
 
+/// `endpoints.dns.period`: what most name servers answer may be kept for longer.
+pub const DNS_PERIOD: Duration = Duration::from_secs(5);
+
+/// `balancing.slowStart`: off (zero), as it keeps slots empty while requests may wait.
+pub const SLOW_START: Duration = Duration::ZERO;
+
+/// `coldStart.keepAlive`: off (zero), since a status that was sent can't be taken back.
+pub const COLD_START_KEEP_ALIVE: Duration = Duration::ZERO;
+/// `coldStart.fallback.after`: at once, since another API can answer.
+pub const FALLBACK_AFTER: Duration = Duration::ZERO;
+
 /// `autoscaling.minReplicas`: a model nobody asks costs nothing.
 pub const MIN_REPLICAS: u32 = 0;
 /// `autoscaling.maxReplicas`: a bound on cost that a first try does not reach by mistake.

@@ -2,6 +2,8 @@
 
 mod access;
 mod balancing;
+mod cold_start;
+mod endpoints;
 mod rolling_update;
 mod route;
 mod sidecar;
@@ -10,6 +12,8 @@ mod traffic;
 
 pub use access::{Access, RateLimit, RateLimitBy};
 pub use balancing::{Balancing, BalancingPolicy, Ejection, HashBy, Retries};
+pub use cold_start::{ColdStart, Fallback};
+pub use endpoints::{DnsName, Endpoints, EndpointsAt};
 pub use rolling_update::{Replicas, RollingUpdate};
 pub use route::{Clash, OpenAi, Route, RouteKey, WhenNotFound};
 pub use sidecar::{AccessLog, Llm, Sidecar};
@@ -30,10 +34,12 @@ pub struct InferenceApi {
     /// `metadata.name`: a DNS label, used in metrics, logs and file names.
     pub name: String,
     /// `spec.container`: how one replica's model is started on this machine. Its command is empty
-    /// where the document has none, which only one with a `target` or with `traffic` may.
+    /// where the document has none, which only one with a `target`, `endpoints` or `traffic` may.
     pub container: Container,
     /// `spec.target`: what is scaled on Kubernetes.
     pub target: Option<Target>,
+    /// `spec.endpoints`: where replicas are that somebody else starts.
+    pub endpoints: Option<Endpoints>,
     /// `spec.paused`: whether the number of replicas is left alone, on Kubernetes.
     pub paused: bool,
     /// `spec.port`: the model's port. Without it each local replica gets a free one.
@@ -56,6 +62,8 @@ pub struct InferenceApi {
     pub access: Access,
     /// `spec.balancing`.
     pub balancing: Balancing,
+    /// `spec.coldStart`: what is done for requests while the API comes up from zero.
+    pub cold_start: ColdStart,
     /// `spec.sidecar`: what each replica's sidecar does beside its work.
     pub sidecar: Sidecar,
     /// `spec.rollingUpdate`: how replicas are exchanged.

@@ -60,10 +60,14 @@ pub mod metric {
     /// Files of documents, keys or certificates that changed and could not be used; what was stays
     /// in force.
     pub const RELOAD_FAILURES: &str = "tidegate_reload_failures_total";
+    /// Look-ups of endpoints' names that failed; the endpoints stay what they were.
+    pub const LOOKUP_FAILURES: &str = "tidegate_endpoint_lookup_failures_total";
     /// Always 1; the labels say which build runs.
     pub const BUILD_INFO: &str = "tidegate_build_info";
     /// How long an API at zero took until its first endpoint could serve.
     pub const COLD_START_SECONDS: &str = "tidegate_cold_start_seconds";
+    /// Requests of an API at zero that went to another.
+    pub const FALLBACKS: &str = "tidegate_fallbacks_total";
     /// Endpoints of an API known to a gateway, by `state`.
     pub const ENDPOINTS: &str = "tidegate_endpoints";
     /// Endpoints taken out, by `reason`.
@@ -159,6 +163,8 @@ pub mod header {
     pub const REASON: &str = "x-tidegate-reason";
     /// How long a request waited for its API to come up from zero, in milliseconds.
     pub const COLD_START: &str = "x-tidegate-cold-start";
+    /// The API that has answered instead of one at zero.
+    pub const FALLBACK: &str = "x-tidegate-fallback";
     /// How many endpoints a request was sent to.
     pub const ATTEMPTS: &str = "x-tidegate-attempts";
     /// On an answer to a request that was split: the API of the version that gave it.
@@ -177,6 +183,14 @@ pub mod header {
     pub const LOAD_METRICS_FORMAT: &str = "endpoint-load-metrics-format";
     /// ORCA: the load, on an answer.
     pub const LOAD_METRICS: &str = "endpoint-load-metrics";
+}
+
+/// What a stream of events that began before the model's answer says of it.
+pub mod event {
+    /// The event's name.
+    pub const ERROR: &str = "error";
+    /// Its reason where the model has answered, but with no stream of events.
+    pub const OTHER_ANSWER: &str = "other-answer";
 }
 
 /// Paths on admin ports.

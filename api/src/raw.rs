@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 mod access;
 mod autoscaling;
 mod balancing;
+mod cold_start;
+mod endpoints;
 mod rolling_update;
 mod route;
 mod sidecar;
@@ -23,6 +25,8 @@ mod traffic;
 pub(crate) use access::*;
 pub(crate) use autoscaling::*;
 pub(crate) use balancing::*;
+pub(crate) use cold_start::*;
+pub(crate) use endpoints::*;
 pub(crate) use rolling_update::*;
 pub(crate) use route::*;
 pub(crate) use sidecar::*;
@@ -61,13 +65,16 @@ pub(crate) struct RawMetadata {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawSpec {
-    /// How one replica's model is started on this machine. May be left out where `target` or `traffic`
-    /// is given.
+    /// How one replica's model is started on this machine. May be left out where `target`,
+    /// `endpoints` or `traffic` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) container: Option<RawContainer>,
     /// On Kubernetes: what is scaled. It exists already, in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<RawTarget>,
+    /// Where the API's endpoints are, for a gateway without an autoscaler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) endpoints: Option<RawEndpoints>,
     /// Leaves the number of replicas alone, on Kubernetes.
     #[serde(default)]
     pub(crate) paused: bool,
@@ -105,6 +112,9 @@ pub(crate) struct RawSpec {
     /// Which of the replicas with a free slot a request is given.
     #[serde(default)]
     pub(crate) balancing: RawBalancing,
+    /// What is done for requests while the API comes up from zero.
+    #[serde(default)]
+    pub(crate) cold_start: RawColdStart,
     /// What each replica's sidecar does beside its work.
     #[serde(default)]
     pub(crate) sidecar: RawSidecar,

@@ -44,6 +44,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "a name of letters, digits and `!#$%&'*+-.^_|~`, such as `x-session`",
     ),
     ("{loadFactor: 0.5}", "spec.balancing.loadFactor", "is 0.5", "a number from 1 to 100"),
+    ("{slowStart: 2h}", "spec.balancing.slowStart", "is 2h", "from 0s to 1h"),
     ("{ejection: {baseTime: 2m}}", "spec.balancing.ejection.baseTime", "is 2m", "from 1ms to 1m"),
 ];
 
@@ -54,6 +55,13 @@ fn each_mistake_is_named() {
         let [mistake] = report.mistakes.as_slice() else { panic!("{report}") };
         assert_eq!((mistake.path.as_str(), mistake.what.as_str()), (*path, *what));
         assert!(report.to_string().contains(must), "{report}");
+    }
+}
+
+#[test]
+fn how_slowly_a_replica_starts_arrives() {
+    for (text, seconds) in [("{}", 0), ("{slowStart: 0s}", 0), ("{slowStart: 1m}", 60)] {
+        assert_eq!(read(text).expect(text).slow_start, Duration::from_secs(seconds), "{text}");
     }
 }
 

@@ -7,8 +7,9 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tidegate_api::document::{
-    Access, Autoscaling, Balancing, Concurrency, ConcurrencyPolicy, Container, CortexPolicy,
-    Policy, Probe, RayPolicy, Readiness, RollingUpdate, Route, Sidecar, SloPolicy, Timeouts,
+    Access, Autoscaling, Balancing, ColdStart, Concurrency, ConcurrencyPolicy, Container,
+    CortexPolicy, Policy, Probe, RayPolicy, Readiness, RollingUpdate, Route, Sidecar, SloPolicy,
+    Timeouts,
 };
 use tidegate_api::{InferenceApi, json_schema, parse};
 
@@ -33,6 +34,7 @@ fn the_shortest_document_has_the_documented_defaults() {
             python: None,
         },
         target: None,
+        endpoints: None,
         paused: false,
         port: None,
         concurrency: Concurrency {
@@ -66,6 +68,7 @@ fn the_shortest_document_has_the_documented_defaults() {
         openai: None,
         access: Access::default(),
         balancing: Balancing::default(),
+        cold_start: ColdStart::default(),
         sidecar: Sidecar::default(),
         rolling_update: RollingUpdate::default(),
         autoscaling: Autoscaling {
@@ -130,7 +133,9 @@ fn with_alternatives() -> String {
 fn the_commented_alternatives_are_valid_but_for_each_other() {
     let text = without_traffic(&with_alternatives());
     let report = parse(&text, "full.yaml", Path::new("/apps")).unwrap_err();
-    let [probes, keys, metrics] = report.mistakes.as_slice() else { panic!("{report}") };
+    let [endpoints, probes, keys, metrics] = report.mistakes.as_slice() else { panic!("{report}") };
+    assert_eq!(endpoints.path, "spec.endpoints");
+    assert_eq!(endpoints.what, "has both of `addresses` and `dns`");
     assert_eq!(probes.path, "spec.readiness.tcpSocket");
     assert_eq!(probes.what, "is one of 4 probes: `httpGet`, `tcpSocket`, `grpc`, `exec`");
     assert_eq!(keys.path, "spec.balancing.hash");
@@ -145,7 +150,9 @@ fn every_value_of_a_document_arrives() {
     let text: String = text
         .lines()
         .filter(|line| {
-            ![" query: ", " cookie: ", " promptPrefix: "].iter().any(|key| line.contains(key))
+            ![" query: ", " cookie: ", " promptPrefix: ", " addresses: "]
+                .iter()
+                .any(|key| line.contains(key))
         })
         .fold(String::new(), |text, line| text + line + "\n");
     for (probe, expected) in [

@@ -2,7 +2,9 @@
 
 mod autoscaling;
 mod balancing;
+mod cold_start;
 mod defaults;
+mod endpoints;
 mod hostile;
 mod mistakes;
 mod rolling_update;

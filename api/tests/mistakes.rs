@@ -273,8 +273,9 @@ const SINGLE: &[(&str, &str, &str, &str)] = &[
         "image: x",
         "spec.image",
         "is not a known key",
-        "one of `access`, `autoscaling`, `balancing`, `concurrency`, `container`, `openai`, `paused`, \
-         `port`, `readiness`, `rollingUpdate`, `rollout`, `routes`, `sidecar`, `target`, `timeouts`, \
+        "one of `access`, `autoscaling`, `balancing`, `coldStart`, `concurrency`, `container`, `endpoints`, \
+         `openai`, `paused`, `port`, `readiness`, `rollingUpdate`, `rollout`, `routes`, `sidecar`, \
+         `target`, `timeouts`, \
          `traffic`",
     ),
 ];

@@ -135,6 +135,11 @@ fn apis_may_share_a_route_as_long_as_their_models_tell_them_apart() {
             "takes what names no model, as that of \"a\" in line 5",
         ),
         (
+            "routes: [{path: /v1}]\n  openai: {models: [m]}",
+            "routes: [{path: /v1/, stripPrefix: true}]\n  openai: {models: [n]}",
+            "takes the prefix off, unlike that of \"a\" in line 7",
+        ),
+        (
             "openai: {models: [m]}",
             "port: 80",
             "is the route / of every host, as that of \"a\" in line 5",

@@ -5,7 +5,7 @@ use anyhow::Result;
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use tidegate_api::document::{Clash, InferenceApi, RouteKey};
+use tidegate_api::document::{Clash, InferenceApi, Route, RouteKey};
 
 /// A document is a few kilobytes; what is larger than this is something else.
 const BYTES_MAX: u64 = 1024 * 1024;
@@ -78,10 +78,9 @@ fn text(path: &Path) -> Result<Result<String, String>> {
 /// Names and routes that two files both claim; within a file the parser has found them.
 fn conflicts(apis: &[(String, InferenceApi)]) -> Vec<String> {
     let mut names: HashMap<&str, &String> = HashMap::new();
-    let mut routes: HashMap<RouteKey<'_>, Vec<&(String, InferenceApi)>> = HashMap::new();
+    let mut routes: HashMap<RouteKey<'_>, Vec<(&String, &InferenceApi, &Route)>> = HashMap::new();
     let mut mistakes = Vec::new();
-    for this in apis {
-        let (file, api) = this;
+    for (file, api) in apis {
         let first = *names.entry(api.name.as_str()).or_insert(file);
         if first != file {
             let what = format!("the name {} of an API is also that of one in {first}", api.name);
@@ -89,15 +88,15 @@ fn conflicts(apis: &[(String, InferenceApi)]) -> Vec<String> {
         }
         for route in &api.routes {
             let claims = routes.entry(route.key()).or_default();
-            let clash = claims.iter().find_map(|(other, its)| {
-                let clash = Clash::between(api, its).filter(|_| other != file)?;
-                Some((clash, other, its))
-            });
+            let clash = claims.iter().filter(|(other, ..)| *other != file).find_map(
+                |(other, its, form)| Some((Clash::between((api, route), (its, form))?, other, its)),
+            );
             if let Some((clash, other, its)) = clash {
                 let what = match clash {
                     Clash::Route => String::new(),
                     Clash::Model(model) => format!(" for the model {model}"),
                     Clash::Unnamed => " for what names no model".to_owned(),
+                    Clash::Prefix => ", with another `stripPrefix`,".to_owned(),
                 };
                 mistakes.push(format!(
                     "{file}: spec.routes: {route} of api {}{what} is also that of api {} in \
@@ -105,7 +104,7 @@ fn conflicts(apis: &[(String, InferenceApi)]) -> Vec<String> {
                     api.name, its.name
                 ));
             }
-            claims.push(this);
+            claims.push((file, api, route));
         }
     }
     mistakes

@@ -73,7 +73,7 @@ pub struct Spent {
 pub struct Caller(pub Option<Arc<str>>);
 
 /// What an answer says of the rate: `RateLimit-Policy` and `RateLimit`, as in the draft
-/// draft-ietf-httpapi-ratelimit-headers-10.
+/// draft-ietf-httpapi-ratelimit-headers-11 (sections 3 and 4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateFields {
     policy: String,
@@ -148,11 +148,11 @@ impl Limiter {
         let rate = |per_second: f64| Rate::new(per_second, settings.burst);
         let (requests, tokens) =
             (settings.requests_per_second.map(rate), settings.tokens_per_second.map(rate));
-        let policies = [("requests", requests), ("tokens", tokens)];
-        let policies = policies.iter().filter_map(|(name, rate)| Some((name, (*rate)?)));
-        let policies = policies.map(|(name, rate)| {
-            let (quota, window) = (rate.capacity(), seconds(rate.window()).max(1));
-            format!("\"{name}\";q={quota};w={window}")
+        // Without a unit requests are meant. There is none for tokens in the draft's list.
+        let policies = [("requests", "", requests), ("tokens", ";qu=\"tokens\"", tokens)];
+        let policies = policies.iter().filter_map(|(name, unit, rate)| {
+            let (quota, window) = ((*rate)?.capacity(), seconds((*rate)?.window()).max(1));
+            Some(format!("\"{name}\";q={quota}{unit};w={window}"))
         });
         let policy = policies.collect::<Vec<_>>().join(", ");
         Self { api: api.to_owned(), by: settings.by, requests, tokens, policy, spent }
@@ -255,8 +255,9 @@ impl RateFields {
     }
 }
 
+/// How much is left, and for how long no more than that: until then nobody need come back.
 fn shown(name: &str, level: &Level) -> String {
-    format!("\"{name}\";r={};t={}", level.remaining, seconds(level.full_in))
+    format!("\"{name}\";r={};t={}", level.remaining, seconds(level.next_in))
 }
 
 /// Whole seconds, and a part of one as a whole one.
@@ -322,7 +323,7 @@ mod tests {
         let access = limiter(By::Tenant(None), Some(20.0), Some(0.02));
         let (passed, told) = twenty(&access, &Caller::default(), "x");
         // 60 tokens were taken from a bucket of one, which owes them.
-        let policy = &b"\"requests\";q=20;w=1, \"tokens\";q=1;w=50"[..];
+        let policy = &b"\"requests\";q=20;w=1, \"tokens\";q=1;qu=\"tokens\";w=50"[..];
         assert_eq!((passed, told.get("ratelimit-policy")), (1, Some(policy)));
         let said = std::str::from_utf8(told.get("ratelimit").unwrap()).unwrap();
         assert!(said.ends_with("\"tokens\";r=0;t=3000"), "{said}");

@@ -3,7 +3,7 @@
 use crate::access::Access;
 use crate::access_log::{AccessLog, Selection, Writer};
 use crate::admin::{Admin, IsReady};
-use crate::catalog::{Catalog, Common, Teller, service};
+use crate::catalog::{Catalog, Common, Teller};
 use crate::classify::Classifier;
 use crate::config::{GatewaySettings, SidecarSettings};
 use crate::connections::Connections;
@@ -29,7 +29,7 @@ use crate::policy::models::Target;
 use crate::policy::route::Rule;
 use crate::policy::slots::Usability;
 use crate::reload::Reload;
-use crate::service::Lead;
+use crate::service::{Lead, Service, Terms};
 use crate::shadow::ShadowRoom;
 use crate::split::WeightsInForce;
 use crate::stack::Stack;
@@ -80,14 +80,12 @@ impl Server {
         let workers = listeners.workers();
         let registry = Registry::new();
         let classifier = Arc::new(Classifier::new(settings.classify));
-        let service = Arc::new(service(
+        let service = Arc::new(Service::register(
             (&registry, &GateCollector::register(&registry)?),
             None,
-            Arc::clone(&gate),
-            &classifier,
-            (settings.timeouts, settings.protocol, None),
+            (Arc::clone(&gate), &classifier),
+            (Terms::of_sidecar(settings.timeouts, settings.protocol), Access::open()),
             settings.llm,
-            Access::open(),
         )?);
         let endpoint = Arc::new(Endpoint::new(
             "model".to_owned(),
@@ -114,6 +112,7 @@ impl Server {
             reported: Some(reported),
             unrouted: Arc::clone(&service.metrics),
             routes: Arc::new(ArcSwap::from_pointee(routes)),
+            services: Arc::default(),
             limits: settings.limits,
             access_log,
             connections: Arc::clone(&connections),
@@ -177,14 +176,14 @@ impl Server {
             in_force: Arc::clone(&in_force),
         });
         catalog.apply(settings.apis)?;
-        let (routes, shown) = (catalog.routes(), catalog.gates());
+        let (routes, services, shown) = (catalog.routes(), catalog.services(), catalog.gates());
         let sources = Sources {
             documents: settings.documents,
             endpoints: settings.endpoints_file,
             cluster: settings.cluster,
         };
-        let failures = &process.reload_failures;
-        let reports = Reports { registry: &registry, failures, in_force: &in_force };
+        let (failures, lookups) = (&process.reload_failures, &process.lookup_failures);
+        let reports = Reports { registry: &registry, failures, lookups, in_force: &in_force };
         let Following { mut tasks, is_known, teller } =
             follow(catalog, sources, (weights, workers), &reports)?;
         let connections = places(&settings.limits, &process);
@@ -198,6 +197,7 @@ impl Server {
             reported: None,
             unrouted: Arc::new(ApiMetrics::register(&registry, Some(""))?),
             routes,
+            services,
             limits: settings.limits,
             access_log,
             connections: Arc::clone(&connections),

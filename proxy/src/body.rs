@@ -32,6 +32,8 @@ pub enum ProxyBody {
     Text(Option<Bytes>),
     /// The upstream's.
     Relayed(Box<Relay>),
+    /// Of events that are made here, and the upstream's after them.
+    Events(Pin<Box<dyn Body<Data = Bytes, Error = RelayError> + Send>>),
     /// None: the connection has switched protocols.
     Tunnel(Box<Tunnel>),
 }
@@ -89,6 +91,13 @@ impl ProxyBody {
         relay.end_if_done();
         Self::Relayed(Box::new(relay))
     }
+
+    /// Nobody wants what is still to come: the exchange ends, as what its head says.
+    pub fn give_up(self) {
+        if let Self::Relayed(mut relay) = self {
+            relay.end(None);
+        }
+    }
 }
 
 impl Body for ProxyBody {
@@ -102,6 +111,7 @@ impl Body for ProxyBody {
         match self.get_mut() {
             Self::Text(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Relayed(relay) => relay.poll(cx),
+            Self::Events(events) => events.as_mut().poll_frame(cx),
             Self::Tunnel(_) => Poll::Ready(None),
         }
     }
@@ -110,6 +120,7 @@ impl Body for ProxyBody {
         match self {
             Self::Text(bytes) => bytes.is_none(),
             Self::Relayed(relay) => relay.held.is_none(),
+            Self::Events(events) => events.is_end_stream(),
             Self::Tunnel(_) => true,
         }
     }
@@ -123,6 +134,7 @@ impl Body for ProxyBody {
                 Some(held) => held.lease.body_size(),
                 None => SizeHint::with_exact(0),
             },
+            Self::Events(_) => SizeHint::default(),
             Self::Tunnel(_) => SizeHint::with_exact(0),
         }
     }

@@ -9,26 +9,23 @@ mod told;
 pub use told::{Teller, Told};
 
 use crate::access::{Access, Limiter, Spent};
-use crate::affinity::Affinity;
 use crate::classify::Classifier;
 use crate::clock;
 use crate::config::{GatewayApi, shown};
-use crate::discover::Gates;
+use crate::discover::{Gates, Reached, Said};
 use crate::error::{StartError, chain};
-use crate::forward::Timeouts;
 use crate::gate::Gate;
 use crate::in_force::InForce;
 use crate::keys::KeyFile;
+use crate::metrics::GateCollector;
 use crate::metrics::endpoints::EndpointCollector;
 use crate::metrics::shadow::ShadowMetrics;
-use crate::metrics::tokens::TokenMetrics;
 use crate::metrics::traffic::{ReadWeights, TrafficCollector};
-use crate::metrics::{ApiMetrics, GateCollector};
 use crate::overview;
 use crate::policy::models::Target;
 use crate::policy::overload::QueueOrder;
 use crate::rewrite::UpstreamProtocol;
-use crate::service::{Lead, Routes, Service};
+use crate::service::{Lead, Routes, Service, Services, Terms};
 use crate::split::WeightsInForce;
 use crate::wake::{self, WakeSettings};
 use arc_swap::ArcSwap;
@@ -42,7 +39,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+mod refused;
 mod splits;
+
+use refused::{Refused, again};
 
 /// How often it is looked whether an API that goes has served what it held.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
@@ -86,6 +86,7 @@ pub struct Catalog {
     /// APIs of which copies are counted.
     shadowed: BTreeSet<String>,
     routes: Arc<ArcSwap<Routes>>,
+    services: Arc<Services>,
     gates: watch::Sender<Gates>,
     tasks: JoinSet<()>,
 }
@@ -93,6 +94,8 @@ pub struct Catalog {
 /// One API.
 struct Served {
     service: Arc<Service>,
+    /// What its document says of its endpoints, now or at last.
+    said: Option<Said>,
     /// What goes on beside its requests.
     attendants: Vec<AbortHandle>,
     /// Whether nothing leads to it any more.
@@ -117,6 +120,7 @@ impl Catalog {
             keys: HashMap::new(),
             shadowed: BTreeSet::new(),
             routes: Arc::new(ArcSwap::from_pointee(Target::table(Vec::new()))),
+            services: Arc::default(),
             gates: watch::channel(Gates::default()).0,
             tasks: JoinSet::new(),
         }
@@ -125,6 +129,11 @@ impl Catalog {
     /// Which requests are whose, now and at any later time.
     pub fn routes(&self) -> Arc<ArcSwap<Routes>> {
         Arc::clone(&self.routes)
+    }
+
+    /// The APIs by name, now and at any later time.
+    pub fn services(&self) -> Arc<Services> {
+        Arc::clone(&self.services)
     }
 
     /// The gates, now and at any later time.
@@ -141,7 +150,7 @@ impl Catalog {
         let keys = self.key_files(&apis)?;
         splits::check(&apis)?;
         let known: Arc<[_]> = keys.values().map(|followed| Arc::clone(&followed.file)).collect();
-        let mut served = HashMap::new();
+        let (mut served, mut said) = (HashMap::new(), HashMap::new());
         let mut routed = Vec::new();
         let mut made: Vec<Arc<Service>> = Vec::new();
         let shown = shown::apis(&apis);
@@ -152,7 +161,7 @@ impl Catalog {
             let access = self.access(&api, own, &known);
             let before = self.apis.get(&api.name);
             let service = match before {
-                Some(before) => Ok(changed(&before.service, &api, access)),
+                Some(before) => Ok(before.service.changed(terms(&api), access)),
                 None => self.common.service(&api, access),
             };
             let service = match service {
@@ -165,6 +174,10 @@ impl Catalog {
             if before.is_none() {
                 made.push(Arc::clone(&service));
             }
+            if let Some(endpoints) = api.endpoints.clone() {
+                let concurrency = api.concurrency;
+                said.insert(api.name.clone(), Said { endpoints, concurrency });
+            }
             served.insert(api.name.clone(), Arc::clone(&service));
             routed.push((api, Lead::Api(service)));
         }
@@ -173,7 +186,7 @@ impl Catalog {
             let split = self.common.split(&api.name, settings, &served);
             Some((api, Lead::Split(Arc::new(split))))
         }));
-        self.swap(served, routed, keys);
+        self.swap(served, said, routed, keys);
         self.common.in_force.took(&shown);
         Ok(())
     }
@@ -181,33 +194,27 @@ impl Catalog {
     /// Wakes, follows, and forgets what has gone. Takes what is to be served from `told`, as it
     /// comes, until dropped.
     pub async fn run(mut self, mut told: impl AsyncFnMut() -> Told) {
+        let mut refused: Option<Refused> = None;
         loop {
             self.attend();
             let mut coming = pin!(told());
-            let Told { apis, answer } = loop {
+            let (Told { apis, answer }, before) = loop {
                 let is_leaving = self.apis.values().any(|served| served.is_leaving);
                 tokio::select! {
-                    told = &mut coming => break told,
+                    told = &mut coming => break (told, None),
+                    (apis, before) = again(&mut refused), if refused.is_some() => {
+                        break (Told::unasked(apis), before);
+                    }
                     () = tokio::time::sleep(LOOK_PERIOD), if is_leaving => self.forget_idle(),
                 }
             };
-            let applied = self.apply(apis);
+            let (applied, is_asked) = (self.apply(apis.clone()), answer.is_some());
             if let Some(answer) = answer {
                 // Who asked may have left.
                 answer.send(applied.as_ref().copied().map_err(|error| chain(error))).ok();
             }
-            match applied {
-                Ok(()) => {
-                    let apis = self.apis.values().filter(|served| !served.is_leaving).count();
-                    tracing::info!(apis, "serving what the documents say now");
-                }
-                Err(error) => {
-                    self.common.failures.inc();
-                    self.common.in_force.keeps(&chain(&error));
-                    let what = "can't use the documents; keeping what was until they change or SIGHUP comes";
-                    tracing::warn!(error = chain(&error), "{what}");
-                }
-            }
+            // Who was told that it can't be does not find it done later.
+            refused = self.judge(apis, applied, before.as_deref()).filter(|_| !is_asked);
         }
     }
 
@@ -245,9 +252,11 @@ impl Catalog {
     fn swap(
         &mut self,
         mut served: HashMap<String, Arc<Service>>,
+        mut said: HashMap<String, Said>,
         routed: Vec<(GatewayApi, Lead)>,
         keys: HashMap<PathBuf, Followed>,
     ) {
+        self.services.store(Arc::new(served.clone()));
         let mut weights = BTreeMap::new();
         let shadowed = std::mem::take(&mut self.shadowed);
         for (api, lead) in &routed {
@@ -267,14 +276,24 @@ impl Catalog {
         shadowed.difference(&self.shadowed).for_each(|api| self.common.shadows.forget(api));
         for (name, before) in &mut self.apis {
             match served.remove(name) {
-                Some(service) => (before.service, before.is_leaving) = (service, false),
+                Some(service) => {
+                    let said = said.remove(name);
+                    (before.service, before.said, before.is_leaving) = (service, said, false);
+                }
                 None => before.is_leaving = true,
             }
         }
-        let new =
-            |(name, service)| (name, Served { service, attendants: Vec::new(), is_leaving: false });
+        let new = |(name, service): (String, Arc<Service>)| {
+            let (attendants, said) = (Vec::new(), said.remove(&name));
+            (name, Served { service, said, attendants, is_leaving: false })
+        };
         self.apis.extend(served.into_iter().map(new));
         self.tell_gates();
+        for fallback in routed.iter().filter_map(|(api, _)| api.cold_start.fallback.as_ref()) {
+            if !self.services.load().contains_key(&fallback.api) {
+                tracing::warn!(api = fallback.api, "a fallback is an API that is not served here");
+            }
+        }
         let routed = routed.into_iter().map(|(api, lead)| (api.rules, api.models, lead));
         self.routes.store(Arc::new(Target::table(routed.collect())));
         let gone = self.keys.iter().filter(|(path, _)| !keys.contains_key(*path));
@@ -283,9 +302,11 @@ impl Catalog {
     }
 
     fn tell_gates(&self) {
-        let gate =
-            |(name, served): (&String, &Served)| (name.clone(), Arc::clone(&served.service.gate));
-        self.gates.send_replace(Arc::new(self.apis.iter().map(gate).collect()));
+        let reached = |(name, served): (&String, &Served)| {
+            let (gate, said) = (Arc::clone(&served.service.gate), served.said.clone());
+            (name.clone(), Reached { gate, said })
+        };
+        self.gates.send_replace(Arc::new(self.apis.iter().map(reached).collect()));
     }
 
     /// Begins what each API and each file needs beside the requests.
@@ -330,16 +351,12 @@ impl Common {
     fn service(&self, api: &GatewayApi, access: Access) -> Result<Service, StartError> {
         let gate = Gate::new(api.gate(self.order));
         let read = Arc::clone(&gate);
-        let (timeouts, affinity) = (api.timeouts.clone(), api.affinity.clone());
-        let manner = (timeouts, UpstreamProtocol::Auto, affinity);
-        let service = service(
+        let service = Service::register(
             (&self.registry, &self.gates),
             Some(&api.name),
-            gate,
-            &self.classifier,
-            manner,
+            (gate, &self.classifier),
+            (terms(api), access),
             self.llm || api.llm,
-            access,
         )?;
         let counts = Box::new(move || overview::counts(&read));
         self.endpoints.add(&api.name, counts);
@@ -354,38 +371,12 @@ impl Common {
     }
 }
 
-/// An API whose metrics are registered.
-///
-/// # Errors
-/// If one of that name is registered already.
-pub fn service(
-    (registry, gates): (&Registry, &GateCollector),
-    api: Option<&str>,
-    gate: Arc<Gate>,
-    classifier: &Arc<Classifier>,
-    (timeouts, protocol, affinity): (Timeouts, UpstreamProtocol, Option<Affinity>),
-    llm: bool,
-    access: Access,
-) -> Result<Service, StartError> {
-    let mut metrics = ApiMetrics::register(registry, api)?;
-    if llm {
-        metrics.tokens = Some(TokenMetrics::register(registry, api)?);
-    }
-    let read = Arc::clone(&gate);
-    gates.add(api, Box::new(move || read.snapshot()));
-    let (classifier, metrics) = (Arc::clone(classifier), Arc::new(metrics));
-    Ok(Service { gate, classifier, affinity, metrics, timeouts, protocol, access })
-}
-
-/// The same API, gate and counts included, as a document has it now.
-fn changed(before: &Service, api: &GatewayApi, access: Access) -> Service {
-    Service {
-        gate: Arc::clone(&before.gate),
-        classifier: Arc::clone(&before.classifier),
-        affinity: api.affinity.clone(),
-        metrics: Arc::clone(&before.metrics),
+/// How a document has an API's requests served.
+fn terms(api: &GatewayApi) -> Terms {
+    Terms {
         timeouts: api.timeouts.clone(),
-        protocol: before.protocol,
-        access,
+        protocol: UpstreamProtocol::Auto,
+        affinity: api.affinity.clone(),
+        cold_start: api.cold_start.clone(),
     }
 }

@@ -50,7 +50,7 @@ use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
-use tidegate_api::document::{InferenceApi, OpenAi, Route, WhenNotFound};
+use tidegate_api::document::{ColdStart, Endpoints, InferenceApi, OpenAi, Route, WhenNotFound};
 use tls::EndpointTlsArgs;
 use value::{cost, duration, limit, size};
 use wake::WakeArgs;
@@ -124,10 +124,8 @@ pub struct GatewayArgs {
     #[arg(long, env = "TIDEGATE_REDIRECT_PORT", default_value_t = HTTPS_PORT, value_name = "PORT")]
     pub redirect_port: NonZeroU16,
     /// The file, kept by the autoscaler, that says where each API's replicas listen; followed as it
-    /// changes
+    /// changes. Not needed where the documents say it themselves (spec.endpoints)
     #[arg(long, env = "TIDEGATE_ENDPOINTS", value_name = "FILE")]
-    #[cfg_attr(feature = "kubernetes", arg(required_unless_present = "kubernetes"))]
-    #[cfg_attr(not(feature = "kubernetes"), arg(required = true))]
     pub endpoints: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) wake: WakeArgs,
@@ -229,6 +227,10 @@ pub struct GatewayApi {
     pub keys: Option<PathBuf>,
     /// How much each tenant may use.
     pub rate_limit: Option<LimiterSettings>,
+    /// Where its endpoints are, if its document says so.
+    pub endpoints: Option<Endpoints>,
+    /// How many requests each of those is given at once.
+    pub concurrency: u32,
     /// How many may wait.
     pub queue: QueueLimits,
     /// For how long, while there are replicas.
@@ -237,6 +239,8 @@ pub struct GatewayApi {
     pub cold_start_timeout: Duration,
     /// A request's clocks.
     pub timeouts: Timeouts,
+    /// What is done for requests while there are none.
+    pub cold_start: ColdStart,
     /// Which of the endpoints with a free slot a request is given.
     pub choice: Choice,
     /// What requests that belong to one endpoint have in common.
@@ -245,6 +249,8 @@ pub struct GatewayApi {
     pub ejection: EjectionRules,
     /// How many requests are sent on elsewhere.
     pub retries: RetryRules,
+    /// How long an endpoint that became ready takes to have all of its slots.
+    pub slow_start: Duration,
     /// Whether its answers are a language model's, whose tokens are counted.
     pub llm: bool,
 }
@@ -297,6 +303,7 @@ impl SidecarSettings {
             // Its one endpoint is never taken out, and there is no other.
             ejection: EjectionRules::default(),
             retries: RetryRules::default(),
+            slow_start: Duration::ZERO,
         }
     }
 }
@@ -362,6 +369,8 @@ impl GatewayApi {
             models: api.openai.as_ref().map(models),
             keys: api.access.api_keys.clone(),
             rate_limit: api.access.rate_limit.as_ref().map(LimiterSettings::from_document),
+            endpoints: api.endpoints.clone(),
+            concurrency: api.concurrency.limit.get(),
             queue: QueueLimits {
                 capacity: api.concurrency.queue_capacity.saturating_mul(replicas),
                 bytes: api.concurrency.queue_bytes.saturating_mul(u64::from(replicas)),
@@ -375,10 +384,12 @@ impl GatewayApi {
                 // An endpoint is used once it has passed a probe.
                 start: Duration::ZERO,
             },
+            cold_start: api.cold_start.clone(),
             choice: balancing::choice(&api.balancing),
             affinity: balancing::affinity(&api.balancing),
             ejection: balancing::ejection(&api.balancing.ejection),
             retries: balancing::retries(&api.balancing.retries),
+            slow_start: api.balancing.slow_start,
             llm: api.sidecar.llm.is_some(),
         }
     }
@@ -393,6 +404,7 @@ impl GatewayApi {
             cold_start_timeout: self.cold_start_timeout,
             ejection: self.ejection,
             retries: self.retries,
+            slow_start: self.slow_start,
         }
     }
 }

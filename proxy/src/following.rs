@@ -11,8 +11,10 @@ use crate::documents::Documents;
 use crate::endpoints_file::FollowedEndpoints;
 use crate::error::StartError;
 use crate::in_force::InForce;
+use crate::names::Names;
 use crate::split::WeightsInForce;
 use prometheus::{IntCounter, Registry};
+use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,6 +34,8 @@ pub struct Reports<'a> {
     pub registry: &'a Registry,
     /// Counts what could not be used.
     pub failures: &'a IntCounter,
+    /// Counts names that can't be looked up.
+    pub lookups: &'a IntCounter,
     /// Shows what is served.
     pub in_force: &'a Arc<InForce>,
 }
@@ -56,7 +60,8 @@ pub fn follow(
     (weights, workers): (WeightsInForce, usize),
     told: &Reports<'_>,
 ) -> Result<Following, StartError> {
-    let discovery = Discovery::new(catalog.gates(), weights, workers);
+    let names = Names::new(told.lookups.clone());
+    let discovery = Discovery::new(catalog.gates(), weights, workers, names);
     match sources.cluster {
         Some(cluster) => follow_cluster(catalog, discovery, cluster, told),
         None => follow_files(catalog, discovery, sources, told),
@@ -70,10 +75,14 @@ fn follow_files(
     told: &Reports<'_>,
 ) -> Result<Following, StartError> {
     let mut tasks: Vec<Task> = Vec::new();
-    if let Some(file) = sources.endpoints {
-        let mut endpoints = FollowedEndpoints::new(file)?;
-        tasks.push(Box::pin(discovery.run(async move || endpoints.next().await)));
-    }
+    tasks.push(match sources.endpoints {
+        Some(file) => {
+            let mut endpoints = FollowedEndpoints::new(file)?;
+            Box::pin(discovery.run(async move || endpoints.next().await))
+        }
+        // Documents may say where endpoints are.
+        None => Box::pin(discovery.run(async || pending().await)),
+    });
     let (task, teller): (Task, _) = match sources.documents {
         Some((file, text)) => {
             let (failures, in_force) = (told.failures.clone(), Arc::clone(told.in_force));

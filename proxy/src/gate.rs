@@ -32,9 +32,9 @@ pub use permit::Permit;
 /// The gate in front of one API.
 pub struct Gate {
     state: Mutex<State>,
-    /// Told when a request begins to wait while no endpoint is usable.
+    /// Told when somebody waits and no endpoint is usable, whichever came first.
     pub held: Notify,
-    /// Told when an endpoint was taken out, or others were seen to use one.
+    /// Told when an endpoint was taken out or became ready, or others were seen to use one.
     tended: Notify,
 }
 
@@ -51,6 +51,8 @@ pub struct GateSettings {
     pub ejection: EjectionRules,
     /// How many requests are sent on elsewhere.
     pub retries: RetryRules,
+    /// How long an endpoint that became ready takes to have all of its slots.
+    pub slow_start: Duration,
 }
 
 /// What can change while requests run and wait.
@@ -74,6 +76,7 @@ struct State {
     limit: Option<Limit>,
     /// By slot index.
     members: Vec<Option<Member>>,
+    slow_start: Duration,
     ejection: Ejection,
     ejections: Ejections,
     retries: RetryBudget,
@@ -123,6 +126,7 @@ impl Gate {
             cold_start_timeout: settings.cold_start_timeout,
             limit: None,
             members: Vec::new(),
+            slow_start: settings.slow_start,
             ejection: Ejection::new(settings.ejection),
             ejections: Ejections::default(),
             retries: RetryBudget::new(settings.retries, clock::now()),
@@ -164,7 +168,7 @@ impl Gate {
         let (ticket, was_cold) = (was.ticket, was.was_cold);
         drop(was);
         let now = clock::now();
-        let (waiting, due) = {
+        let (mut waiting, due) = {
             let mut state = self.lock();
             match state.admission.offer_again(&ask.claim, now) {
                 Offer::Admitted(grant) => return self.permit(&state, grant, ticket, was_cold),
@@ -172,6 +176,7 @@ impl Gate {
                 Offer::MustWait => self.wait(&mut state, ticket, &ask, now),
             }
         };
+        waiting.cold |= was_cold;
         if due {
             self.dispatch(None);
         }
@@ -187,7 +192,9 @@ impl Gate {
             state.admission.set_limits(settings.rules.limits);
             state.admission.slots_mut().set_choice(settings.rules.choice);
             state.ejection.set_rules(settings.ejection);
+            state.slow_start = settings.slow_start;
         }
+        self.tended.notify_one();
         self.dispatch(None);
     }
 
@@ -226,6 +233,18 @@ impl Gate {
         seen.waiting > 0 && seen.limit == 0
     }
 
+    /// Whether no endpoint is usable.
+    pub fn is_asleep(&self) -> bool {
+        self.lock().admission.slots().limit() == 0
+    }
+
+    /// Tells if somebody waits and no endpoint is usable.
+    fn tell_held(&self, state: &State) {
+        if state.admission.slots().limit() == 0 && state.admission.is_waited_for() {
+            self.held.notify_one();
+        }
+    }
+
     /// Joins the line. Also says whether there is something to dispatch.
     fn wait<'a>(
         self: &'a Arc<Self>,
@@ -239,9 +258,7 @@ impl Gate {
         let deadline = state.admission.give_up_at(ask.arrived + patience, ask.deadline, now);
         let (sender, granted) = oneshot::channel();
         let ticket = state.admission.wait(&ask.claim, before, deadline, sender, now);
-        if cold {
-            self.held.notify_one();
-        }
+        self.tell_held(state);
         if state.admission.knows_others() {
             self.tended.notify_one();
         }

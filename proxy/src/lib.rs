@@ -15,7 +15,7 @@
 //! 5. [`read_ahead`]: takes a bounded part of the [`request_body`]; [`model_route`] finds the API by the
 //!    model that it names.
 //!    [`shadow`] sends copies of it to an API that is tried out.
-//! 6. [`gate`] over [`policy::admission`]: a slot at once, a place in line, or a refusal.
+//! 6. [`dispatch`], with [`keep_alive`] for who waits for an API at zero: [`gate`] over [`policy::admission`]: a slot at once, a place in line, or a refusal.
 //! 7. [`forwarded`]: tells the next hop of this one. [`forward`]: over a connection of [`upstream`] ([`outbound`]), kept in a [`pool`], to the
 //!    slot's [`endpoint`]; an upgraded connection goes on in [`tunnel`].
 //! 8. [`orca`]: the load, for a balancer that asks. [`body`]: streams the answer back. Slot, connection and books end with it.
@@ -23,7 +23,7 @@
 //!
 //! Beside the path, on a thread of their own: [`admin`], [`health`] with [`probe`], [`wake`],
 //! [`reload`]; and what a gateway is [`following`]: [`documents`] and [`endpoints_file`], or a cluster
-//! (`cluster`), for its [`catalog`] and [`discover`]; and the certificates of [`tls`]. [`app`] wires all of it from [`config`]; [`drain`] ends it.
+//! (`cluster`), for its [`catalog`] and [`discover`] with [`names`]; and the certificates of [`tls`]. [`app`] wires all of it from [`config`]; [`drain`] ends it.
 
 pub mod access;
 pub mod access_log;
@@ -43,6 +43,7 @@ pub mod connection;
 pub mod connections;
 pub mod control;
 pub mod discover;
+pub mod dispatch;
 pub mod documents;
 pub mod drain;
 pub mod endpoint;
@@ -70,6 +71,7 @@ pub mod in_force;
 pub mod inbound;
 pub mod incoming;
 pub mod interim;
+pub mod keep_alive;
 pub mod keys;
 pub mod lazy_timer;
 pub mod listen;
@@ -77,6 +79,7 @@ pub mod listeners;
 pub mod message;
 pub mod metrics;
 pub mod model_route;
+pub mod names;
 pub mod orca;
 pub mod outbound;
 pub mod overview;

@@ -52,6 +52,8 @@ pub struct ApiMetrics {
     fine_duration: OnceLock<Histogram>,
     /// From a request's arrival at an API at zero to its dispatch. A sidecar knows of none.
     pub cold_start: Option<Histogram>,
+    /// Requests that went to another API instead. A sidecar knows of none.
+    pub fallbacks: Option<IntCounter>,
     /// Tokens of answers, if they are counted.
     pub tokens: Option<TokenMetrics>,
 }
@@ -72,6 +74,8 @@ pub struct ProcessMetrics {
     pub dropped_lines: IntCounter,
     /// Files that changed and could not be used.
     pub reload_failures: IntCounter,
+    /// Look-ups of endpoints' names that failed.
+    pub lookup_failures: IntCounter,
 }
 
 /// Where one gate's numbers come from at a scrape.
@@ -147,6 +151,16 @@ impl ApiMetrics {
                 )?),
                 None => None,
             },
+            fallbacks: match api {
+                Some(_) => {
+                    let help = "Requests that found their API at zero and went to another.";
+                    let opts = Opts::new(metric::FALLBACKS, help).const_labels(labels.clone());
+                    let fallbacks = IntCounter::with_opts(opts)?;
+                    registry.register(Box::new(fallbacks.clone()))?;
+                    Some(fallbacks)
+                }
+                None => None,
+            },
             tokens: None,
         })
     }
@@ -190,8 +204,10 @@ impl ApiMetrics {
         let histograms = histograms.into_iter().chain(&self.cold_start);
         let histograms = histograms.chain(self.fine_duration.get());
         let histograms = histograms.map(|own| -> Box<dyn Collector> { Box::new(own.clone()) });
+        let fallbacks =
+            self.fallbacks.iter().map(|own| -> Box<dyn Collector> { Box::new(own.clone()) });
         let tokens = self.tokens.iter().flat_map(TokenMetrics::collectors);
-        for collector in own.into_iter().chain(histograms).chain(tokens) {
+        for collector in own.into_iter().chain(histograms).chain(fallbacks).chain(tokens) {
             if let Err(error) = registry.unregister(collector) {
                 tracing::warn!(%error, api = self.api, "a metric stays behind");
             }
@@ -238,6 +254,10 @@ impl ProcessMetrics {
             metric::RELOAD_FAILURES,
             "Files of documents, keys or certificates that changed and could not be used.",
         )?;
+        let lookup_failures = IntCounter::new(
+            metric::LOOKUP_FAILURES,
+            "Look-ups of the names of endpoints that failed.",
+        )?;
         let build = IntGauge::with_opts(
             Opts::new(metric::BUILD_INFO, "Which build runs; always 1.")
                 .const_label("version", env!("CARGO_PKG_VERSION"))
@@ -251,6 +271,7 @@ impl ProcessMetrics {
         registry.register(Box::new(refused_arrivals.clone()))?;
         registry.register(Box::new(dropped_lines.clone()))?;
         registry.register(Box::new(reload_failures.clone()))?;
+        registry.register(Box::new(lookup_failures.clone()))?;
         registry.register(Box::new(build))?;
         let process = prometheus::process_collector::ProcessCollector::for_self();
         registry.register(Box::new(process))?;
@@ -262,6 +283,7 @@ impl ProcessMetrics {
             refused_arrivals,
             dropped_lines,
             reload_failures,
+            lookup_failures,
         })
     }
 }

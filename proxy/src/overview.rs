@@ -1,22 +1,21 @@
 //! A gateway's endpoints, as the admin page and the metrics show them.
 
+use crate::discover::Reached;
 use crate::gate::{Condition, EndpointView, Gate, UNREADY};
 use crate::metrics::endpoints::EndpointCounts;
 use crate::policy::ejection::Cause;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 /// What each endpoint of each API is up to, as JSON.
-pub fn page(gates: &HashMap<String, Arc<Gate>>) -> String {
+pub fn page(gates: &HashMap<String, Reached>) -> String {
     let apis: BTreeMap<&str, Vec<EndpointView>> =
-        gates.iter().map(|(name, gate)| (name.as_str(), gate.endpoints())).collect();
+        gates.iter().map(|(name, of)| (name.as_str(), of.gate.endpoints())).collect();
     format!("{}\n", serde_json::json!({ "apis": apis }))
 }
 
 /// Whether each API has an endpoint that serves.
-pub fn all_serve(gates: &HashMap<String, Arc<Gate>>) -> bool {
-    let serves =
-        |gate: &Arc<Gate>| gate.endpoints().iter().any(|one| one.state == Condition::Ready);
+pub fn all_serve(gates: &HashMap<String, Reached>) -> bool {
+    let serves = |of: &Reached| of.gate.endpoints().iter().any(|one| one.state == Condition::Ready);
     !gates.is_empty() && gates.values().all(serves)
 }
 

@@ -3,10 +3,13 @@
 use crate::body::ProxyBody;
 use crate::error::Refusal;
 use crate::message::Response;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderName, StatusCode};
-use serde_json::Value;
-use tidegate_api::names::header;
+use serde_json::{Value, json};
+use tidegate_api::names::{event, header};
 use tidegate_api::reason::Reason;
 
 mod openai;
@@ -36,9 +39,32 @@ impl Manner {
     /// The refusal in this manner.
     pub fn refusal(&self, refused: Refusal) -> Response<ProxyBody> {
         match self {
-            Self::Plain => refusal(refused),
             Self::Grpc => grpc_refusal(refused),
-            Self::OpenAi(model) => refusal_with(refused, &openai::error(refused, model.as_deref())),
+            Self::Plain | Self::OpenAi(_) => refusal_with(refused, &self.error(refused)),
+        }
+    }
+
+    /// The refusal as an event, for who was sent the head of a stream of events already.
+    pub fn event(&self, refused: Refusal) -> Bytes {
+        event(&self.error(refused))
+    }
+
+    /// The event that tells of an upstream's answer that is no stream of events.
+    pub fn other_answer(&self, status: StatusCode) -> Bytes {
+        let message = format!("the model answered {status}, without a stream of events");
+        let (code, status) = (event::OTHER_ANSWER, status.as_u16());
+        event(&match self {
+            Self::OpenAi(_) => openai::other_answer(code, status, &message),
+            Self::Plain | Self::Grpc => {
+                json!({ "reason": code, "status": status, "message": message })
+            }
+        })
+    }
+
+    fn error(&self, refused: Refusal) -> Value {
+        match self {
+            Self::OpenAi(model) => openai::error(refused, model.as_deref()),
+            Self::Plain | Self::Grpc => error(refused.reason),
         }
     }
 }
@@ -53,14 +79,29 @@ pub fn moved(location: &str) -> Response<ProxyBody> {
 
 /// The response that tells a client why its request was not answered by the model.
 pub fn refusal(refusal: Refusal) -> Response<ProxyBody> {
-    let reason = refusal.reason;
-    let error = serde_json::json!({ "reason": reason.code(), "message": message(reason) });
-    refusal_with(refusal, &error)
+    refusal_with(refusal, &error(refusal.reason))
+}
+
+/// The head of a stream of events that begins before the upstream's answer does.
+pub fn events(events: ProxyBody) -> Response<ProxyBody> {
+    let mut response = Response::new(events);
+    response.headers_mut().insert(CONTENT_TYPE, "text/event-stream");
+    response.headers_mut().insert(CACHE_CONTROL, "no-cache");
+    response
+}
+
+/// The event that ends a stream: nothing follows it.
+fn event(error: &Value) -> Bytes {
+    Bytes::from(format!("event: {}\ndata: {}\n\n", event::ERROR, json!({ "error": error })))
+}
+
+fn error(reason: Reason) -> Value {
+    json!({ "reason": reason.code(), "message": message(reason) })
 }
 
 fn refusal_with(refusal: Refusal, error: &Value) -> Response<ProxyBody> {
     let Refusal { reason, retry_after_s } = refusal;
-    let body = serde_json::json!({ "error": error });
+    let body = json!({ "error": error });
     let mut response = Response::new(ProxyBody::text(body.to_string() + "\n"));
     // Every reason's status is a constant between 400 and 599.
     *response.status_mut() =

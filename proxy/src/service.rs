@@ -3,16 +3,26 @@
 use crate::access::Access;
 use crate::affinity::Affinity;
 use crate::classify::Classifier;
+use crate::error::StartError;
 use crate::fields::Fields;
 use crate::forward::Timeouts;
 use crate::gate::Gate;
 use crate::identity;
-use crate::metrics::ApiMetrics;
+use crate::keep_alive;
+use crate::message::RequestParts;
+use crate::metrics::tokens::TokenMetrics;
+use crate::metrics::{ApiMetrics, GateCollector};
 use crate::policy::models::Target;
 use crate::policy::route::RouteTable;
+use crate::request_body::RequestBody;
 use crate::rewrite::UpstreamProtocol;
 use crate::split::Split;
+use arc_swap::ArcSwap;
+use prometheus::Registry;
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+use tidegate_api::document::ColdStart;
 
 /// One API as requests see it.
 pub struct Service {
@@ -20,16 +30,27 @@ pub struct Service {
     pub gate: Arc<Gate>,
     /// What is read of their heads.
     pub classifier: Arc<Classifier>,
-    /// What requests that belong to one endpoint have in common.
-    pub affinity: Option<Affinity>,
     /// What it counts.
     pub metrics: Arc<ApiMetrics>,
-    /// How long its requests may take.
-    pub timeouts: Timeouts,
-    /// What its upstreams are spoken to in.
-    pub protocol: UpstreamProtocol,
+    /// How its requests are served.
+    pub terms: Terms,
     /// Who may use it, and how much.
     pub access: Access,
+}
+
+/// All APIs that are served, by name.
+pub type Services = ArcSwap<HashMap<String, Arc<Service>>>;
+
+/// How an API's requests are served. Those that run keep the terms that they began with.
+pub struct Terms {
+    /// How long they may take.
+    pub timeouts: Timeouts,
+    /// What the upstreams are spoken to in.
+    pub protocol: UpstreamProtocol,
+    /// What requests that belong to one endpoint have in common.
+    pub affinity: Option<Affinity>,
+    /// What is done for them while the API comes up from zero.
+    pub cold_start: ColdStart,
 }
 
 /// Where a route leads to.
@@ -50,6 +71,53 @@ pub struct Taker {
     pub service: Arc<Service>,
     /// What was split, if anything was.
     pub split: Option<Arc<Split<Arc<Service>>>>,
+}
+
+// === impl Terms ===
+
+impl Terms {
+    /// A sidecar's: it has one endpoint, which it does not wait for.
+    pub fn of_sidecar(timeouts: Timeouts, protocol: UpstreamProtocol) -> Self {
+        Self { timeouts, protocol, affinity: None, cold_start: ColdStart::default() }
+    }
+}
+
+// === impl Service ===
+
+impl Service {
+    /// An API whose metrics are registered.
+    ///
+    /// # Errors
+    /// If one of that name is registered already.
+    pub fn register(
+        (registry, gates): (&Registry, &GateCollector),
+        api: Option<&str>,
+        (gate, classifier): (Arc<Gate>, &Arc<Classifier>),
+        (terms, access): (Terms, Access),
+        llm: bool,
+    ) -> Result<Self, StartError> {
+        let mut metrics = ApiMetrics::register(registry, api)?;
+        if llm {
+            metrics.tokens = Some(TokenMetrics::register(registry, api)?);
+        }
+        let read = Arc::clone(&gate);
+        gates.add(api, Box::new(move || read.snapshot()));
+        let (classifier, metrics) = (Arc::clone(classifier), Arc::new(metrics));
+        Ok(Self { gate, classifier, metrics, terms, access })
+    }
+
+    /// How often the client of this request is sent a sign of life, if it is to be: only who finds
+    /// the API at zero.
+    pub fn keep_alive(&self, parts: &RequestParts, body: &RequestBody) -> Option<Duration> {
+        let period = self.terms.cold_start.keep_alive?;
+        (self.gate.is_asleep() && keep_alive::is_wanted(parts, body)).then_some(period)
+    }
+
+    /// The same API, gate and counts included, on other terms.
+    pub fn changed(&self, terms: Terms, access: Access) -> Self {
+        let (gate, classifier) = (Arc::clone(&self.gate), Arc::clone(&self.classifier));
+        Self { gate, classifier, metrics: Arc::clone(&self.metrics), terms, access }
+    }
 }
 
 // === impl Lead ===

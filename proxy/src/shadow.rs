@@ -116,15 +116,15 @@ impl ShadowRoom {
         let place = self.take(body.held_bytes()).ok_or(Outcome::NoRoom)?;
         let service = Arc::clone(&shadow.api);
         let mut parts = Box::new(original.parts.clone());
-        let affinity = service.affinity.as_ref();
+        let affinity = service.terms.affinity.as_ref();
         let key = affinity.and_then(|affinity| affinity.key(&parts.headers, body.ahead()));
         parts.headers.insert(SHADOW, "true");
         orca::ask(&mut parts.headers, true);
         let told = Told { peer, forwarded, identity };
-        let outbound = rewrite(parts, strip, body, service.protocol, &told);
+        let outbound = rewrite(parts, strip, body, service.terms.protocol, &told);
         let outbound = outbound.map_err(|_| Outcome::Failed)?;
         let arrived = clock::now();
-        let deadline = service.timeouts.total.map(|total| arrived + total);
+        let deadline = service.terms.timeouts.total.map(|total| arrived + total);
         let claim = Claim { priority: Priority::Sheddable, key, ..*original.claim };
         let ask = Ask { arrived, deadline, claim, hurries: false };
         let (connector, counts) = (original.connector.clone(), shadow.counts.clone());
@@ -156,7 +156,7 @@ impl Duplicate {
         let exchange = Exchange {
             role: Role::Gateway,
             gate: &service.gate,
-            timeouts: &service.timeouts,
+            timeouts: &service.terms.timeouts,
             connector: &connector,
             interim: &Interim::Nowhere,
             ask,

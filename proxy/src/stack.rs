@@ -9,10 +9,11 @@ use crate::body::ProxyBody;
 use crate::classify;
 use crate::clock;
 use crate::connections::Connections;
+use crate::dispatch::{Asks, Dispatch};
 use crate::drain::DrainWatch;
 use crate::error::Refusal;
 use crate::fields::Fields;
-use crate::forward::{Exchange, Role};
+use crate::forward::Role;
 use crate::gate::{Ask, Gate};
 use crate::guard::HttpLimits;
 use crate::h2_head::is_grpc;
@@ -21,6 +22,7 @@ use crate::identity::{Identity, REQUEST_ID};
 use crate::inbound::Inbound;
 use crate::incoming::IncomingBody;
 use crate::interim::Interim;
+use crate::keep_alive;
 use crate::message::{Request, Response};
 use crate::metrics::ApiMetrics;
 use crate::model_route::ScanRoom;
@@ -29,14 +31,14 @@ use crate::proxy_protocol::{self, Arrival};
 use crate::request_body::RequestBody;
 use crate::respond::{self, Manner};
 use crate::rewrite::{Told, rewrite};
-use crate::service::{Routes, Service, Taker};
+use crate::service::{Routes, Service, Services, Taker};
 use crate::shadow::{Original, ShadowRoom};
 use crate::socket::Socket;
 use crate::tls::Tls;
 use crate::upstream::Connector;
 use crate::wire::Wire;
 use arc_swap::ArcSwap;
-use http::header::{CONNECTION, HeaderName};
+use http::header::{ACCEPT_ENCODING, CONNECTION, HeaderName};
 use http::{StatusCode, Version};
 use http_body::Body;
 use prometheus::IntCounter;
@@ -57,6 +59,8 @@ pub struct Stack {
     pub role: Role,
     /// Host and path to API. A request keeps what it was led to, whatever comes after.
     pub routes: Arc<ArcSwap<Routes>>,
+    /// The APIs by name.
+    pub services: Arc<Services>,
     /// The gate whose load is told to balancers: a sidecar's only one.
     pub reported: Option<Arc<Gate>>,
     /// Counts requests that reach no API.
@@ -187,7 +191,7 @@ impl Stack {
             body.held_bytes(),
             length(&body),
         );
-        if let Some(affinity) = &service.affinity {
+        if let Some(affinity) = &service.terms.affinity {
             claim.key = affinity.key(&parts.headers, body.ahead());
         }
         if let Some(entry) = account.entry() {
@@ -203,7 +207,7 @@ impl Stack {
                 Original { parts, strip, body, claim, peer, forwarded, identity, connector };
             self.shadow_room.copy(shadow, &original);
         }
-        let total = service.timeouts.total.map(|total| arrived + total);
+        let total = service.terms.timeouts.total.map(|total| arrived + total);
         let client = classify::deadline(&parts.headers, arrived);
         let (mut hurries, mut tells_load) = (false, true);
         match self.role {
@@ -211,31 +215,31 @@ impl Stack {
             // What is wholly here can go elsewhere.
             Role::Gateway => tells_load = orca::ask(&mut parts.headers, body.copy().is_some()),
         }
+        let keep_alive = service.keep_alive(&parts, &body);
+        if keep_alive.is_some() {
+            // What follows comments must be as plain as they are.
+            parts.headers.remove(ACCEPT_ENCODING);
+        }
         let told = Told { peer, forwarded: self.hops.forwarded, identity };
-        let outbound = match rewrite(parts, strip, body, service.protocol, &told) {
+        let outbound = match rewrite(parts, strip, body, service.terms.protocol, &told) {
             Ok(outbound) => outbound,
             Err(refusal) => return Err(Unanswered::new(account, refusal)),
         };
-        // Admit: a slot at once, a place in line, or a refusal.
         let ask = Ask { arrived, deadline: total.into_iter().chain(client).min(), claim, hurries };
-        let permit = match service.gate.enter(ask).await {
-            Ok(permit) => permit,
-            Err(refusal) => return Err(Unanswered::new(account, refusal)),
+        let (role, services) = (self.role, &self.services);
+        let asks = Asks { ask, tells_load, upgradable };
+        let Some(period) = keep_alive else {
+            let way = Dispatch { role, service: &service, services, connector, interim, asks };
+            return way.run(outbound, account).await;
         };
-        account.dispatched(permit.granted_at, permit.was_cold);
-        // Forward: slot, connection and books ride in the response's body to its end.
-        let exchange = Exchange {
-            role: self.role,
-            gate: &service.gate,
-            timeouts: &service.timeouts,
-            connector,
-            interim,
-            ask,
-            tells_load,
-            permit,
-            account,
-        };
-        exchange.run(outbound, upgradable).await
+        // Its answer may begin before it has run: what it needs goes with it.
+        let (services, connector) = (Arc::clone(services), connector.clone());
+        let work = Box::pin(async move {
+            let (services, connector, interim) = (&services, &connector, &Interim::Nowhere);
+            let way = Dispatch { role, service: &service, services, connector, interim, asks };
+            way.run(outbound, account).await
+        });
+        keep_alive::answer(work, period, reply.manner.clone()).await
     }
 
     /// Answers what has no head that can be read, and books it.

@@ -19,7 +19,8 @@ use tidegate_api::names::path;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 
-/// While requests are held the push is repeated: the autoscaler may have been away.
+/// While requests are held the push is repeated: the autoscaler may have been away, or have begun
+/// anew and know nothing of it.
 const REPEAT: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// Autoscalers that are told at the most.
@@ -48,13 +49,27 @@ impl From<SocketAddr> for WakeSettings {
 pub async fn push(settings: Arc<WakeSettings>, api: String, gate: Arc<Gate>) {
     loop {
         gate.held.notified().await;
-        while gate.is_held() {
-            match tokio::time::timeout(TIMEOUT, tell(&settings, &api)).await {
-                Ok(Ok(())) => tracing::debug!(api, "woke the autoscaler"),
-                Ok(Err(error)) => tracing::warn!(api, %error, "can't wake the autoscaler"),
-                Err(_) => tracing::warn!(api, "the autoscaler does not answer"),
+        let mut complained = false;
+        while gate.is_asleep() {
+            let pushed = tokio::time::timeout(TIMEOUT, tell(&settings, &api)).await;
+            match pushed.unwrap_or_else(|_| Err("it does not answer".into())) {
+                Ok(()) => {
+                    complained = false;
+                    tracing::debug!(api, "woke the autoscaler");
+                }
+                Err(error) if complained => {
+                    tracing::debug!(api, %error, "still can't wake the autoscaler")
+                }
+                Err(error) => {
+                    complained = true;
+                    tracing::warn!(api, %error, "can't wake the autoscaler; trying on")
+                }
             }
             tokio::time::sleep(REPEAT).await;
+            // Looked at only now: who has left by then may have gone to another API for the while.
+            if !gate.is_held() {
+                break;
+            }
         }
     }
 }

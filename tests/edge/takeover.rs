@@ -136,14 +136,8 @@ fn first(folder: &TempDir) -> (Gateway, [Sidecar; 2]) {
 
 /// The process that follows this gateway.
 fn next(gateway: &Gateway, folder: &TempDir, workers: &str) -> Process {
-    let (documents, endpoints) = (&gateway.documents, &gateway.endpoints_file);
-    let [documents, endpoints] = [documents, endpoints].map(|file| file.to_str().unwrap());
     let path = path(folder);
-    let flags = ["--config", documents, "--endpoints", endpoints, "--workers", workers];
-    let flags = [&flags[..], &["--takeover", &path, "--drain-delay", "1s"]].concat();
-    let (process, data, admin) = proxy("gateway", &flags);
-    assert_eq!((data, admin), (gateway.data, gateway.admin), "it listens where the first did");
-    process
+    gateway.another(&["--workers", workers, "--takeover", &path, "--drain-delay", "1s"])
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,12 @@
 //! Documents that change while requests run: all of a change counts, or nothing, and nobody notices.
 
 use super::{Routed, documents};
-use crate::support::eventually;
 use crate::support::http::{connect, get, read_answer};
 use crate::support::load::Load;
+use crate::support::{eventually, replace};
 use rustix::process::Signal;
 use std::io::Write;
+use tempfile::TempDir;
 
 const A: (&str, &str) = ("a", "  routes: [{path: /a}]");
 const B: (&str, &str) = ("b", "  routes: [{path: /b}]");
@@ -44,6 +45,27 @@ fn apis_come_change_and_go_and_a_bad_document_changes_nothing() {
     gateway.process.signal(Signal::HUP);
     gateway.process.wait_for_lines("serving what the documents say", before + 1);
     assert_eq!((status("/a"), status("/b")), (200, 200));
+}
+
+#[test]
+fn documents_that_lack_a_file_of_keys_count_as_soon_as_it_is_there() {
+    let folder = TempDir::new().unwrap();
+    let keys = folder.path().join("keys.txt");
+    let routed = Routed::start(&[A], &[]);
+    let gateway = &routed.gateway;
+    let status = |path: &str| get(gateway.data, path).status;
+    let failures = || gateway.metric("tidegate_reload_failures_total", "");
+    let file = keys.display();
+    let guarded = format!("  routes: [{{path: /new}}]\n  access: {{apiKeys: {{file: {file}}}}}");
+    gateway.write_documents(&documents(&[("a", &guarded)]));
+    gateway.process.wait_for_line("keeping what was until that file changes");
+    assert_eq!((status("/a"), status("/new"), failures()), (200, 404, 1.0));
+    replace(&keys, "no key");
+    eventually("that is no better", || failures() == 2.0);
+    assert_eq!((status("/a"), status("/new")), (200, 404));
+    replace(&keys, format!("me:{}\n", "0".repeat(64)));
+    eventually("the documents count", || (status("/a"), status("/new")) == (404, 401));
+    assert_eq!(failures(), 2.0);
 }
 
 #[test]

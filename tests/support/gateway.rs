@@ -6,7 +6,7 @@ use super::sidecar::{Sidecar, proxy};
 use super::{eventually, replace};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tidegate_api::endpoints::{EndpointEntry, EndpointState, EndpointsFile};
 
@@ -25,7 +25,9 @@ pub(crate) struct Gateway {
     _folder: TempDir,
 }
 
-const DOCUMENT: &str = "
+impl Gateway {
+    /// The document, with words to replace: `COLD_START`, `ROUTES`.
+    pub(crate) const DOCUMENT: &str = "
 apiVersion: tidegate.dev/v1alpha1
 kind: InferenceApi
 metadata: {name: plain}
@@ -36,22 +38,27 @@ spec:
   routes: ROUTES
 ";
 
-impl Gateway {
     /// One that strips `/plain` off the path, with more flags.
     pub(crate) fn start(cold_start: &str, flags: &[&str]) -> Self {
         let routes = "[{path: /plain, stripPrefix: true}]";
-        Self::run(&DOCUMENT.replace("COLD_START", cold_start).replace("ROUTES", routes), flags)
+        Self::run(
+            &Self::DOCUMENT.replace("COLD_START", cold_start).replace("ROUTES", routes),
+            flags,
+        )
     }
 
     /// One that takes every path as it is.
     pub(crate) fn start_at_root(flags: &[&str]) -> Self {
-        Self::run(&DOCUMENT.replace("COLD_START", "60s").replace("ROUTES", "[{path: /}]"), flags)
+        Self::run(
+            &Self::DOCUMENT.replace("COLD_START", "60s").replace("ROUTES", "[{path: /}]"),
+            flags,
+        )
     }
 
     /// One that strips `/plain` off the path, with more of `spec`.
     pub(crate) fn start_with(spec: &str, flags: &[&str]) -> Self {
         let routes = "[{path: /plain, stripPrefix: true}]";
-        let text = DOCUMENT.replace("COLD_START", "60s").replace("ROUTES", routes);
+        let text = Self::DOCUMENT.replace("COLD_START", "60s").replace("ROUTES", routes);
         Self::run(&format!("{text}  {spec}\n"), flags)
     }
 
@@ -61,10 +68,15 @@ impl Gateway {
         let documents = folder.path().join("api.yaml");
         std::fs::write(&documents, text).unwrap();
         let endpoints_file = folder.path().join("endpoints.json");
-        let paths = [documents.to_str().unwrap(), endpoints_file.to_str().unwrap()];
-        let own = ["--config", paths[0], "--endpoints", paths[1], "--workers", "2"];
-        let (process, data, admin) = proxy("gateway", &[&own, flags].concat());
+        let (process, data, admin) = serve([&documents, &endpoints_file], flags);
         Self { process, data, admin, documents, endpoints_file, _folder: folder }
+    }
+
+    /// Another process that serves the same, and says that it listens at the same addresses.
+    pub(crate) fn another(&self, flags: &[&str]) -> Process {
+        let (process, data, admin) = serve([&self.documents, &self.endpoints_file], flags);
+        assert_eq!((data, admin), (self.data, self.admin), "it listens where the first did");
+        process
     }
 
     /// Replaces what it serves.
@@ -98,6 +110,15 @@ impl Gateway {
             self.metric("tidegate_concurrency_limit", "") == limit
         });
     }
+}
+
+fn serve(files: [&Path; 2], flags: &[&str]) -> (Process, SocketAddr, SocketAddr) {
+    let [documents, endpoints] = files.map(|file| file.to_str().unwrap());
+    let mut own = vec!["--config", documents, "--endpoints", endpoints];
+    if !flags.contains(&"--workers") {
+        own.extend(["--workers", "2"]);
+    }
+    proxy("gateway", &[&own, flags].concat())
 }
 
 /// A sidecar as an endpoint.

@@ -65,17 +65,18 @@ pub(crate) fn listening(model: &Process) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// A sidecar or gateway on free ports.
+/// A sidecar or gateway, on free ports unless the flags say which.
 pub(crate) fn proxy(role: &str, flags: &[&str]) -> (Process, SocketAddr, SocketAddr) {
-    let delay: &[&str] =
-        if flags.contains(&"--drain-delay") { &[] } else { &["--drain-delay", "0s"] };
-    let process = Process::start(
-        Command::new(binary("tidegate-proxy"))
-            .arg(role)
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(delay)
-            .args(flags),
-    );
+    let mut command = Command::new(binary("tidegate-proxy"));
+    command.arg(role).args(flags);
+    for (flag, value) in
+        [("--listen", "127.0.0.1:0"), ("--admin", "127.0.0.1:0"), ("--drain-delay", "0s")]
+    {
+        if !flags.contains(&flag) {
+            command.args([flag, value]);
+        }
+    }
+    let process = Process::start(&mut command);
     let line = process.wait_for_line(r#""event":"listening""#);
     let json: serde_json::Value = serde_json::from_str(&line).unwrap();
     let address = |key: &str| json[key].as_str().unwrap().parse().unwrap();

@@ -5,6 +5,10 @@ use crate::document::{Balancing, BalancingPolicy, Ejection, HashBy, Retries};
 use crate::key_path::KeyPath;
 use crate::quantity::MAX_DURATION;
 use crate::raw::{RawBalancing, RawBalancingPolicy, RawEjection, RawHash, RawRetries};
+use std::time::Duration;
+
+/// The longest slow start: a replica that is not warm by then will not be.
+const MAX_SLOW_START: Duration = Duration::from_secs(3600);
 
 impl Check<'_> {
     pub(super) fn balancing(&mut self, raw: RawBalancing) -> Balancing {
@@ -19,7 +23,13 @@ impl Check<'_> {
         };
         let RawRetries { attempts, budget, floor_per_second } = raw.retries;
         let retries = Retries { attempts, budget, floor_per_second };
-        Balancing { policy, ejection: self.ejection(&raw.ejection), retries }
+        let slow_start = "spec.balancing.slowStart";
+        Balancing {
+            policy,
+            ejection: self.ejection(&raw.ejection),
+            retries,
+            slow_start: self.duration(slow_start, raw.slow_start, Duration::ZERO, MAX_SLOW_START),
+        }
     }
 
     fn ejection(&mut self, raw: &RawEjection) -> Ejection {

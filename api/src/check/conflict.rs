@@ -6,8 +6,8 @@ use crate::key_path::KeyPath;
 use crate::report::Mistakes;
 use std::collections::HashMap;
 
-/// The API that has a route, and where it says so.
-type Claim<'a> = (&'a InferenceApi, usize);
+/// The API that has a route, its form of it, and where it says so.
+type Claim<'a> = (&'a InferenceApi, &'a Route, usize);
 
 /// Reports names and routes that are given more than once.
 pub(crate) fn conflicts(all: &[Checked], mistakes: &mut Mistakes) {
@@ -28,7 +28,7 @@ pub(crate) fn conflicts(all: &[Checked], mistakes: &mut Mistakes) {
             let claims = routes.entry(route.key()).or_default();
             match claims.iter().find_map(|claim| contradiction(route, api, claim)) {
                 Some((what, must)) => mistakes.add(*mark, path, what, must),
-                None => claims.push((api, mark.line)),
+                None => claims.push((api, route, mark.line)),
             }
         }
     }
@@ -38,10 +38,10 @@ pub(crate) fn conflicts(all: &[Checked], mistakes: &mut Mistakes) {
 fn contradiction(
     route: &Route,
     api: &InferenceApi,
-    (other, line): &Claim<'_>,
+    (other, its, line): &Claim<'_>,
 ) -> Option<(String, &'static str)> {
     let place = format!("that of \"{}\" in line {line}", other.name);
-    Some(match Clash::between(api, other)? {
+    Some(match Clash::between((api, route), (other, its))? {
         Clash::Route => {
             let must = "a route of its own (another host, path or header), or `routes: []` for a \
                         version that `traffic` of another API leads to";
@@ -55,5 +55,10 @@ fn contradiction(
             format!("takes what names no model, as {place}"),
             "a route of its own, or one of the two with `whenNotFound: refuse`",
         ),
+        Clash::Prefix => {
+            let what =
+                if route.strip_prefix { "takes the prefix off" } else { "leaves the prefix" };
+            (format!("{what}, unlike {place}"), "a route of its own, or `stripPrefix` as there")
+        }
     })
 }

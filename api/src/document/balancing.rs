@@ -12,6 +12,8 @@ pub struct Balancing {
     pub ejection: Ejection,
     /// How often what never reached a model is sent elsewhere.
     pub retries: Retries,
+    /// How long a replica that became ready takes to have all of its slots; zero is off.
+    pub slow_start: Duration,
 }
 
 /// How often a request that never reached a model is sent to another replica.
@@ -77,6 +79,7 @@ impl Default for Balancing {
             policy: BalancingPolicy::PowerOfTwo,
             ejection: Ejection::default(),
             retries: Retries::default(),
+            slow_start: defaults::SLOW_START,
         }
     }
 }

@@ -48,6 +48,8 @@ pub enum Clash<'a> {
     Model(&'a str),
     /// Both take what names no model.
     Unnamed,
+    /// One takes the route's prefix off, the other leaves it.
+    Prefix,
 }
 
 /// What a route matches by: host, whether the path is exact, path, headers.
@@ -82,8 +84,11 @@ impl fmt::Display for Route {
 // === impl Clash ===
 
 impl<'a> Clash<'a> {
-    /// Of two APIs that have a route in common.
-    pub fn between(one: &'a InferenceApi, other: &'a InferenceApi) -> Option<Self> {
+    /// Of two APIs, each with its form of a route that both have.
+    pub fn between(
+        (one, route): (&'a InferenceApi, &Route),
+        (other, its): (&'a InferenceApi, &Route),
+    ) -> Option<Self> {
         let (Some(first), Some(second)) = (&one.openai, &other.openai) else {
             return Some(Self::Route);
         };
@@ -94,6 +99,10 @@ impl<'a> Clash<'a> {
             return Some(Self::Model(model));
         }
         let takes_all = |openai: &OpenAi| openai.when_not_found == WhenNotFound::Serve;
-        (takes_all(first) && takes_all(second)).then_some(Self::Unnamed)
+        if takes_all(first) && takes_all(second) {
+            return Some(Self::Unnamed);
+        }
+        // Whether it is taken off is found before the model is.
+        (route.strip_prefix != its.strip_prefix).then_some(Self::Prefix)
     }
 }

@@ -23,6 +23,9 @@ pub(crate) struct RawBalancing {
     pub(crate) ejection: RawEjection,
     /// What becomes of requests that never reached a model: they are sent to another replica.
     pub(crate) retries: RawRetries,
+    /// How long a replica that became ready takes to be given as many requests as it may have at once:
+    /// one at first, then evenly more. `0s` is off.
+    pub(crate) slow_start: DurationText,
 }
 
 /// How often a request that never reached a model is sent to another replica.
@@ -101,6 +104,7 @@ impl Default for RawBalancing {
             load_factor: defaults::LOAD_FACTOR,
             ejection: RawEjection::default(),
             retries: RawRetries::default(),
+            slow_start: DurationText(defaults::SLOW_START),
         }
     }
 }

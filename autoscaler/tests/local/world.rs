@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 use tidegate_api::document::{
-    Access, Autoscaling, Balancing, Concurrency, ConcurrencyPolicy, Container, InferenceApi,
-    Policy, Probe, Readiness, RollingUpdate, Sidecar, Timeouts,
+    Access, Autoscaling, Balancing, ColdStart, Concurrency, ConcurrencyPolicy, Container,
+    InferenceApi, Policy, Probe, Readiness, RollingUpdate, Sidecar, Timeouts,
 };
 use tidegate_api::endpoints::EndpointsFile;
 use tidegate_autoscaler::status::{ApiStatus, ReplicaState};
@@ -214,6 +214,7 @@ fn api(folder: &Path, min: u32, max: u32, manner: &str) -> InferenceApi {
             python: None,
         },
         target: None,
+        endpoints: None,
         paused: false,
         port: None,
         concurrency: Concurrency {
@@ -236,6 +237,7 @@ fn api(folder: &Path, min: u32, max: u32, manner: &str) -> InferenceApi {
         openai: None,
         access: Access::default(),
         balancing: Balancing::default(),
+        cold_start: ColdStart::default(),
         sidecar: Sidecar::default(),
         rolling_update: RollingUpdate::default(),
         autoscaling: Autoscaling {

@@ -16,6 +16,7 @@ use crate::policy::retry_budget::RetryRules;
 use crate::policy::route::Rule;
 use crate::split::{ShadowSettings, SplitSettings, Version};
 use serde_json::{Map, Value, json};
+use tidegate_api::document::{ColdStart, DnsName, Endpoints, EndpointsAt, Fallback};
 use tidegate_api::duration_text as time;
 
 // Each takes its settings apart by name: one that is added can't be forgotten here.
@@ -65,14 +66,18 @@ fn api(api: &GatewayApi) -> Value {
         models,
         keys,
         rate_limit,
+        endpoints,
+        concurrency,
         queue: QueueLimits { capacity, bytes },
         queue_timeout,
         cold_start_timeout,
         timeouts: Timeouts { first_byte, idle, total, start: _ },
+        cold_start: ColdStart { keep_alive, fallback },
         choice,
         affinity,
         ejection,
         retries: RetryRules { attempts, share, floor_per_second },
+        slow_start,
         llm,
     } = api;
     json!({
@@ -85,6 +90,8 @@ fn api(api: &GatewayApi) -> Value {
             "rateLimit": rate_limit.as_ref().map(limiter),
         },
         "llm": llm,
+        "concurrency": concurrency,
+        "endpoints": endpoints.as_ref().map(self::endpoints),
         "queue": { "capacity": capacity, "bytes": bytes, "timeout": time(*queue_timeout) },
         "timeouts": {
             "coldStart": time(*cold_start_timeout),
@@ -92,13 +99,34 @@ fn api(api: &GatewayApi) -> Value {
             "idle": idle.map(time),
             "total": total.map(time),
         },
+        "coldStart": {
+            "keepAlive": keep_alive.map(time),
+            "fallback": fallback.as_ref().map(self::fallback),
+        },
         "balancing": {
             "policy": policy(*choice),
             "hash": affinity.as_ref().map(hash),
             "ejection": self::ejection(ejection),
             "retries": { "attempts": attempts, "budget": share, "floorPerSecond": floor_per_second },
+            "slowStart": time(*slow_start),
         },
     })
+}
+
+fn endpoints(endpoints: &Endpoints) -> Value {
+    let Endpoints { at, admin_port } = endpoints;
+    let (addresses, dns) = match at {
+        EndpointsAt::Addresses(addresses) => (Some(addresses), None),
+        EndpointsAt::Dns(DnsName { name, port, period }) => {
+            (None, Some(json!({ "name": name, "port": port, "period": time(*period) })))
+        }
+    };
+    json!({ "addresses": addresses, "dns": dns, "adminPort": admin_port })
+}
+
+fn fallback(fallback: &Fallback) -> Value {
+    let Fallback { api, after } = fallback;
+    json!({ "api": api, "after": time(*after) })
 }
 
 fn route(rule: &Rule) -> Value {

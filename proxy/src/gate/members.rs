@@ -7,6 +7,7 @@ use crate::policy::admission::Load;
 use crate::policy::consistent_hash;
 use crate::policy::ejection::{Cause, Outcome};
 use crate::policy::slots::{SlotId, Usability};
+use crate::policy::slow_start;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +21,8 @@ pub(super) struct Member {
     /// It was ready at least once.
     started: bool,
     draining: bool,
+    /// Since when it is ready, while it has not all of its slots yet.
+    warms_since: Option<Instant>,
 }
 
 /// What an endpoint is up to.
@@ -89,7 +92,8 @@ impl Gate {
             }
             let ready = usability == Usability::Usable;
             let (started, draining) = (ready, false);
-            let member = Member { endpoint, slot, ready, started, draining };
+            let warms_since = None;
+            let member = Member { endpoint, slot, ready, started, draining, warms_since };
             state.members[slot.index()] = Some(member);
             state.ejection.add(slot.index(), clock::now());
             slot
@@ -106,21 +110,30 @@ impl Gate {
         if let Some(member) = state.members.get_mut(slot.index()) {
             *member = None;
         }
+        self.tell_held(&state);
     }
 
     /// Says whether an endpoint could take new requests, and starts what waits for one.
     pub fn set_usability(self: &Arc<Self>, slot: SlotId, usability: Usability) {
         let ready = usability == Usability::Usable;
-        self.lock().change(slot, |member| {
+        let mut state = self.lock();
+        state.change(slot, |member| {
             member.ready = ready;
             member.started |= ready;
         });
+        if state.warm(clock::now()).is_some() {
+            self.tended.notify_one();
+        }
+        self.tell_held(&state);
+        drop(state);
         self.dispatch(None);
     }
 
     /// An endpoint takes no more requests, whatever its probe says.
     pub fn drain(&self, slot: SlotId) {
-        self.lock().change(slot, |member| member.draining = true);
+        let mut state = self.lock();
+        state.change(slot, |member| member.draining = true);
+        self.tell_held(&state);
     }
 
     /// Counts what became of a request that runs on an endpoint, which may be taken out for it, and
@@ -161,8 +174,8 @@ impl Gate {
         self.tended.notify_one();
     }
 
-    /// Takes ejected endpoints back when their time is over, and forgets what is known of others, for
-    /// ever.
+    /// Takes ejected endpoints back when their time is over, gives new ones their slots, and forgets
+    /// what is known of others, for ever.
     pub async fn tend(self: Arc<Self>) {
         loop {
             match self.take_back() {
@@ -198,7 +211,12 @@ impl Gate {
                 }
             }
             state.admission.forget(clock::now());
-            state.ejection.next_deadline().into_iter().chain(state.admission.next_forgotten()).min()
+            let next = [
+                state.ejection.next_deadline(),
+                state.admission.next_forgotten(),
+                state.warm(clock::now()),
+            ];
+            next.into_iter().flatten().min()
         };
         self.dispatch(None);
         next
@@ -214,10 +232,30 @@ impl State {
         let was_ready = member.ready;
         change(member);
         let is_out = self.ejection.out(slot.index()).is_some();
+        if member.ready != was_ready {
+            member.warms_since = member.ready.then(clock::now);
+        }
         let usable = member.ready && !member.draining && !is_out;
         self.ejections.unready += u64::from(was_ready && !member.ready && !member.draining);
         let usability = if usable { Usability::Usable } else { Usability::Unusable };
         self.admission.slots_mut().set_usability(slot, usability);
+    }
+
+    /// Gives endpoints that have become ready as many slots as they may have by now. Returns when one
+    /// of them may have more.
+    fn warm(&mut self, now: Instant) -> Option<Instant> {
+        let (period, slots) = (self.slow_start, self.admission.slots_mut());
+        let mut first = None;
+        for member in self.members.iter_mut().flatten() {
+            let Some(since) = member.warms_since else { continue };
+            let (share, next) = slow_start::share(slots.limit_of(member.slot), since, period, now);
+            if next.is_none() {
+                member.warms_since = None;
+            }
+            slots.set_ceiling(member.slot, if next.is_some() { share } else { u32::MAX });
+            first = first.into_iter().chain(next).min();
+        }
+        first
     }
 
     fn view(&self, member: &Member, now: Instant) -> EndpointView {

@@ -33,6 +33,7 @@ fn gate(capacity: u32, budget: Option<u64>, timeout: Duration) -> (Arc<Gate>, Sl
         cold_start_timeout: timeout,
         ejection: EjectionRules::default(),
         retries: RetryRules::default(),
+        slow_start: Duration::ZERO,
     };
     let gate = Gate::new(settings);
     let endpoint = Endpoint::new("model".to_owned(), Address::Unix("/".into()), 1, 1);

@@ -219,6 +219,11 @@ impl<W> Admission<W> {
         !self.displaced.is_empty() || (self.slots.free() > 0 && !self.queue.is_empty())
     }
 
+    /// Whether anybody waits.
+    pub fn is_waited_for(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     /// A request that ran has ended; `answered` if it was served to its end.
     pub fn finish(&mut self, grant: Grant, answered: bool, now: Instant) {
         self.slots.give(grant.slot);

@@ -39,8 +39,8 @@ struct Bucket {
 pub struct Level {
     /// Whole units that are in it.
     pub remaining: u64,
-    /// Until it is full.
-    pub full_in: Duration,
+    /// Until there is one more; zero if it is full.
+    pub next_in: Duration,
 }
 
 // === impl Rate ===
@@ -122,7 +122,8 @@ impl Buckets {
 
 fn level(debt_ns: f64, rate: &Rate) -> Level {
     let remaining = whole((rate.full_ns - debt_ns).max(0.0) / rate.unit_ns);
-    Level { remaining, full_in: nanos(debt_ns) }
+    let next_ns = (remaining + 1) as f64 * rate.unit_ns - (rate.full_ns - debt_ns);
+    Level { remaining, next_in: nanos(next_ns.min(debt_ns)) }
 }
 
 /// The whole units in a number that comes out of a division.
@@ -165,7 +166,7 @@ mod tests {
         let later = start + SECOND * 60;
         assert_eq!(
             buckets.level(1, &rate, later),
-            Level { remaining: 10, full_in: Duration::ZERO }
+            Level { remaining: 10, next_in: Duration::ZERO }
         );
     }
 
@@ -179,7 +180,9 @@ mod tests {
         let tokens = Rate::new(100.0, SECOND);
         assert!(buckets.wait(2, 1000.0, &tokens, start).is_zero());
         let level = buckets.take(2, 1000.0, &tokens, start);
-        assert_eq!(level, Level { remaining: 0, full_in: SECOND * 10 });
+        assert_eq!(level, Level { remaining: 0, next_in: nanos(9.01e9) });
+        let level = buckets.take(3, 25.5, &tokens, start);
+        assert_eq!((level.remaining, level.next_in.as_millis()), (74, 5));
         assert_eq!(buckets.wait(2, 1.0, &tokens, start), nanos(9.01e9));
         assert_eq!(buckets.wait(2, 1000.0, &tokens, start), SECOND * 10);
     }

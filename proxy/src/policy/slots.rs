@@ -41,6 +41,8 @@ struct Place {
     /// What the endpoint is known by.
     identity: u64,
     limit: u32,
+    /// The most that it may have for now, whatever its limit.
+    ceiling: u32,
     running: u32,
     /// What is known to run there for others.
     foreign: u32,
@@ -68,7 +70,15 @@ impl Slots {
 
     /// Adds an endpoint. `identity` is what its keys go by where requests are hashed.
     pub fn add(&mut self, identity: u64, limit: u32, usability: Usability) -> SlotId {
-        let place = Place { identity, limit, running: 0, foreign: 0, usability, removed: false };
+        let place = Place {
+            identity,
+            limit,
+            ceiling: u32::MAX,
+            running: 0,
+            foreign: 0,
+            usability,
+            removed: false,
+        };
         let index = match self.places.iter().position(Option::is_none) {
             Some(vacant) => vacant,
             None => {
@@ -103,6 +113,14 @@ impl Slots {
     pub fn set_limit(&mut self, id: SlotId, limit: u32) {
         if let Some(place) = self.place_mut(id) {
             place.limit = limit;
+            self.recount();
+        }
+    }
+
+    /// The most that an endpoint may have for now, whatever its limit.
+    pub fn set_ceiling(&mut self, id: SlotId, ceiling: u32) {
+        if let Some(place) = self.place_mut(id).filter(|place| place.ceiling != ceiling) {
+            place.ceiling = ceiling;
             self.recount();
         }
     }
@@ -191,13 +209,13 @@ impl Slots {
     /// Taken share of a free endpoint in parts of 65,536, or `None` if it has no free slot.
     fn load(&self, index: usize) -> Option<u64> {
         let place = self.places[index].as_ref().filter(|place| place.free() > 0)?;
-        Some((u64::from(place.taken()) << 16) / u64::from(place.limit))
+        Some((u64::from(place.taken()) << 16) / u64::from(place.slots()))
     }
 
     fn candidates(&self) -> impl Iterator<Item = Candidate> + Clone {
         let of = |(index, place): (usize, &Option<Place>)| {
             let place = place.as_ref().filter(|place| place.usability == Usability::Usable)?;
-            let (identity, running, limit) = (place.identity, place.taken(), place.limit);
+            let (identity, running, limit) = (place.identity, place.taken(), place.slots());
             Some(Candidate { index, identity, running, limit })
         };
         self.places.iter().enumerate().filter_map(of)
@@ -216,7 +234,7 @@ impl Slots {
     fn recount(&mut self) {
         let usable =
             || self.places.iter().flatten().filter(|place| place.usability == Usability::Usable);
-        self.limit = usable().map(|place| place.limit).sum();
+        self.limit = usable().map(Place::slots).sum();
         self.free = usable().map(Place::free).sum();
     }
 }
@@ -229,9 +247,14 @@ impl Place {
         self.running.saturating_add(self.foreign)
     }
 
+    /// How many there are for now.
+    fn slots(&self) -> u32 {
+        self.limit.min(self.ceiling)
+    }
+
     fn free(&self) -> u32 {
         match self.usability {
-            Usability::Usable => self.limit.saturating_sub(self.taken()),
+            Usability::Usable => self.slots().saturating_sub(self.taken()),
             Usability::Unusable => 0,
         }
     }
@@ -268,6 +291,20 @@ mod tests {
         assert_eq!(slots.take(None), None);
         slots.give(only);
         assert_eq!(slots.take(None), Some(only));
+    }
+
+    #[test]
+    fn a_ceiling_holds_back_what_the_limit_allows() {
+        let mut slots = Slots::new(Choice::PowerOfTwo, 7);
+        let (new, old) = (slots.add(0, 3, Usability::Usable), slots.add(0, 1, Usability::Usable));
+        slots.set_ceiling(new, 1);
+        assert_eq!((slots.limit(), slots.free(), slots.limit_of(new)), (2, 2, 3));
+        while slots.take(None).is_some() {}
+        assert_eq!((slots.running_on(new), slots.running_on(old)), (1, 1));
+        slots.set_ceiling(new, 2);
+        assert_eq!(slots.take(None), Some(new));
+        slots.set_ceiling(new, u32::MAX);
+        assert_eq!((slots.take(None), slots.take(None)), (Some(new), None));
     }
 
     #[test]

@@ -44,6 +44,12 @@ pub(super) fn error(refusal: Refusal, model: Option<&str>) -> Value {
     json!({ "message": message, "type": kind, "param": param, "code": code })
 }
 
+/// The error object for an upstream's answer that can't be passed on.
+pub(super) fn other_answer(code: &str, status: u16, message: &str) -> Value {
+    let kind = if status < 500 { "invalid_request_error" } else { "server_error" };
+    json!({ "message": message, "type": kind, "param": null, "code": code, "status": status })
+}
+
 /// `created` is a number that clients ask for, and nobody knows here.
 fn entry(name: &str, api: &str) -> Value {
     json!({ "id": name, "object": "model", "created": 0, "owned_by": api })
