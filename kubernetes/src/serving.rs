@@ -196,7 +196,9 @@ impl Claims {
         for route in &api.routes {
             let others = self.by_route.get(&text(route)).into_iter().flatten();
             for other in others.map(|index| &self.apis[*index]) {
-                if let Some(clash) = Clash::between(api, other) {
+                let its = other.routes.iter().find(|its| its.key() == route.key());
+                let its = (other.as_ref(), its.unwrap_or(route));
+                if let Some(clash) = Clash::between((api, route), its) {
                     return Err(contradiction(route, other, clash));
                 }
             }
@@ -223,6 +225,7 @@ fn contradiction(route: &Route, other: &InferenceApi, clash: Clash<'_>) -> Strin
         Clash::Unnamed => {
             format!("what names no model on the route {route} is taken by {name} already")
         }
+        Clash::Prefix => format!("the route {route} is that of {name} with another `stripPrefix`"),
     };
     format!("{what}, which is older; give one of them another host, path or header")
 }
