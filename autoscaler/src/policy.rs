@@ -7,8 +7,9 @@
 //! The rules, each a file: [`concurrency`], [`cortex`], [`ray`], [`slo`], [`metric`]. What they are
 //! made of, in the order in which it comes: [`window`] (what was in flight), [`demand`] (how many replicas that
 //! needs), [`bounds`] (rates), [`burst`] (a short window that may only grow), [`hold`] (wait before
-//! shrinking); and for [`slo`]: [`arrivals`] and [`pace`] (what will come), [`learned`] (service time, burstiness,
-//! cold start), [`erlang`] (how long requests would wait), [`keep`] (when a replica may go).
+//! shrinking); and for [`slo`]: [`arrivals`], [`pace`] and [`season`] (what will come), [`learned`]
+//! (service time, burstiness, cold start), [`erlang`] (how long requests would wait), [`keep`] (when a
+//! replica may go) with `level` (how long each was not needed) and `rise` (how many are missed at once).
 //!
 //! [`rollout`] is a rule of another kind: it moves requests from one version of an API to another.
 //!
@@ -38,8 +39,10 @@ pub mod pace;
 pub mod ray;
 pub mod reason;
 pub mod replacement;
+mod rise;
 pub mod rollout;
 pub mod rule;
+pub mod season;
 pub mod sentence;
 pub mod slo;
 pub mod snapshot;

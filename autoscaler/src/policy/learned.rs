@@ -13,8 +13,8 @@ const FIRST_SERVICE: f64 = 1.0;
 const SERVICE_BOUNDS: (f64, f64) = (1e-4, 3600.0);
 /// Requests that speak for the service time, at the least: older ones fade.
 const SERVICE_MEMORY: f64 = 1000.0;
-/// Requests that make a mean: with that many it is off by a tenth or two.
-const ENOUGH: f64 = 50.0;
+/// Requests that make a mean: with that many it is off by a third.
+const ENOUGH: f64 = 10.0;
 /// Seconds that speak for it, at the least: when load falls, the long requests finish last, and must
 /// not be taken for all.
 const SERVICE_TIME: f64 = 120.0;
@@ -43,6 +43,8 @@ pub struct Learned {
     deviation: f64,
     peakedness: f64,
     cold_start: f64,
+    /// How long the longest of those that are starting has taken already.
+    taken: f64,
     starts: VecDeque<Duration>,
     last_ready: u32,
 }
@@ -57,6 +59,7 @@ impl Learned {
             deviation: 0.0,
             peakedness: 1.0,
             cold_start: cold_start.as_secs_f64().clamp(shortest, longest),
+            taken: 0.0,
             starts: VecDeque::new(),
             last_ready: 0,
         }
@@ -95,16 +98,22 @@ impl Learned {
         self.peakedness.clamp(1.0, MOST_PEAKEDNESS)
     }
 
-    /// Seconds from a replica's start until it is ready.
+    /// Seconds from a replica's start until it is ready: no less than one takes that is not ready yet.
     pub fn cold_start(&self) -> f64 {
-        self.cold_start
+        self.cold_start.max(self.taken)
     }
 
     /// Seconds until the next replica is ready: one that starts now, if none is starting.
     pub fn until_ready(&self, now: Duration) -> f64 {
         let gone =
             self.starts.front().map_or(0.0, |began| now.saturating_sub(*began).as_secs_f64());
-        (self.cold_start - gone).max(0.0)
+        (self.cold_start() - gone).max(0.0)
+    }
+
+    /// For how long, added up, those that are starting will serve before one that starts now is ready.
+    pub fn ahead(&self, now: Duration) -> f64 {
+        let gone = |began: &Duration| now.saturating_sub(*began).as_secs_f64();
+        self.starts.iter().map(|began| gone(began).min(self.cold_start())).sum()
     }
 
     /// Learns from what a tick says of finished requests.
@@ -162,5 +171,8 @@ impl Learned {
         while self.starts.len() < (seen.starting as usize).min(MOST_STARTS) {
             self.starts.push_back(now);
         }
+        let oldest =
+            self.starts.front().map_or(0.0, |began| now.saturating_sub(*began).as_secs_f64());
+        self.taken = oldest.min(START_BOUNDS.1);
     }
 }

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 /// Gaps remembered for each number of replicas.
 const GAPS: usize = 6;
-/// Gaps that make a rule: one is chance, two may be.
-const ENOUGH_GAPS: usize = 3;
-/// Gaps are alike if the longest is longer than the shortest by no more than this share of it.
-const ALIKE: f64 = 0.15;
+/// Gaps that make a rule, and by which share of the longest at the most the shortest may be shorter
+/// then. One is chance. Of gaps without any rule (exponential ones) two are so much alike once in
+/// forty times, and three once in 160.
+const ALIKE: [(usize, f64); 2] = [(2, 0.05), (3, 0.15)];
+
+/// The share of a gap by which it may end sooner than any before.
+const SLACK: f64 = 0.05;
 
 /// A number of replicas: it is needed while so many are, or more.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,28 +20,15 @@ pub(super) struct Level {
     was_needed: bool,
     /// Since when fewer are needed.
     idle_since: Duration,
-    /// Since when a forecast says that so many will be needed.
-    foreseen_since: Duration,
     /// The last gaps in seconds, newest first.
     gaps: [f32; GAPS],
     seen: u8,
 }
 
 impl Level {
-    /// A forecast says from now on that it will be needed.
-    pub(super) fn foreseen(&mut self, now: Duration) {
-        self.foreseen_since = now;
-    }
-
     /// It is not needed from now on.
     pub(super) fn not_needed(&mut self, now: Duration) {
         self.idle_since = now;
-    }
-
-    /// The share of a cold start by which the forecast of this moment came too late.
-    pub(super) fn foreseen_late(&self, cold: f64, now: Duration) -> f64 {
-        let lead = now.saturating_sub(self.foreseen_since).as_secs_f64();
-        (1.0 - lead / cold.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0)
     }
 
     /// It is needed again. A gap of up to `short` seconds is none.
@@ -53,12 +43,11 @@ impl Level {
         }
     }
 
-    /// The shortest and the longest gap, once there are enough.
+    /// The shortest and the longest gap.
     fn range(&self) -> Option<(f64, f64)> {
         let gaps = &self.gaps[..usize::from(self.seen)];
         let fold = |by: fn(f32, f32) -> f32| gaps.iter().copied().reduce(by).map(f64::from);
-        let range = (fold(f32::min)?, fold(f32::max)?);
-        (gaps.len() >= ENOUGH_GAPS).then_some(range)
+        Some((fold(f32::min)?, fold(f32::max)?))
     }
 
     /// When the next gap ends, if gaps are alike: between two ages in seconds, the sooner less what
@@ -66,10 +55,12 @@ impl Level {
     fn end(&self, cold: f64) -> Option<(f64, f64)> {
         let (least, most) = self.range()?;
         let spread = most - least;
-        if spread > ALIKE * most {
+        let seen = usize::from(self.seen);
+        let (_, alike) = ALIKE.iter().rev().find(|(gaps, _)| seen >= *gaps)?;
+        if spread > alike * most {
             return None;
         }
-        let slack = spread.max(ALIKE / 3.0 * most);
+        let slack = spread.max(SLACK * most);
         Some((least - slack - cold, most + slack))
     }
 

@@ -8,7 +8,7 @@
 //! since it came. For shrinking the upper end of that window's interval counts. Between the two
 //! nothing moves.
 //!
-//! A rise that has lasted is carried forward with a damped trend, as in the method of E. Gardner and
+//! A rise that shows in both halves of a window is carried forward with a damped trend, as in the method of E. Gardner and
 //! E. McKenzie (Management Science 31, 1985). It only ever adds.
 
 use super::arrivals::{Arrivals, Span};
@@ -27,20 +27,25 @@ const KNOWN: f64 = 0.75;
 /// is beyond them.
 pub(super) const CONFIDENCE: f64 = 4.0;
 
-/// Windows whose four quarters are asked for a trend, in seconds.
+/// Windows that are asked for a trend, in seconds.
 const TRENDS: [f64; 5] = [32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// Standard deviations by which each quarter must exceed the one before: by chance all three do so
-/// once in about 100,000 looks.
+/// Parts of such a window, through whose means a line is laid: four make one for each half.
+const PARTS: usize = 8;
+
+/// Standard deviations by which each half must grow: by chance both do so once in some 200 looks, and
+/// the whole, which must by [`CONFIDENCE`], far more rarely.
 const TREND_CONFIDENCE: f64 = 1.5;
 
-/// The least of three noisy differences is below what they are of; so many times it is no more than
-/// their mean.
+/// The lesser of two noisy slopes is below what they are of; so many times it is no more than that of
+/// the whole.
 const RECOVERY: f64 = 1.5;
 
 /// The trend's damping: it adds up to what it would in so many seconds, however far one looks. Five
-/// minutes, longer than most replicas take to start.
+/// minutes, longer than most replicas take to start,
 const DAMPING: f64 = 300.0;
+/// and no less than so many times as far as one looks: so damping never takes more than a tenth.
+const DAMPING_TIMES: f64 = 5.0;
 
 /// So many seconds without a request are quiet.
 const QUIET: f64 = 15.0;
@@ -63,6 +68,8 @@ pub struct Expected {
     pub soon: f64,
     /// The most that may come, as far as the same window says; no less than `now`.
     pub most: f64,
+    /// What the season brings when a replica that is started now is ready; 0 where it says nothing.
+    pub season: f64,
     /// The last minute's mean.
     pub mean: f64,
     /// Whether nothing came for some seconds: a long window may still remember a load that is over.
@@ -117,7 +124,8 @@ impl Pace {
         let trend = self.trend(level.rate, now);
         // A window's mean is what came half its length ago.
         let since = if trend > 0.0 { level.length / 2.0 } else { 0.0 };
-        let grown = |ahead: f64| trend * DAMPING * (1.0 - (-ahead.max(0.0) / DAMPING).exp());
+        let damping = DAMPING.max(DAMPING_TIMES * ahead);
+        let grown = |ahead: f64| trend * damping * (1.0 - (-ahead.max(0.0) / damping).exp());
         let rate = level.rate + grown(since);
         let soon = level.rate + grown(since + ahead);
         let most = rate
@@ -128,7 +136,8 @@ impl Pace {
             };
         let lately = self.arrivals.between(QUIET, 0.0, now);
         let is_quiet = lately.seen >= KNOWN * QUIET && lately.count <= 0.0;
-        Some(Expected { now: rate, soon, most, mean, is_quiet, filled: minute.seen / MINUTE })
+        let filled = minute.seen / MINUTE;
+        Some(Expected { now: rate, soon, most, season: 0.0, mean, is_quiet, filled })
     }
 
     pub(super) fn save(&self, to: &mut Snapshot, now: Duration) {
@@ -159,23 +168,42 @@ impl Pace {
         Estimate { rate: best.rate.clamp(low, high), ..best }
     }
 
-    /// Growth of the rate in a second: the most that a window shows from each of its quarters to the
-    /// next. A step shows between two quarters only, so it is none.
+    /// Growth of the rate in a second: the most that a window shows which grows in both of its halves.
+    /// A step shows in one of them only, so it is none.
     fn trend(&self, rate: f64, now: Duration) -> f64 {
         let growth = |length: f64| {
-            let quarter = length / 4.0;
-            let mean = |number: f64| {
-                let span = self.arrivals.between((number + 1.0) * quarter, number * quarter, now);
-                span.rate().filter(|_| span.seen >= KNOWN * quarter)
+            let part = length / PARTS as f64;
+            let mut means = [0.0; PARTS];
+            for (number, mean) in (0..).zip(means.iter_mut().rev()) {
+                let newer = f64::from(number) * part;
+                let span = self.arrivals.between(newer + part, newer, now);
+                *mean = span.rate().filter(|_| span.seen >= KNOWN * part)?;
+            }
+            // What chance makes of the mean of one part.
+            let noise = (rate / part).sqrt();
+            let is_sure = |means: &[f64], deviations: f64| {
+                let (slope, doubt) = slope(means);
+                slope > deviations * doubt * noise
             };
-            let [a, b, c, d] = [mean(0.0)?, mean(1.0)?, mean(2.0)?, mean(3.0)?];
-            let least = (a - b).min(b - c).min(c - d);
-            // What chance makes of a difference of two means.
-            let noise = TREND_CONFIDENCE * (2.0 * rate / quarter).sqrt();
-            (least > noise).then(|| (RECOVERY * least).min((a - d) / 3.0) / quarter)
+            let (older, newer) = means.split_at(PARTS / 2);
+            let grows = is_sure(&means, CONFIDENCE)
+                && is_sure(older, TREND_CONFIDENCE)
+                && is_sure(newer, TREND_CONFIDENCE);
+            let least = slope(older).0.min(slope(newer).0);
+            grows.then(|| slope(&means).0.min(RECOVERY * least) / part)
         };
         TRENDS.into_iter().filter_map(growth).fold(0.0, f64::max)
     }
+}
+
+/// The slope of the line of least squares through values one apart, and how many times their own
+/// deviation it is off by.
+fn slope(values: &[f64]) -> (f64, f64) {
+    let middle = (values.len() as f64 - 1.0) / 2.0;
+    let offsets = || (0..values.len()).map(|index| index as f64 - middle);
+    let squares: f64 = offsets().map(|offset| offset * offset).sum();
+    let sum: f64 = offsets().zip(values).map(|(offset, value)| offset * value).sum();
+    (sum / squares, squares.sqrt().recip())
 }
 
 impl Default for Pace {

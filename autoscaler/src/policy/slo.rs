@@ -1,6 +1,6 @@
 //! The `slo` rule: the fewest replicas whose predicted queue wait meets an objective.
 //!
-//! In order: what is expected ([`super::pace`]) → servers for it ([`super::erlang`]), with what
+//! In order: what is expected ([`super::pace`], [`super::season`]) → servers for it ([`super::erlang`]), with what
 //! was learned of the API ([`super::learned`]) → forecast → backlog → break-even ([`super::keep`]).
 
 use super::decision::{Numbers, Stage, Step};
@@ -11,6 +11,7 @@ use super::observation::{Observation, Traffic, is_load};
 use super::pace::{CONFIDENCE, Expected, Pace};
 use super::reason::DecisionReason;
 use super::rule::{Rule, Wish};
+use super::season::Season;
 use super::snapshot::Snapshot;
 use std::time::Duration;
 
@@ -63,6 +64,7 @@ pub struct SloNumbers {
 pub struct Slo {
     settings: SloSettings,
     pace: Pace,
+    season: Season,
     learned: Learned,
     keep: Keep,
     /// Whether a first replica has caught up with what came before it: nobody could help those.
@@ -90,6 +92,7 @@ impl Slo {
     pub fn begin(settings: SloSettings, current: u32, now: Duration) -> Self {
         Self {
             pace: Pace::new(),
+            season: Season::new(),
             learned: Learned::new(settings.cold_start),
             keep: Keep::begin(current, now),
             is_warm: current > 0,
@@ -114,6 +117,7 @@ impl Slo {
             self.learned.arrived(arrivals, before.now * seconds);
         }
         self.pace.record(from, now, arrivals / seconds);
+        self.season.record(arrivals, from, now);
         self.is_warm |= seen.ready > 0 && seen.held == 0;
         let late = if self.is_warm && self.is_late(seen) { arrivals } else { 0.0 };
         self.keep.came(arrivals, late, seconds);
@@ -166,10 +170,10 @@ impl Slo {
     fn demand(&self, expected: &Expected) -> Demand {
         // What is over is no demand, though long windows remember it. The break-even rule follows.
         if expected.is_quiet {
-            return Demand::default();
+            return Demand { soon: self.replicas(expected.season), ..Demand::default() };
         }
         let now = self.replicas(expected.now);
-        let soon = self.replicas(expected.soon).max(now);
+        let soon = self.replicas(expected.soon.max(expected.season)).max(now);
         // The doubts of rate and service time are independent: their squares add up.
         let rate = expected.most / expected.now.max(f64::MIN_POSITIVE) - 1.0;
         let doubt = rate.hypot(CONFIDENCE * self.learned.service_doubt());
@@ -185,22 +189,31 @@ impl Slo {
     ///
     /// Nothing, if those that are ready or starting clear it before new ones could help: then only
     /// none goes while requests are late. Else as many as clear it in the time they need to come.
-    fn backlog(&self, demand: u32, seen: &Observation, rate: f64, now: Duration) -> u32 {
+    fn backlog(&self, demand: u32, seen: &Observation, expected: &Expected, now: Duration) -> u32 {
         let service = self.learned.service();
+        // Where the load grows, those that come serve what will have come by then.
+        let (rate, meanwhile) = (expected.soon, expected.now.midpoint(expected.soon));
         let horizon = self.learned.cold_start().max(self.settings.wait).max(service);
         let per_replica = f64::from(self.settings.per_replica.max(1));
-        let ready = f64::from(seen.ready) * per_replica / service;
-        let grows = (rate - ready).max(0.0) * self.learned.until_ready(now);
-        let waiting = if seen.held > 0 { f64::from(seen.held) + grows } else { 0.0 };
+        // What will wait when a replica that starts now is ready.
+        let cold_start = self.learned.cold_start();
+        let served = f64::from(seen.ready) * cold_start + self.learned.ahead(now);
+        let grows = meanwhile * cold_start - served * per_replica / service;
+        let waiting = (f64::from(seen.held) + grows).max(0.0);
         let coming = f64::from(seen.ready.saturating_add(seen.starting).max(demand));
         let spare = coming * per_replica - rate * service;
-        if waiting <= 0.0 {
+        if seen.held == 0 {
             return demand;
         }
         if waiting * service <= spare * horizon {
             return if self.is_late(seen) { demand.max(seen.current) } else { demand };
         }
-        let servers = rate * service + waiting * service / horizon;
+        // Half as long costs twice the extra replicas, and saves half of those that are late: the best
+        // time falls with the root of their price. Never more than the load itself needs.
+        let price = self.keep.price(waiting, self.settings.late);
+        let clears = waiting * service / horizon * price.sqrt().max(1.0);
+        let least = waiting * service / horizon;
+        let servers = rate * service + clears.min(rate * service).max(least);
         demand.max((servers / per_replica - ROUNDING).ceil() as u32)
     }
 
@@ -238,7 +251,7 @@ impl Slo {
         let need = Need {
             now: self.certain(demand.bursts),
             soon: self.certain(demand.soon),
-            most: demand.most,
+            most: self.certain(demand.most),
             rate: expected.now,
             cold_start: self.learned.cold_start(),
             allowed_late: self.settings.late,
@@ -261,14 +274,17 @@ impl Rule for Slo {
     fn wish(&mut self, seen: &Observation, now: Duration) -> Wish {
         self.learn(seen, now);
         let peakedness = self.learned.peakedness();
-        let expected = self.pace.expect(self.learned.cold_start(), peakedness, now);
+        let cold_start = self.learned.cold_start();
+        let expected = self.pace.expect(cold_start, peakedness, now);
+        let season = self.season.expect(cold_start, now);
+        let expected = expected.map(|expected| Expected { season, ..expected });
         let mut numbers = self.numbers(expected, seen.current);
         let Some(expected) = expected else {
             let (replicas, reason) = (seen.current, DecisionReason::NoSamples);
             return Wish { replicas, reason, numbers: Numbers::Slo(numbers), steps: Vec::new() };
         };
         let demand = self.demand(&expected);
-        let with_backlog = self.backlog(demand.soon, seen, expected.now, now);
+        let with_backlog = self.backlog(demand.soon, seen, &expected, now);
         let reason = if with_backlog > demand.soon {
             DecisionReason::Backlog
         } else if demand.soon > demand.now {
@@ -304,18 +320,19 @@ impl Rule for Slo {
     /// As many as run at once what is held, or as the arrivals need, whichever is more.
     fn wake(&mut self, seen: &Observation, now: Duration) -> Wish {
         self.learn(seen, now);
-        let expected = self.pace.expect(0.0, self.learned.peakedness(), now);
+        let expected = self.pace.expect(self.learned.cold_start(), self.learned.peakedness(), now);
         let per_replica = self.settings.per_replica.max(1);
         let service = self.learned.service();
         let cold_start = self.learned.cold_start();
         let horizon = cold_start.max(service);
-        let rate = expected.map_or(0.0, |expected| expected.now);
+        let (rate, meanwhile) = expected
+            .map_or((0.0, 0.0), |expected| (expected.soon, expected.now.midpoint(expected.soon)));
         let at_once = f64::from(seen.held).max(rate * service);
-        let waiting = f64::from(seen.held) + rate * self.learned.until_ready(now);
+        let waiting = f64::from(seen.held) + meanwhile * self.learned.until_ready(now);
         // Of a backlog that grows through a cold start, only what clears it in another one.
         let cleared = at_once.min(waiting * service / horizon + rate * service);
         let held = (cleared / f64::from(per_replica) - ROUNDING).ceil().max(1.0) as u32;
-        let demand = expected.map_or(0, |expected| self.replicas(expected.now));
+        let demand = expected.map_or(0, |expected| self.replicas(expected.soon));
         let replicas = demand.max(held).max(seen.current);
         let need = Need {
             now: self.certain(demand).max(1),
@@ -336,12 +353,14 @@ impl Rule for Slo {
 
     fn save(&self, to: &mut Snapshot, now: Duration) {
         self.pace.save(to, now);
+        self.season.save(to, now);
         self.learned.save(to);
         self.keep.save(to, now);
     }
 
     fn load(&mut self, from: &Snapshot, taken: Duration) {
         self.pace.load(from, taken);
+        self.season.load(from, taken);
         self.learned.load(from);
         self.keep.load(from, taken);
     }

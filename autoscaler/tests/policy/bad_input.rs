@@ -3,6 +3,7 @@
 use super::{at, concurrency, settings};
 use std::time::Duration;
 use tidegate_autoscaler::policy::bounds::Limits;
+use tidegate_autoscaler::policy::concurrency::ConcurrencySettings;
 use tidegate_autoscaler::policy::cortex::CortexSettings;
 use tidegate_autoscaler::policy::decide::{RuleSettings, Scaler, ScalerSettings};
 use tidegate_autoscaler::policy::demand::Target;
@@ -139,5 +140,97 @@ fn a_least_that_is_the_most_is_the_answer_whatever_is_seen() {
                 assert_eq!(scaler.decide(&seen, at(now)).replicas, 4, "{rule:?} {load:?}");
             }
         }
+    }
+}
+
+/// A tick of a second in which `load` runs, of which `ready` of `current` replicas take care.
+fn busy(current: u32, ready: u32, load: f64, now: f64) -> Observation {
+    let from = at(now - 1.0);
+    let traffic = Traffic { from, arrivals: load, completions: load, service_seconds: load };
+    let reading = Reading { value: load, replicas: ready, at: at(now), complete: true };
+    Observation {
+        current,
+        ready,
+        starting: current - ready,
+        load: Some(Load { from, average: load }),
+        traffic: Some(traffic),
+        complete: true,
+        running: load as u32,
+        metric: MetricSeen { reading: Some(reading), gap: None },
+        ..Observation::default()
+    }
+}
+
+#[test]
+fn a_clock_that_jumped_ahead_takes_no_replica_away_on_what_it_skipped() {
+    for rule in rules() {
+        let mut scaler = Scaler::begin(&ScalerSettings { rule, ..settings() }, 5, at(0.0));
+        for second in 1..120 {
+            scaler.decide(&busy(5, 5, 5.0, f64::from(second)), at(f64::from(second)));
+        }
+        // A day later, with a tick as if nothing had happened: what lies between was not seen.
+        for second in 0..5 {
+            let now = 86_400.0 + f64::from(second);
+            let decision = scaler.decide(&busy(5, 5, 5.0, now), at(now));
+            assert!(decision.replicas >= 3, "{rule:?}: {decision:?}");
+            assert!(decision.replicas <= 10 && !decision.sentence().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_pod_that_vanished_with_its_numbers_takes_no_other_with_it() {
+    for rule in rules() {
+        let mut scaler = Scaler::begin(&ScalerSettings { rule, ..settings() }, 5, at(0.0));
+        for second in 1..120 {
+            scaler.decide(&busy(5, 5, 5.0, f64::from(second)), at(f64::from(second)));
+        }
+        // One of five could not be read: what the others say is incomplete.
+        for second in 120..180 {
+            let now = f64::from(second);
+            let seen = Observation { complete: false, ready: 4, ..busy(5, 5, 4.0, now) };
+            let reading = seen.metric.reading.map(|reading| Reading { complete: false, ..reading });
+            let metric = MetricSeen { reading, gap: None };
+            let decision = scaler.decide(&Observation { metric, ..seen }, at(now));
+            assert!(decision.replicas >= 5, "{rule:?} at {second} s: {decision:?}");
+        }
+    }
+}
+
+#[test]
+fn while_nothing_is_ready_the_last_one_stays() {
+    for rule in rules() {
+        let mut scaler = Scaler::begin(&ScalerSettings { rule, ..settings() }, 2, at(0.0));
+        for second in 1..600 {
+            let now = f64::from(second);
+            let decision = scaler.decide(&busy(2, 0, 0.0, now), at(now));
+            assert!(decision.replicas >= 1, "{rule:?} at {second} s: {decision:?}");
+        }
+    }
+}
+
+#[test]
+fn a_target_below_one_request_asks_for_many_and_no_more_than_there_may_be() {
+    let tiny = Target::new(0.01, 0.5, None);
+    for rule in rules() {
+        let rule = match rule {
+            RuleSettings::Concurrency(of) => {
+                RuleSettings::Concurrency(ConcurrencySettings { target: tiny, ..of })
+            }
+            RuleSettings::Cortex(of) => RuleSettings::Cortex(CortexSettings { target: tiny, ..of }),
+            RuleSettings::Ray(of) => RuleSettings::Ray(RaySettings { target: tiny, ..of }),
+            RuleSettings::Metric(of) => {
+                RuleSettings::Metric(MetricSettings { target: 0.005, ..of })
+            }
+            RuleSettings::Slo(of) => RuleSettings::Slo(SloSettings { wait: 0.0, late: 1e-9, ..of }),
+        };
+        let mut scaler = Scaler::begin(&ScalerSettings { rule, ..settings() }, 1, at(0.0));
+        let mut current = 1;
+        for second in 1..120 {
+            let now = f64::from(second);
+            current = scaler.decide(&busy(current, current, 0.9, now), at(now)).replicas;
+            assert!((1..=10).contains(&current), "{rule:?} at {second} s: {current}");
+        }
+        assert!(current > 1, "{rule:?}: {current}");
     }
 }

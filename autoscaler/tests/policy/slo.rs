@@ -38,14 +38,20 @@ impl World {
 
     /// A second in which `rate` requests came and were served; what was asked for is ready at once.
     fn tick(&mut self, rate: f64) -> Decision {
+        self.look(1, rate)
+    }
+
+    /// The same, of as many seconds.
+    fn look(&mut self, seconds: u32, rate: f64) -> Decision {
         let from = at(f64::from(self.now));
-        self.now += 1;
+        self.now += seconds;
         self.seen.load = Some(Load { from, average: rate * SERVICE });
+        let arrivals = rate * f64::from(seconds);
         self.seen.traffic = Some(Traffic {
             from,
-            arrivals: rate,
-            completions: rate,
-            service_seconds: rate * SERVICE,
+            arrivals,
+            completions: arrivals,
+            service_seconds: arrivals * SERVICE,
         });
         let decision = self.scaler.decide(&self.seen, at(f64::from(self.now)));
         (self.seen.current, self.seen.ready) = (decision.replicas, decision.replicas);
@@ -130,6 +136,34 @@ fn a_flat_random_load_rarely_changes_direction() {
         }
     }
     assert!(directions.len() <= 8, "{} in four hours", directions.len());
+}
+
+#[test]
+fn at_a_time_of_day_that_was_busy_for_three_days_replicas_are_there_before_anybody_asks() {
+    const DAY: u32 = 86_400;
+    // Busy from ten to twenty, and for a while at another hour of each night, so that no gap is like
+    // the one before.
+    let rate = |now: u32| {
+        let (day, time) = (now / DAY, now % DAY);
+        let night = [3600, 14_400, 25_200, 7200][(day % 4) as usize];
+        let is_busy = (36_000..72_000).contains(&time) || (night..night + 1200).contains(&time);
+        if is_busy { 50.0 } else { 0.0 }
+    };
+    let mut world = World::new(0, 60.0);
+    let mut until = |moment: u32| {
+        let mut last = None;
+        while world.now < moment {
+            last = Some(world.look(20, rate(world.now)));
+        }
+        last.unwrap()
+    };
+    for day in 0..3 {
+        assert_eq!(until(day * DAY + 35_900).replicas, 0, "day {day}");
+    }
+    assert_eq!(until(3 * DAY + 35_900).replicas, 0);
+    let ready = until(3 * DAY + 35_980);
+    assert!(ready.replicas >= 5, "{}", ready.sentence());
+    assert_eq!(ready.reason, Why::Forecast, "{}", ready.sentence());
 }
 
 /// A Poisson number by counting exponential gaps; the generator is xorshift with a fixed seed.
