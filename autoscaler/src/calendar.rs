@@ -5,7 +5,7 @@ use tidegate_api::schedule::{Floor, Schedule, floor};
 
 /// Schedules, and what they last said.
 #[derive(Debug, Clone)]
-pub(crate) struct Calendar {
+pub struct Calendar {
     schedules: Vec<Schedule>,
     /// Since when it holds, and what.
     known: Option<(Duration, Floor)>,
@@ -13,12 +13,12 @@ pub(crate) struct Calendar {
 
 impl Calendar {
     /// The calendar of these schedules.
-    pub(crate) fn new(schedules: Vec<Schedule>) -> Self {
+    pub fn new(schedules: Vec<Schedule>) -> Self {
         Self { schedules, known: None }
     }
 
     /// The fewest replicas at `wall`, since the Unix epoch. That clock may go back.
-    pub(crate) fn floor(&mut self, wall: Duration) -> Option<u32> {
+    pub fn floor(&mut self, wall: Duration) -> Option<u32> {
         if self.schedules.is_empty() {
             return None;
         }

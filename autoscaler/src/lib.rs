@@ -56,6 +56,7 @@ pub mod traffic;
 
 pub use app::{App, RunError, Settings, StartError};
 pub use args::{RunArgs, run};
+pub use calendar::Calendar;
 pub use child::{ChildArgs, child};
 pub use decide::{DecideArgs, decide};
 pub use follow::Follow;

@@ -19,6 +19,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 use tidegate_api::InferenceApi;
+use tidegate_api::schedule::wall_time;
 
 /// Flags of `simulate`.
 ///
@@ -82,6 +83,9 @@ pub struct SimulateArgs {
     /// Let so many times as many requests come, in a trace's own rhythm
     #[arg(long, env = "TIDEGATE_SIMULATE_SCALE_RATE", default_value = "1", value_parser = positive, help_heading = "Load")]
     scale_rate: f64,
+    /// The moment at which it begins, which schedules go by: a Monday if nothing is said
+    #[arg(long, env = "TIDEGATE_SIMULATE_START", default_value = "2024-01-01T00:00:00Z", value_parser = moment, value_name = "TIME", help_heading = "Load")]
+    start: Duration,
 
     /// The policies to compare, by their names in a document, and fixed:N for always N replicas;
     /// without it, all
@@ -277,6 +281,7 @@ impl SimulateArgs {
             fail_every: of(self.fail_every),
             initial: self.initial_replicas,
             min: api.autoscaling.min_replicas,
+            start: self.start,
             objective: Objective { wait: of(self.objective_wait), late: self.objective_late },
             seed: self.seed,
         }
@@ -311,6 +316,11 @@ const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 fn time(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| format!("{error}; write 10s"))?;
     if time > LONGEST { Err("must be a year at the most".to_owned()) } else { Ok(time) }
+}
+
+fn moment(text: &str) -> Result<Duration, String> {
+    let must = "must be a time with its zone, such as 2024-01-01T08:00:00Z";
+    wall_time(text).ok_or_else(|| must.to_owned())
 }
 
 fn positive_time(text: &str) -> Result<Duration, String> {

@@ -2,6 +2,7 @@
 
 use crate::args::limits;
 use crate::engine::{Driver, run};
+use crate::gateway::Limits;
 use crate::ledger::Tally;
 use crate::optimum::{MOST_PLAYS, bound, clairvoyant, early, unseen};
 use crate::outcome::{Outcome, reached};
@@ -11,7 +12,7 @@ use crate::span::{Nanos, seconds};
 use crate::workload::Workload;
 use indicatif::ProgressBar;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tidegate_api::InferenceApi;
 
 /// What is set beside the policies.
@@ -136,19 +137,31 @@ pub(crate) fn compare(
     optimum: Optimum,
     bar: &ProgressBar,
 ) -> Comparison {
-    let search = if optimum == Optimum::Plan { MOST_PLAYS } else { 0 };
-    bar.set_length(((contenders.len() + search) * workload.requests.len()) as u64);
+    // Where limits are swept, each of them is compared with a plan of its own.
+    let mut plans: BTreeMap<Limits, f64> = BTreeMap::new();
+    let searches = match optimum {
+        Optimum::Plan => {
+            let swept = contenders.iter().map(|contender| limits(&contender.api));
+            MOST_PLAYS * swept.chain([scene.limits]).collect::<BTreeSet<_>>().len()
+        }
+        Optimum::Bound | Optimum::Off => 0,
+    };
+    bar.set_length(((contenders.len() + searches) * workload.requests.len()) as u64);
     let progress = |requests| bar.inc(requests);
+    let search = |scene: &Scene| {
+        bar.set_message(CLAIRVOYANT);
+        let end = bar.position() + (MOST_PLAYS * workload.requests.len()) as u64;
+        let outcome = clairvoyant(scene, workload, &progress);
+        // Most searches end before the last play they may make.
+        bar.set_position(end);
+        outcome
+    };
     let mut rows = Vec::new();
     let mut outcomes = Vec::new();
-    // Where what a replica runs at once is swept, each number is compared with a plan of its own.
-    let mut plans: BTreeMap<u32, f64> = BTreeMap::new();
     let early = early(scene, workload);
     if optimum == Optimum::Plan {
-        bar.set_message(CLAIRVOYANT);
-        let outcome = clairvoyant(scene, workload, &progress);
-        bar.set_position((search * workload.requests.len()) as u64);
-        plans.insert(scene.limits.concurrency, outcome.replica_seconds);
+        let outcome = search(scene);
+        plans.insert(scene.limits, outcome.replica_seconds);
         // Who plans ahead is warm from the first request on.
         let row = row((CLAIRVOYANT, ""), &outcome, scene, workload, 0);
         rows.push(Row { of_clairvoyant: Some(1.0), ..row });
@@ -158,17 +171,14 @@ pub(crate) fn compare(
         bar.set_message(contender.policy.clone());
         let scene = Scene { limits: limits(&contender.api), ..*scene };
         let mut rule: Box<dyn Rule> = match contender.steering {
-            Steering::Policy => of_document(&contender.api, scene.initial),
+            Steering::Policy => of_document(&contender.api, scene.initial, scene.start),
             Steering::Fixed(count) => Box::new(Fixed(count)),
         };
         let outcome = run(&scene, workload, Driver::Rule(rule.as_mut()), &progress);
         let name = (&*contender.policy, &*contender.settings);
         let mut row = row(name, &outcome, &scene, workload, early);
         if optimum == Optimum::Plan {
-            let best = *plans.entry(scene.limits.concurrency).or_insert_with(|| {
-                bar.inc_length((search * workload.requests.len()) as u64);
-                clairvoyant(&scene, workload, &progress).replica_seconds
-            });
+            let best = *plans.entry(scene.limits).or_insert_with(|| search(&scene).replica_seconds);
             row.of_clairvoyant = (best > 0.0).then(|| row.replica_seconds / best);
         }
         rows.push(row);

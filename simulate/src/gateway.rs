@@ -31,7 +31,7 @@ pub(crate) enum Balancing {
 }
 
 /// How much may wait where, and for how long.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Limits {
     /// Requests that run at once in one replica.
     pub(crate) concurrency: u32,

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 use tidegate_api::InferenceApi;
+use tidegate_autoscaler::Calendar;
 use tidegate_autoscaler::load::Total;
 use tidegate_autoscaler::policy::decide::Scaler;
 use tidegate_autoscaler::policy::observation::{Observation, Traffic};
@@ -45,8 +46,18 @@ pub(crate) trait Rule {
 }
 
 /// The rule that a document asks for, of an autoscaler that begins while `current` replicas run.
-pub(crate) fn of_document(api: &InferenceApi, current: u32) -> Box<dyn Rule> {
-    Box::new(Scaler::begin(&scaling(api), current, Duration::ZERO))
+/// Its day begins at `start`, which is since the Unix epoch.
+pub(crate) fn of_document(api: &InferenceApi, current: u32, start: Duration) -> Box<dyn Rule> {
+    let scaler = Scaler::begin(&scaling(api), current, Duration::ZERO);
+    let calendar = Calendar::new(api.autoscaling.schedules.clone());
+    Box::new(Scheduled { scaler, calendar, start })
+}
+
+/// A document's policy with its schedules.
+struct Scheduled {
+    scaler: Scaler,
+    calendar: Calendar,
+    start: Duration,
 }
 
 /// Always the same number.
@@ -58,7 +69,7 @@ impl Rule for Fixed {
     }
 }
 
-impl Rule for Scaler {
+impl Rule for Scheduled {
     fn decide(&mut self, seen: &Seen, now: Duration) -> Wanted {
         let observation = Observation {
             current: seen.current,
@@ -70,9 +81,10 @@ impl Rule for Scaler {
             complete: seen.total.complete,
             running: seen.running,
             held: seen.held,
+            floor: self.calendar.floor(self.start.saturating_add(now)),
             ..Observation::default()
         };
-        let decision = Self::decide(self, &observation, now);
+        let decision = self.scaler.decide(&observation, now);
         Wanted { replicas: decision.replicas, reason: decision.reason.code() }
     }
 }

@@ -3,6 +3,7 @@
 use crate::distribution::Distribution;
 use crate::gateway::{Balancing, Limits};
 use crate::span::Nanos;
+use std::time::Duration;
 
 /// How replicas, proxies and the autoscaler behave.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +28,8 @@ pub(crate) struct Scene {
     pub(crate) initial: u32,
     /// The fewest replicas that a policy may want.
     pub(crate) min: u32,
+    /// When it begins, since the Unix epoch: schedules go by it.
+    pub(crate) start: Duration,
     /// What is promised.
     pub(crate) objective: Objective,
     /// For every random draw.
@@ -61,6 +64,7 @@ impl Scene {
             fail_every: 0,
             initial: 0,
             min: 0,
+            start: Duration::ZERO,
             objective: Objective { wait: SECOND / 5, late: 0.01 },
             seed: 3,
         }

@@ -77,17 +77,13 @@ fn contender(
     Ok(Contender { policy: policy.to_owned(), settings: labels.join(" "), api, steering })
 }
 
-/// A metric is no load's, and a schedule goes by a day's time, which a simulated load has not.
+/// A load says nothing of what a metric would be.
 fn refuse_what_is_not_simulated(api: &InferenceApi) -> Result<(), SimulateError> {
-    let what = if matches!(api.autoscaling.policy, Policy::Metric(_)) {
-        "autoscaling.policy: metric is not simulated, as no load says what the metric would be; \
-         compare other policies with --policies"
-    } else if !api.autoscaling.schedules.is_empty() {
-        "autoscaling.schedules is not simulated, as no load says at what time of day it begins; \
-         leave it out and compare with another --min-replicas"
-    } else {
+    if !matches!(api.autoscaling.policy, Policy::Metric(_)) {
         return Ok(());
-    };
+    }
+    let what = "autoscaling.policy: metric is not simulated, as no load says what the metric \
+                would be; compare other policies with --policies";
     Err(SimulateError::Usage(what.to_owned()))
 }
 
@@ -117,17 +113,11 @@ mod tests {
 
     #[test]
     fn what_is_not_simulated_is_refused() {
-        let schedule = json!([{"cron": "0 8 * * *", "minReplicas": 2, "duration": "1h"}]);
-        let scheduled = Document::new().with("autoscaling.schedules", schedule);
         let metric = json!({"query": "up", "target": 1});
         let measured = Document::new().with("autoscaling.metric", metric);
-        for (document, policy, part) in
-            [(&scheduled, "slo", "time of day"), (&measured, "metric", "metric is not simulated")]
-        {
-            let refused = contenders(document, &[policy.to_owned()], &[]).unwrap_err();
-            assert!(refused.to_string().contains(part), "{refused}");
-        }
-        assert!(contenders(&scheduled, &["fixed:3".to_owned()], &[]).is_ok(), "nobody scales");
+        let refused = contenders(&measured, &["metric".to_owned()], &[]).unwrap_err();
+        assert!(refused.to_string().contains("metric is not simulated"), "{refused}");
+        assert!(contenders(&measured, &["fixed:3".to_owned()], &[]).is_ok(), "nobody scales");
     }
 
     #[test]

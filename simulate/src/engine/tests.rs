@@ -7,6 +7,7 @@ use crate::ledger::Tally;
 use crate::rule::{Fixed, of_document};
 use crate::span::{SECOND, seconds};
 use crate::workload::shape::{Plan as Shaped, Shape};
+use std::time::Duration;
 use tidegate_api::InferenceApi;
 
 fn scene() -> Scene {
@@ -97,7 +98,7 @@ fn equal_seeds_give_equal_outcomes_and_others_do_not() {
         scene.cold_start = "lognormal:10s:0.5".parse().unwrap();
         (scene.fail_every, scene.scrape_loss) = (300 * SECOND, 0.1);
         let workload = poisson(20.0, 600.0, "exponential:500ms");
-        let mut rule = of_document(&document(1), 0);
+        let mut rule = of_document(&document(1), 0, Duration::ZERO);
         let outcome = run(&scene, &workload, Driver::Rule(rule.as_mut()), &|_| ());
         format!("{:?}", (outcome.record, outcome.ledger, outcome.replica_seconds))
     };
@@ -117,7 +118,7 @@ fn no_request_is_lost_or_counted_twice() {
         scene.limits.replicas = 10;
         (scene.fail_every, scene.scrape_loss) = (60 * SECOND, 0.2);
         let workload = poisson(30.0, 300.0, "lognormal:400ms:2");
-        let mut rule = of_document(&document(1), 0);
+        let mut rule = of_document(&document(1), 0, Duration::ZERO);
         let outcome = run(&scene, &workload, Driver::Rule(rule.as_mut()), &|_| ());
         let tally = tally(&outcome, &scene);
         let Tally { arrived, served, refused, failed, waiting, running, .. } = tally;
@@ -137,7 +138,7 @@ fn a_lone_request_from_zero_waits_for_its_wake_up_and_the_cold_start() {
     let scene = scene();
     let mut workload = poisson(1.0, 200.0, "1s");
     workload.requests.truncate(1);
-    let mut rule = of_document(&document(1), 0);
+    let mut rule = of_document(&document(1), 0, Duration::ZERO);
     let outcome = run(&scene, &workload, Driver::Rule(rule.as_mut()), &|_| ());
     let wait = outcome.ledger.wait(0);
     assert_eq!(wait, 10 * SECOND + 1_000_000, "the push takes 1 ms");

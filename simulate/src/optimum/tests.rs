@@ -172,3 +172,18 @@ fn a_plan_gives_up_about_as_much_as_it_may() {
         assert!(late > 0.002, "{shape:?}: {late}");
     }
 }
+
+#[test]
+fn the_bound_never_falls_when_starts_take_longer() {
+    // Requests that surely run for long, far apart: each that may be late saves a whole start.
+    let list: Vec<(f64, f64)> = (0..40).map(|n| (f64::from(n) * 90.0, 20.0)).collect();
+    let workload = requests(&list, 3600);
+    let mut before = 0.0;
+    for cold in ["1s", "5s", "30s", "60s", "120s", "300s"] {
+        let mut scene = scene(1, cold);
+        scene.objective.late = 0.5;
+        let bound = bound(&scene, &workload);
+        assert!(bound >= before, "{cold}: {bound} under {before}");
+        before = bound;
+    }
+}

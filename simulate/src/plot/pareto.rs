@@ -65,11 +65,43 @@ where
     }))?;
     chart.draw_series(frontier.iter().map(|row| dot(row, WANTED)))?;
     chart.draw_series(best.iter().map(|row| dot(row, BEST)))?;
-    let shift = 7.0 * wide / 1100.0;
-    chart.draw_series(frontier.iter().map(|row| {
-        Text::new(label(row), (cost(row) + shift, late(row) + 0.025 * high), font(12, zoom))
-    }))?;
+    let labels: Vec<String> = frontier.iter().map(|row| label(row)).collect();
+    let points = frontier.iter().map(|row| (cost(row) / wide, late(row) / high));
+    let sized: Vec<_> = points.zip(labels.iter().map(|label| label.chars().count())).collect();
+    chart.draw_series(
+        places(&sized)
+            .into_iter()
+            .zip(labels)
+            .map(|((x, y), label)| Text::new(label, (x * wide, y * high), font(12, zoom))),
+    )?;
     Ok(())
+}
+
+/// Where labels of so many characters begin, as shares of the picture like the points that they are
+/// of: beside their point, left of it where there is no room to the right, and none over another.
+fn places(points: &[((f64, f64), usize)]) -> Vec<(f64, f64)> {
+    // A character's width, a line's height, and how far a label stays from its point.
+    const CHARACTER: f64 = 0.0058;
+    const LINE: f64 = 0.028;
+    const APART: f64 = 0.007;
+    let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+    for ((x, y), characters) in points {
+        let width = *characters as f64 * CHARACTER;
+        let has_room = x + APART + width <= 1.0;
+        let from = if has_room { x + APART } else { (x - APART - width).max(0.0) };
+        let is_over = |at: f64| {
+            let near = |&(other, end, height): &(f64, f64, f64)| {
+                (height - at).abs() < LINE * 0.95 && other < from + width && from < end
+            };
+            taken.iter().any(near)
+        };
+        let mut at = y + LINE;
+        while is_over(at) {
+            at += LINE;
+        }
+        taken.push((from, from + width, at));
+    }
+    taken.into_iter().map(|(from, _, at)| (from, at)).collect()
 }
 
 /// Those that no other beats in both, cheapest first.
@@ -102,4 +134,17 @@ fn label(row: &Row) -> String {
         format!("{}={value}", key.rsplit('.').next().unwrap_or(key))
     });
     format!("{} {}", row.policy, words.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_lie_inside_and_none_over_another() {
+        let points = [((0.1, 0.5), 30), ((0.11, 0.5), 30), ((0.12, 0.49), 30), ((0.95, 0.2), 40)];
+        let found = places(&points);
+        assert!(found[0].1 < found[1].1 && found[1].1 < found[2].1, "{found:?}");
+        assert!((0.0..0.95).contains(&found[3].0), "left of its point: {found:?}");
+    }
 }
