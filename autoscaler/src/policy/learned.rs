@@ -30,6 +30,8 @@ const MOST_PEAKEDNESS: f64 = 4.0;
 const START_MEMORY: f64 = 2.0;
 /// The shortest and the longest cold start, in seconds.
 const START_BOUNDS: (f64, f64) = (0.1, 3600.0);
+/// Seconds for which a first start is believed to be slow: beyond, it is more likely stuck.
+const MOST_TAKEN: f64 = 300.0;
 /// Starts that are timed at once; those beyond are not.
 const MOST_STARTS: usize = 1000;
 
@@ -43,8 +45,9 @@ pub struct Learned {
     deviation: f64,
     peakedness: f64,
     cold_start: f64,
-    /// How long the longest of those that are starting has taken already.
+    /// Until a start was seen to its end, how long one has taken already.
     taken: f64,
+    knows_start: bool,
     starts: VecDeque<Duration>,
     last_ready: u32,
 }
@@ -60,6 +63,7 @@ impl Learned {
             peakedness: 1.0,
             cold_start: cold_start.as_secs_f64().clamp(shortest, longest),
             taken: 0.0,
+            knows_start: false,
             starts: VecDeque::new(),
             last_ready: 0,
         }
@@ -98,7 +102,8 @@ impl Learned {
         self.peakedness.clamp(1.0, MOST_PEAKEDNESS)
     }
 
-    /// Seconds from a replica's start until it is ready: no less than one takes that is not ready yet.
+    /// Seconds from a replica's start until it is ready. Before one was seen, no less than the first
+    /// takes already.
     pub fn cold_start(&self) -> f64 {
         self.cold_start.max(self.taken)
     }
@@ -153,6 +158,7 @@ impl Learned {
             (self.completions, self.service_seconds) = (completions, service_seconds);
             (self.deviation, self.peakedness) = (deviation, peakedness);
             self.cold_start = cold_start.clamp(shortest, longest);
+            self.knows_start = true;
         }
     }
 
@@ -164,7 +170,9 @@ impl Learned {
             let Some(began) = self.starts.pop_front() else { break };
             let took = now.saturating_sub(began).as_secs_f64();
             let (shortest, longest) = START_BOUNDS;
-            self.cold_start += (took.clamp(shortest, longest) - self.cold_start) / START_MEMORY;
+            let part = if self.knows_start { START_MEMORY } else { 1.0 };
+            self.cold_start += (took.clamp(shortest, longest) - self.cold_start) / part;
+            self.knows_start = true;
         }
         // Fewer start than were seen to: the newest were taken back.
         self.starts.truncate(seen.starting as usize);
@@ -173,6 +181,53 @@ impl Learned {
         }
         let oldest =
             self.starts.front().map_or(0.0, |began| now.saturating_sub(*began).as_secs_f64());
-        self.taken = oldest.min(START_BOUNDS.1);
+        self.taken = if self.knows_start { 0.0 } else { oldest.min(MOST_TAKEN) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn seen(ready: u32, starting: u32) -> Observation {
+        Observation { current: ready + starting, ready, starting, ..Observation::default() }
+    }
+
+    #[test]
+    fn a_first_start_is_believed_to_take_as_long_as_it_does_already() {
+        let mut learned = Learned::new(at(10));
+        learned.started(&seen(0, 2), at(100));
+        learned.started(&seen(0, 2), at(105));
+        assert_eq!((learned.cold_start(), learned.until_ready(at(105))), (10.0, 5.0));
+        learned.started(&seen(0, 2), at(170));
+        assert_eq!((learned.cold_start(), learned.until_ready(at(170))), (70.0, 0.0));
+        learned.started(&seen(0, 2), at(9000));
+        assert_eq!(learned.cold_start(), MOST_TAKEN, "it is stuck");
+    }
+
+    #[test]
+    fn the_first_that_is_ready_replaces_the_guess_and_the_next_count_half() {
+        let mut learned = Learned::new(at(10));
+        learned.started(&seen(0, 2), at(100));
+        learned.started(&seen(1, 1), at(220));
+        assert_eq!(learned.cold_start(), 120.0);
+        // The other one takes longer, which proves nothing of those to come: it may be stuck.
+        learned.started(&seen(1, 1), at(900));
+        assert_eq!(learned.cold_start(), 120.0);
+        learned.started(&seen(2, 0), at(1000));
+        assert_eq!(learned.cold_start(), 510.0);
+    }
+
+    #[test]
+    fn those_that_start_serve_for_what_is_left_of_a_start() {
+        let mut learned = Learned::new(at(30));
+        learned.started(&seen(1, 1), at(100));
+        learned.started(&seen(1, 2), at(110));
+        // Ten and twenty seconds of the next thirty are still to pass.
+        assert_eq!(learned.ahead(at(120)), 20.0 + 10.0);
     }
 }
