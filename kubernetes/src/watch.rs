@@ -172,7 +172,8 @@ where
                     continue;
                 }
             };
-            if std::mem::take(&mut failing) {
+            // A list that begins has not come yet.
+            if !matches!(event, watcher::Event::Init) && std::mem::take(&mut failing) {
                 tracing::info!(what, "follows the cluster again");
             }
             match event {
