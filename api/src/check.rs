@@ -53,7 +53,9 @@ pub(crate) fn check(
 ) -> Checked {
     let mut check = Check { node, base_dir, mistakes };
     let spec = raw.spec.unwrap_or_default();
-    let name = check.name(raw.metadata.and_then(|metadata| metadata.name));
+    let metadata = raw.metadata.unwrap_or_default();
+    check.namespace(metadata.namespace.as_deref());
+    let name = check.name(metadata.name);
     traffic::alone(&spec, &mut check);
     let needs_no_container = spec.target.is_some() || spec.traffic.is_some();
     let split = spec.traffic.map(|raw| traffic::check(raw, &name, &mut check));
@@ -154,6 +156,13 @@ impl Check<'_> {
         let name = name.unwrap_or_default();
         self.text(&KeyPath::keys("metadata.name"), &name, word::is_dns_label, word::DNS_LABEL);
         name
+    }
+
+    fn namespace(&mut self, namespace: Option<&str>) {
+        let path = KeyPath::keys("metadata.namespace");
+        if let Some(namespace) = namespace {
+            self.text(&path, namespace, word::is_dns_label, word::DNS_LABEL);
+        }
     }
 
     fn container(&mut self, raw: Option<RawContainer>, may_lack: bool) -> Container {

@@ -38,7 +38,7 @@ mod tree;
 
 pub use check::http_url;
 pub use document::InferenceApi;
-pub use parse::{parse, parse_all};
+pub use parse::{Written, parse, parse_all, parse_written};
 pub use quantity::shown as duration_text;
 pub use references::dangling;
 pub use report::{Mistake, Report};

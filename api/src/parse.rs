@@ -26,6 +26,25 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// repeated keys, values of the wrong type or out of range, values that contradict each other,
 /// two APIs with one name or one route.
 pub fn parse(text: &str, source: &str, base_dir: &Path) -> Result<Vec<InferenceApi>, Report> {
+    let all = parse_written(text, source, base_dir)?;
+    Ok(all.into_iter().map(|written| written.api).collect())
+}
+
+/// A checked document beside what its file says of it.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// The document, with defaults.
+    pub api: InferenceApi,
+    /// What the file says, and no default: what a cluster is told.
+    pub object: Value,
+}
+
+/// As [`parse`], with each document as it is written.
+///
+/// # Errors
+///
+/// Those of [`parse`].
+pub fn parse_written(text: &str, source: &str, base_dir: &Path) -> Result<Vec<Written>, Report> {
     let mut mistakes = Mistakes::default();
     let apis = read(text, base_dir, &mut mistakes);
     match mistakes.into_report(source) {
@@ -49,7 +68,7 @@ pub fn parse_all(text: &str, source: &str, base_dir: &Path) -> Result<Vec<Infere
     Err(Report { file: source.to_owned(), mistakes, more: 0 })
 }
 
-fn read(text: &str, base_dir: &Path, mistakes: &mut Mistakes) -> Vec<InferenceApi> {
+fn read(text: &str, base_dir: &Path, mistakes: &mut Mistakes) -> Vec<Written> {
     let start = Mark { line: 1, column: 1 };
     if text.len() > MAX_BYTES {
         let what = format!("is {} bytes long", text.len());
@@ -63,10 +82,11 @@ fn read(text: &str, base_dir: &Path, mistakes: &mut Mistakes) -> Vec<InferenceAp
     if filled.peek().is_none() && mistakes.is_empty() {
         mistakes.add(start, &KeyPath::ROOT, "has no document in it", "an InferenceApi document");
     }
-    let checked: Vec<Checked> =
-        filled.filter_map(|node| read_one(node, &schema, base_dir, mistakes)).collect();
+    let (checked, objects): (Vec<Checked>, Vec<Value>) =
+        filled.filter_map(|node| read_one(node, &schema, base_dir, mistakes)).unzip();
     check::conflicts(&checked, mistakes);
-    checked.into_iter().map(|checked| checked.api).collect()
+    let written = |(checked, object): (Checked, Value)| Written { api: checked.api, object };
+    checked.into_iter().zip(objects).map(written).collect()
 }
 
 /// One document of the file. Its mistakes are its own: two documents have the same paths.
@@ -75,12 +95,12 @@ fn read_one(
     schema: &Value,
     base_dir: &Path,
     all_mistakes: &mut Mistakes,
-) -> Option<Checked> {
+) -> Option<(Checked, Value)> {
     let mut mistakes = Mistakes::default();
     let checked = conform(node, schema, &KeyPath::ROOT, &mut mistakes)
         .filter(|_| !mistakes.is_full())
-        .and_then(|sound| match serde_json::from_value::<RawInferenceApi>(sound) {
-            Ok(raw) => Some(check::check(raw, node, base_dir, &mut mistakes)),
+        .and_then(|sound| match serde_json::from_value::<RawInferenceApi>(sound.clone()) {
+            Ok(raw) => Some((check::check(raw, node, base_dir, &mut mistakes), sound)),
             Err(error) => {
                 let what = format!("is not readable ({error})");
                 mistakes.add(node.mark, &KeyPath::ROOT, what, "an InferenceApi document");

@@ -59,6 +59,15 @@ pub(crate) struct RawMetadata {
     /// 63 characters.
     #[schemars(required)]
     pub(crate) name: Option<String>,
+    /// On Kubernetes: its namespace. By default the one that it is deployed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) namespace: Option<String>,
+    /// On Kubernetes: by which it can be found.
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
+    /// On Kubernetes: notes for other programs.
+    #[serde(default)]
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 /// How an API is started, queued, limited, routed and scaled.

@@ -1,6 +1,8 @@
 //! The command line: every command with its flags.
 
-use crate::{demo, top, up};
+#[cfg(feature = "kubernetes")]
+use crate::{check, delete, deploy, describe, get, logs, refresh};
+use crate::{completion, demo, top, up};
 use clap::{Parser, Subcommand};
 use tidegate_autoscaler::{ChildArgs, DecideArgs, RunArgs};
 use tidegate_proxy::{GatewayArgs, SidecarArgs, Sourced};
@@ -21,8 +23,26 @@ pub(crate) enum Command {
     Up(up::UpArgs),
     /// Show it all in a minute: real images for a real model, from zero replicas and back to zero
     Demo(demo::DemoArgs),
-    /// Show what a running `tidegate up` does, replica by replica
+    /// Show what a running `tidegate up` does, replica by replica, or a cluster
     Top(top::TopArgs),
+    /// Deploy APIs to a Kubernetes cluster, and wait until they are ready
+    #[cfg(feature = "kubernetes")]
+    Deploy(deploy::DeployArgs),
+    /// List the APIs that are deployed
+    #[cfg(feature = "kubernetes")]
+    Get(get::GetArgs),
+    /// Show one API with its conditions, decisions, replicas and events
+    #[cfg(feature = "kubernetes")]
+    Describe(describe::DescribeArgs),
+    /// Print what an API's replicas write, model and sidecar
+    #[cfg(feature = "kubernetes")]
+    Logs(logs::LogsArgs),
+    /// Take APIs away
+    #[cfg(feature = "kubernetes")]
+    Delete(delete::DeleteArgs),
+    /// Replace an API's replicas by new ones, a few at a time
+    #[cfg(feature = "kubernetes")]
+    Refresh(refresh::RefreshArgs),
     /// Answer observations on standard input with scaling decisions, a line of JSON each
     Decide(DecideArgs),
     /// Compare scaling policies on a trace or a made-up load, in virtual time
@@ -37,6 +57,11 @@ pub(crate) enum Command {
     /// Print the definition of the InferenceApi resource, for `kubectl apply -f -`
     #[cfg(feature = "kubernetes")]
     Crd,
+    /// Look over a cluster's set-up, and say what is wrong and what to do
+    #[cfg(feature = "kubernetes")]
+    Check(check::CheckArgs),
+    /// Print a script that completes commands and flags in a shell
+    Completion(completion::CompletionArgs),
     /// Become a command that ends with its parent
     #[command(hide = true)]
     Child(ChildArgs),

@@ -3,8 +3,9 @@
 use crate::exit::{BadDocument, BadUsage};
 use anyhow::Result;
 use std::collections::HashMap;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use tidegate_api::Written;
 use tidegate_api::document::{Clash, InferenceApi, Route, RouteKey};
 
 /// A document is a few kilobytes; what is larger than this is something else.
@@ -15,6 +16,34 @@ const BYTES_MAX: u64 = 1024 * 1024;
 /// # Errors
 /// `BadUsage` for a file that can't be read; `BadDocument` with the mistakes of all files.
 pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<InferenceApi>> {
+    let all = read_with_files(files, text)?;
+    // Of a file with mistakes it isn't known what it has.
+    let documents: Vec<_> = all.iter().map(|(file, one)| (file.as_str(), &one.api)).collect();
+    let dangling = tidegate_api::dangling(&documents);
+    if !dangling.is_empty() {
+        let lines = dangling.iter().map(|(file, mistake)| format!("{file}:{mistake}"));
+        return Err(BadDocument(lines.collect::<Vec<_>>().join("\n")).into());
+    }
+    Ok(all.into_iter().map(|(_, written)| written.api).collect())
+}
+
+/// Every API of every file, beside what the file says of it. What they name may be elsewhere, and
+/// `-` is standard input.
+///
+/// # Errors
+/// Those of [`read`].
+pub(crate) fn read_written(files: &[PathBuf]) -> Result<Vec<Written>> {
+    Ok(read_with_files(files, text_or_input)?.into_iter().map(|(_, written)| written).collect())
+}
+
+/// A text, or a mistake of the document that it should be.
+type Text = Result<Result<String, String>>;
+
+/// Each API with its file.
+fn read_with_files(
+    files: &[PathBuf],
+    text: impl Fn(&Path) -> Text,
+) -> Result<Vec<(String, Written)>> {
     let mut apis = Vec::new();
     let mut reports = Vec::new();
     for path in files {
@@ -28,26 +57,24 @@ pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<InferenceApi>> {
         };
         let absolute = std::path::absolute(path)?;
         let folder = absolute.parent().unwrap_or_else(|| Path::new("/"));
-        match tidegate_api::parse(&text, &source, folder) {
+        match tidegate_api::parse_written(&text, &source, folder) {
             Ok(more) => apis.extend(more.into_iter().map(|api| (source.clone(), api))),
             Err(report) => reports.push(report.to_string()),
         }
     }
     reports.extend(conflicts(&apis));
     if reports.is_empty() {
-        // Of a file with mistakes it isn't known what it has.
-        let documents: Vec<_> = apis.iter().map(|(file, api)| (file.as_str(), api)).collect();
-        let dangling = tidegate_api::dangling(&documents);
-        reports.extend(dangling.iter().map(|(file, mistake)| format!("{file}:{mistake}")));
-    }
-    if reports.is_empty() {
-        return Ok(apis.into_iter().map(|(_, api)| api).collect());
+        return Ok(apis);
     }
     Err(BadDocument(reports.join("\n")).into())
 }
 
-/// A file's text; the inner error is a mistake of the document.
-fn text(path: &Path) -> Result<Result<String, String>> {
+fn text_or_input(path: &Path) -> Text {
+    if path == Path::new("-") { standard_input() } else { text(path) }
+}
+
+/// A file's text.
+fn text(path: &Path) -> Text {
     let hint = "name a file with an InferenceApi document";
     let length = match std::fs::metadata(path) {
         Ok(file) if file.is_dir() => {
@@ -75,12 +102,27 @@ fn text(path: &Path) -> Result<Result<String, String>> {
     }
 }
 
+/// What is on standard input, which `-` stands for.
+fn standard_input() -> Text {
+    let mut text = String::new();
+    let read = std::io::stdin().take(BYTES_MAX + 1).read_to_string(&mut text);
+    match read {
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            Ok(Err("-: must be a text in UTF-8".to_owned()))
+        }
+        Err(error) => Err(BadUsage(format!("can't read standard input: {error}")).into()),
+        Ok(_) if text.len() as u64 > BYTES_MAX => Ok(Err("-: must be 1 MiB at most".to_owned())),
+        Ok(_) => Ok(Ok(text)),
+    }
+}
+
 /// Names and routes that two files both claim; within a file the parser has found them.
-fn conflicts(apis: &[(String, InferenceApi)]) -> Vec<String> {
+fn conflicts(apis: &[(String, Written)]) -> Vec<String> {
     let mut names: HashMap<&str, &String> = HashMap::new();
     let mut routes: HashMap<RouteKey<'_>, Vec<(&String, &InferenceApi, &Route)>> = HashMap::new();
     let mut mistakes = Vec::new();
-    for (file, api) in apis {
+    for (file, written) in apis {
+        let api = &written.api;
         let first = *names.entry(api.name.as_str()).or_insert(file);
         if first != file {
             let what = format!("the name {} of an API is also that of one in {first}", api.name);

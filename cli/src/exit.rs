@@ -8,8 +8,23 @@ use std::process::ExitCode;
 const USAGE: u8 = 64;
 /// A document that can't be used (`EX_DATAERR`).
 const BAD_DOCUMENT: u8 = 65;
+/// There is no API of that name (`EX_NOINPUT`).
+const MISSING: u8 = 66;
+/// The place that is asked can't be reached (`EX_UNAVAILABLE`).
+const UNREACHABLE: u8 = 69;
+/// It was not ready in time (`EX_TEMPFAIL`).
+const LATE: u8 = 75;
+/// Whoever asks may not (`EX_NOPERM`).
+const FORBIDDEN: u8 = 77;
+/// Ended by Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
 /// Everything else.
 const FAILURE: u8 = 1;
+
+/// What the codes mean, for help texts.
+pub(crate) const CODES: &str = "Exit codes: 0 done, 1 refused or failed, 64 wrong usage, 65 a \
+    document with mistakes, 66 no API of that name, 69 nobody answers, 75 not ready in time, 77 \
+    forbidden, 130 Ctrl-C";
 
 /// The command line names something that isn't there.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +35,51 @@ pub(crate) struct BadUsage(pub(crate) String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct BadDocument(pub(crate) String);
+
+/// What was asked for was not done: a sentence, and the exit code.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub(crate) struct NotDone {
+    what: String,
+    code: u8,
+}
+
+impl NotDone {
+    /// Whoever was asked refused it, or could not.
+    pub(crate) fn refused(what: String) -> Self {
+        Self { what, code: FAILURE }
+    }
+
+    /// There is no API of that name.
+    pub(crate) fn missing(what: String) -> Self {
+        Self { what, code: MISSING }
+    }
+
+    /// Nobody answers, or nothing says whom to ask.
+    pub(crate) fn unreachable(what: String) -> Self {
+        Self { what, code: UNREACHABLE }
+    }
+
+    /// It did not come to be in time.
+    pub(crate) fn late(what: String) -> Self {
+        Self { what, code: LATE }
+    }
+
+    /// Whoever asks may not.
+    pub(crate) fn forbidden(what: String) -> Self {
+        Self { what, code: FORBIDDEN }
+    }
+}
+
+/// A line beside what was asked for: to standard error, so that it is in nobody's data.
+pub(crate) fn note(text: &str) {
+    writeln!(std::io::stderr(), "{text}").ok();
+}
+
+/// The exit code of what was ended by Ctrl-C.
+pub(crate) fn interrupted() -> ExitCode {
+    ExitCode::from(INTERRUPTED)
+}
 
 /// Prints what clap says; `--help` and `--version` are no errors.
 pub(crate) fn bad_usage(error: &clap::Error) -> ExitCode {
@@ -43,6 +103,8 @@ fn number(error: &anyhow::Error) -> u8 {
         BAD_DOCUMENT
     } else if error.is::<BadUsage>() {
         USAGE
+    } else if let Some(error) = error.downcast_ref::<NotDone>() {
+        error.code
     } else {
         FAILURE
     }

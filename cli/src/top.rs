@@ -1,4 +1,7 @@
-//! `tidegate top`: what a running autoscaler sees.
+//! `tidegate top`: what a running autoscaler sees, or the statuses of a cluster's APIs.
+
+#[cfg(feature = "kubernetes")]
+mod cluster;
 
 use crate::client::HttpClient;
 use crate::screen::{Format, Screen};
@@ -26,6 +29,17 @@ pub(crate) struct TopArgs {
     /// Print JSON instead of a table
     #[arg(long, env = "TIDEGATE_TOP_JSON")]
     json: bool,
+    /// Show the APIs of a Kubernetes cluster, by their statuses
+    #[cfg(feature = "kubernetes")]
+    #[arg(long, conflicts_with = "url", env = "TIDEGATE_TOP_CLUSTER")]
+    cluster: bool,
+    /// The APIs of all namespaces of the cluster
+    #[cfg(feature = "kubernetes")]
+    #[arg(long, short = 'A', env = "TIDEGATE_TOP_ALL_NAMESPACES")]
+    all_namespaces: bool,
+    #[cfg(feature = "kubernetes")]
+    #[command(flatten)]
+    place: crate::backend::Where,
 }
 
 /// Shows the status once, or each second until Ctrl-C or until the autoscaler is gone.
@@ -34,6 +48,10 @@ pub(crate) fn run(args: &TopArgs) -> Result<ExitCode> {
     runtime.block_on(async {
         let client = HttpClient::new();
         let screen = Screen::new(if args.json { Format::Json } else { Format::Auto });
+        #[cfg(feature = "kubernetes")]
+        if args.cluster {
+            return cluster::show(args, &screen).await.map(|()| ExitCode::SUCCESS);
+        }
         let url = format!("{}{}", args.url.trim_end_matches('/'), path::STATUS);
         loop {
             let text = client.get(&url).await.with_context(|| {

@@ -42,6 +42,28 @@ impl Failure {
         Self { code: "deadline", message, hold_back: None }
     }
 
+    /// The cluster does not know the `InferenceApi`.
+    pub(crate) fn no_resource() -> Self {
+        let message =
+            "the cluster has no InferenceApi resource of tidegate.dev/v1alpha1".to_owned();
+        Self { code: "not-found", message, hold_back: None }
+    }
+
+    /// What a person can do about it.
+    pub fn advice(&self) -> &'static str {
+        match self.code {
+            "conflict" => "look at what is there, or take it over with --force-conflicts",
+            "deadline" | "unreachable" => "see --context, and `kubectl cluster-info`",
+            "forbidden" => "log in, or ask for the rights: `tidegate check` lists them",
+            "not-found" if self.message.contains("InferenceApi resource") => {
+                "install it: `tidegate crd | kubectl apply --server-side -f -`"
+            }
+            "not-found" => "see --namespace, and `tidegate get -A`",
+            "server" | "throttled" => "try again in a while",
+            _ => "`tidegate check` looks for what is wrong",
+        }
+    }
+
     /// This process does not hold the Lease.
     pub(crate) fn not_leading() -> Self {
         let message = "another autoscaler leads, or none could be elected".to_owned();
@@ -55,10 +77,24 @@ impl From<Error> for Failure {
         let hold_back = (code == "throttled").then(|| retry_after(&error).unwrap_or(HOLD_BACK));
         let message = match &error {
             Error::Api(status) if !status.message.is_empty() => status.message.clone(),
-            error => error.to_string(),
+            error => causes(error),
         };
         Self { code, message, hold_back }
     }
+}
+
+/// An error with its causes, each once: "client error" alone says nothing.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Why a call failed, in a word.

@@ -17,25 +17,32 @@
 //! - [`leader`]: keeps the Lease.
 //! - [`write`]: scales, statuses, events; each only while the Lease is ours.
 //! - [`callers`]: whose token somebody has.
+//! - [`apis`]: InferenceApis as a person's tool reads and changes them; [`target`]: what they scale;
+//!   [`logs`]: what its pods write.
+//! - [`doctor`]: looks over a cluster's set-up.
 //! - [`injector`]: gives pods their sidecars.
 //! - [`failure`]: why the API server did not do what was asked.
 //!
 //! The sidecar never has any of it: a test keeps the client out of its slim build.
 
+pub mod apis;
 pub mod asked;
 pub mod callers;
 mod claims;
 mod clock;
 pub mod connect;
 pub mod crd;
+pub mod doctor;
 pub mod facts;
 pub mod failure;
 pub mod injector;
 pub mod leader;
 pub mod lease;
+pub mod logs;
 pub mod resource;
 pub mod serving;
 mod structural;
+pub mod target;
 pub mod view;
 pub mod watch;
 pub mod write;

@@ -1,6 +1,6 @@
 //! The `InferenceApi` resource: what it is called, and its objects as documents.
 
-use kube::core::{ApiResource, DynamicObject};
+use kube::core::{ApiResource, DynamicObject, Status};
 use serde_json::json;
 use std::path::Path;
 use tidegate_api::names::{API_KIND, API_VERSION};
@@ -22,6 +22,12 @@ pub fn inference_api() -> ApiResource {
         kind: API_KIND.to_owned(),
         plural: PLURAL.to_owned(),
     }
+}
+
+/// Whether a "not found" is about the kind itself, and not about one object or its namespace.
+pub(crate) fn no_such_kind(status: &Status) -> bool {
+    // The API server names what it looked for, unless it has no such kind.
+    status.details.as_ref().is_none_or(|details| details.name.is_empty())
 }
 
 /// An object's document, checked as a file's is. Labels, status and the like are left out.

@@ -3,20 +3,16 @@
 //! Requests and answers have the shapes of the API's documentation. There is no scheduler, kubelet
 //! or controller, and no schema: see `cluster` for what takes their place.
 
-use super::request::{Place, Selection, query};
-use super::store::{Refusal, Store, merge, merge_by_name};
+use super::answer::answer;
+use super::store::Store;
 use super::tokens::Tokens;
-use super::watch::watch_stream;
-use crate::support::now;
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::Response;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
-use std::collections::{BTreeSet, HashMap};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -44,6 +40,10 @@ pub(super) struct Shared {
     reads: Mutex<u64>,
     rights: Mutex<BTreeSet<Right>>,
     tokens: Mutex<Tokens>,
+    /// Verbs and resources that a review of somebody's own rights does not allow.
+    denied: Mutex<Vec<(String, String)>>,
+    /// What containers have written, by pod and container.
+    logs: Mutex<BTreeMap<(String, String), Vec<String>>>,
 }
 
 /// What somebody has asked for, as a role names it: who, the verb, the group and the resource.
@@ -95,6 +95,8 @@ impl ApiServer {
             reads: Mutex::new(0),
             rights: Mutex::default(),
             tokens: Mutex::default(),
+            denied: Mutex::default(),
+            logs: Mutex::default(),
         });
         runtime.spawn(accept(listener, Arc::clone(&shared)));
         Self { runtime: Some(runtime), shared, address }
@@ -139,6 +141,18 @@ impl ApiServer {
     /// Refuses nothing more.
     pub(super) fn accept(&self) {
         self.shared.faults.lock().unwrap().refusals.clear();
+    }
+
+    /// Answers that this verb of this resource is not allowed, to who asks for his rights.
+    pub(super) fn deny(&self, verb: &str, resource: &str) {
+        self.shared.denied.lock().unwrap().push((verb.to_owned(), resource.to_owned()));
+    }
+
+    /// A container of a pod writes a line.
+    pub(super) fn write_log(&self, pod: &str, container: &str, line: &str) {
+        let of = (pod.to_owned(), container.to_owned());
+        self.shared.logs.lock().unwrap().entry(of).or_default().push(line.to_owned());
+        self.shared.changed.send_modify(|_| {});
     }
 
     /// Forgets what has changed: watches from before must list again.
@@ -186,6 +200,37 @@ impl Shared {
         done
     }
 
+    /// What a container of a pod has written.
+    pub(super) fn log(&self, of: &(String, String)) -> Vec<String> {
+        self.logs.lock().unwrap().get(of).cloned().unwrap_or_default()
+    }
+
+    /// Whose token it is.
+    pub(super) fn review_token(&self, review: &Value) -> Value {
+        self.tokens.lock().unwrap().review(review)
+    }
+
+    /// Whether somebody may not do this.
+    pub(super) fn is_denied(&self, verb: &str, resource: &str) -> bool {
+        let denied = self.denied.lock().unwrap();
+        denied.iter().any(|(no, to)| no == verb && to == resource)
+    }
+
+    /// What every request gets whose method and path contain the text.
+    pub(super) fn refusal(&self, what: &str) -> Option<u16> {
+        let faults = self.faults.lock().unwrap();
+        faults.refusals.iter().find(|(text, _)| what.contains(text)).map(|(_, status)| *status)
+    }
+
+    /// Remembers a request, and by which right it came, if by one.
+    pub(super) fn remember(&self, right: Option<Right>, write: Option<Write>) {
+        self.rights.lock().unwrap().extend(right);
+        match write {
+            None => *self.reads.lock().unwrap() += 1,
+            Some(write) => self.writes.lock().unwrap().push(write),
+        }
+    }
+
     /// Hears of changes.
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -215,185 +260,4 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             }
         });
     }
-}
-
-async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Answer {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let what = format!("{} {}", head.method, head.uri.path());
-    let refusal = {
-        let faults = shared.faults.lock().unwrap();
-        faults.refusals.iter().find(|(text, _)| what.contains(text)).map(|(_, status)| *status)
-    };
-    let query = query(head.uri.query().unwrap_or(""));
-    let answer = match (refusal, Place::parse(head.uri.path())) {
-        (Some(status), _) => refused(&Refusal(status, "Fault", "a fault on purpose".to_owned())),
-        (None, None) => refused(&Refusal(
-            404,
-            "NotFound",
-            "the server could not find the requested resource".to_owned(),
-        )),
-        (None, Some(place)) => match carry_out(&shared, &head, &place, &query, &body) {
-            Ok(answer) => answer,
-            Err(refusal) => refused(&refusal),
-        },
-    };
-    let who = head.headers.get("authorization").and_then(|who| who.to_str().ok());
-    let who = who.unwrap_or("").trim_start_matches("Bearer ").to_owned();
-    if let Some(place) = Place::parse(head.uri.path()) {
-        let verb = verb(&head.method, &place, query.contains_key("watch"));
-        let (group, resource) = place.named_in_roles();
-        shared.rights.lock().unwrap().insert((who.clone(), verb.to_owned(), group, resource));
-    }
-    if head.method == Method::GET {
-        *shared.reads.lock().unwrap() += 1;
-    } else {
-        let status = answer.status().as_u16();
-        shared.writes.lock().unwrap().push(Write { at: now(), who, what, body, status });
-    }
-    answer
-}
-
-fn carry_out(
-    shared: &Arc<Shared>,
-    head: &http::request::Parts,
-    place: &Place,
-    query: &HashMap<String, String>,
-    body: &Value,
-) -> Result<Answer, Refusal> {
-    let header =
-        |name: &str| head.headers.get(name).and_then(|text| text.to_str().ok()).unwrap_or("");
-    let asked = |name: &str| query.get(name).map_or("", String::as_str);
-    let bad = |message: String| Refusal(400, "BadRequest", message);
-    let object = match (head.method.as_str(), place.name.is_empty()) {
-        ("GET", true) => {
-            let selection = Selection::of(query).map_err(bad)?;
-            return Ok(if asked("watch") == "true" || asked("watch") == "1" {
-                watch_stream(Arc::clone(shared), place.clone(), selection, query)
-            } else {
-                json_answer(200, &list(shared, place, &selection, query))
-            });
-        }
-        ("GET", false) => shared.store(|store| store.get(place))?,
-        ("POST", true) if place.plural == "tokenreviews" => {
-            return Ok(json_answer(201, &shared.tokens.lock().unwrap().review(body)));
-        }
-        ("POST", true) => {
-            let made = shared.store(|store| store.create(place, body.clone()))?;
-            return Ok(json_answer(201, &made));
-        }
-        ("PUT", false) => {
-            shared.store(|store| store.change(place, |object| *object = body.clone()))?
-        }
-        ("PATCH", false) => match header("content-type") {
-            "application/merge-patch+json" => {
-                shared.store(|store| store.change(place, |object| merge(object, body)))?
-            }
-            "application/strategic-merge-patch+json" => {
-                shared.store(|store| store.change(place, |object| merge_by_name(object, body)))?
-            }
-            "application/apply-patch+yaml" if asked("fieldManager").is_empty() => {
-                return Err(bad("fieldManager is required for apply patch".to_owned()));
-            }
-            "application/apply-patch+yaml" => apply(shared, place, body)?,
-            kind => {
-                let message = format!("the body of the request was in an unknown format: {kind}");
-                return Err(Refusal(415, "UnsupportedMediaType", message));
-            }
-        },
-        ("DELETE", false) => shared.store(|store| store.delete(place))?,
-        (method, _) => {
-            let message = format!("{method} is not supported here");
-            return Err(Refusal(405, "MethodNotAllowed", message));
-        }
-    };
-    if header("accept").contains("PartialObjectMetadata") {
-        let partial = json!({
-            "kind": "PartialObjectMetadata",
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": object["metadata"],
-        });
-        return Ok(json_answer(200, &partial));
-    }
-    Ok(json_answer(200, &object))
-}
-
-fn verb(method: &Method, place: &Place, watches: bool) -> &'static str {
-    match (method.as_str(), place.name.is_empty()) {
-        ("GET", true) if watches => "watch",
-        ("GET", true) => "list",
-        ("GET", false) => "get",
-        ("POST", _) => "create",
-        ("PUT", _) => "update",
-        ("PATCH", _) => "patch",
-        _ => "delete",
-    }
-}
-
-/// Server-side apply of one manager that forces its way: what it says replaces what was there.
-fn apply(shared: &Shared, place: &Place, body: &Value) -> Result<Value, Refusal> {
-    for field in ["apiVersion", "kind"] {
-        if body[field].is_null() {
-            return Err(Refusal(400, "BadRequest", format!("{field} must be set in an apply")));
-        }
-    }
-    shared.store(|store| match store.change(place, |object| merge(object, body)) {
-        Err(Refusal(404, ..)) if place.subresource.is_empty() => store.create(place, body.clone()),
-        done => done,
-    })
-}
-
-fn list(
-    shared: &Shared,
-    place: &Place,
-    selection: &Selection,
-    query: &HashMap<String, String>,
-) -> Value {
-    let (mut items, revision) =
-        shared.store(|store| (store.list(place, selection), store.revision()));
-    let number = |name: &str| query.get(name).and_then(|text| text.parse::<usize>().ok());
-    let begin = number("continue").unwrap_or(0).min(items.len());
-    let end = begin.saturating_add(number("limit").unwrap_or(usize::MAX)).min(items.len());
-    let mut metadata = json!({"resourceVersion": revision.to_string()});
-    if end < items.len() {
-        metadata["continue"] = json!(end.to_string());
-        metadata["remainingItemCount"] = json!(items.len() - end);
-    }
-    items = items.drain(begin..end).collect();
-    // Of its own kinds the API server lists objects without kind and version.
-    if place.kind() != Some("InferenceApi") {
-        for item in items.iter_mut().filter_map(Value::as_object_mut) {
-            item.remove("kind");
-            item.remove("apiVersion");
-        }
-    }
-    let kind = format!("{}List", place.kind().unwrap_or(""));
-    json!({"kind": kind, "apiVersion": place.group_version, "metadata": metadata, "items": items})
-}
-
-pub(super) fn status(refusal: &Refusal) -> Value {
-    let Refusal(code, reason, message) = refusal;
-    let mut status = json!({
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": message,
-        "reason": reason,
-        "code": code,
-    });
-    if *code == 429 {
-        status["details"] = json!({"retryAfterSeconds": 1});
-    }
-    status
-}
-
-fn refused(refusal: &Refusal) -> Answer {
-    json_answer(refusal.0, &status(refusal))
-}
-
-fn json_answer(code: u16, value: &Value) -> Answer {
-    let body = Full::new(Bytes::from(value.to_string())).boxed();
-    Response::builder().status(code).header("content-type", "application/json").body(body).unwrap()
 }

@@ -8,7 +8,7 @@ use crate::support::process::Process;
 use crate::support::{binary, eventually, now};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
@@ -57,11 +57,17 @@ impl Cluster {
 
     /// An autoscaler that calls itself `name`. It is quick, unless the flags say otherwise.
     pub(super) fn autoscaler(&self, name: &str, flags: &[&str]) -> Autoscaler {
-        let config = self.folder.path().join(format!("{name}.kubeconfig"));
-        std::fs::write(&config, kubeconfig(self.api.address(), name)).unwrap();
+        let config = self.config(name);
         let mut all = vec!["--own-namespace", OWN];
         all.extend(flags);
         start_autoscaler(&config, name, &all)
+    }
+
+    /// The configuration of a client that calls itself `name`.
+    pub(super) fn config(&self, name: &str) -> PathBuf {
+        let config = self.folder.path().join(format!("{name}.kubeconfig"));
+        std::fs::write(&config, kubeconfig(self.api.address(), name)).unwrap();
+        config
     }
 
     /// A deployment with so many replicas, and an `InferenceApi` that scales it.

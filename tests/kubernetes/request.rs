@@ -19,16 +19,19 @@ pub(super) struct Place {
 }
 
 /// The kinds that this API server has, as `kubectl api-resources` lists them.
-const KINDS: [(&str, &str, &str); 14] = [
+const KINDS: [(&str, &str, &str); 17] = [
     ("v1", "pods", "Pod"),
     ("apps/v1", "deployments", "Deployment"),
     ("apps/v1", "statefulsets", "StatefulSet"),
     ("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
     ("coordination.k8s.io/v1", "leases", "Lease"),
     ("events.k8s.io/v1", "events", "Event"),
+    ("v1", "events", "Event"),
+    ("authorization.k8s.io/v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
     ("tidegate.dev/v1alpha1", "inferenceapis", "InferenceApi"),
     ("discovery.k8s.io/v1", "endpointslices", "EndpointSlice"),
     ("v1", "namespaces", "Namespace"),
+    ("v1", "services", "Service"),
     ("v1", "secrets", "Secret"),
     (
         "admissionregistration.k8s.io/v1",
@@ -106,7 +109,14 @@ impl Selection {
             text.split(',').filter(|term| !term.is_empty()).map(term).collect::<Result<Vec<_>, _>>()
         };
         let selection = Self { labels: terms("labelSelector")?, fields: terms("fieldSelector")? };
-        let known = ["metadata.name", "metadata.namespace", "status.phase"];
+        let known = [
+            "metadata.name",
+            "metadata.namespace",
+            "status.phase",
+            // Of events.
+            "involvedObject.kind",
+            "involvedObject.name",
+        ];
         match selection.fields.iter().find(|(field, ..)| !known.contains(&field.as_str())) {
             Some((field, ..)) => Err(format!("field label not supported: {field}")),
             None => Ok(selection),

@@ -42,7 +42,7 @@ fn the_walk_is_passed_on_a_real_api_server() {
 }
 
 /// Objects in one namespace of one API server.
-struct Walk {
+pub(super) struct Walk {
     runtime: Runtime,
     client: Client,
     namespace: String,
@@ -106,7 +106,8 @@ fn walk(config: &Path, is_real: bool) {
     assert!(failed.iter().all(|line| line.contains(r#"code="conflict""#)), "{failed:?}");
 }
 
-fn deployment(name: &str, replicas: u32) -> Value {
+/// A Deployment with so many replicas.
+pub(super) fn deployment(name: &str, replicas: u32) -> Value {
     let labels = json!({ "app": name });
     json!({
         "metadata": {"name": name},
@@ -129,7 +130,7 @@ fn inference_api(name: &str, spec: &Value) -> Value {
 
 impl Walk {
     /// A namespace of its own.
-    fn begin(config: &Path) -> Self {
+    pub(super) fn begin(config: &Path) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -162,8 +163,13 @@ impl Walk {
         walk
     }
 
+    /// Its namespace.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Defines the resource, unless somebody has. It is taken away only if it was made here.
-    fn define(&mut self) {
+    pub(super) fn define(&mut self) {
         let definition = crd::definition();
         let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
         let (group, kind) = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
@@ -200,13 +206,13 @@ impl Walk {
         refused(self, json!({"target": target, "paused": "yes"}), "paused");
     }
 
-    fn autoscaler(&self, name: &str) -> Autoscaler {
+    pub(super) fn autoscaler(&self, name: &str) -> Autoscaler {
         let flags = ["--namespace", &self.namespace, "--own-namespace", &self.namespace];
         start_autoscaler(&self.config, name, &flags)
     }
 
     /// A pod of `digits` that is ready, with a sidecar on this machine.
-    fn pod(&mut self, name: &str) {
+    pub(super) fn pod(&mut self, name: &str) {
         let (in_flight, start) = (Arc::clone(&self.in_flight), now());
         let seconds = std::sync::Mutex::new((0.0, start));
         let text = move |_: &str| {
@@ -270,7 +276,7 @@ impl Walk {
         }
     }
 
-    fn get(&self, group_version: &str, kind: &str, name: &str) -> Value {
+    pub(super) fn get(&self, group_version: &str, kind: &str, name: &str) -> Value {
         self.get_in(&self.namespace, group_version, kind, name)
     }
 
@@ -279,7 +285,7 @@ impl Walk {
         serde_json::to_value(self.runtime.block_on(api.get(name)).unwrap()).unwrap()
     }
 
-    fn create(&mut self, group_version: &str, kind: &str, object: Value) {
+    pub(super) fn create(&mut self, group_version: &str, kind: &str, object: Value) {
         self.try_create(group_version, kind, &object).unwrap();
     }
 
@@ -306,7 +312,14 @@ impl Walk {
         Ok(())
     }
 
-    fn apply(&self, namespace: &str, group_version: &str, kind: &str, name: &str, object: &Value) {
+    pub(super) fn apply(
+        &self,
+        namespace: &str,
+        group_version: &str,
+        kind: &str,
+        name: &str,
+        object: &Value,
+    ) {
         let api = self.api(namespace, group_version, kind);
         let params = PatchParams::apply("tidegate-test").force();
         self.runtime.block_on(api.patch(name, &params, &Patch::Apply(object))).unwrap();

@@ -1,6 +1,7 @@
 //! A watch: changes as lines of JSON, bookmarks between them, and an end.
 
-use super::api_server::{Answer, Shared, status};
+use super::answer::status;
+use super::api_server::{Answer, Shared};
 use super::request::{Place, Selection};
 use super::store::{News, Refusal};
 use bytes::Bytes;

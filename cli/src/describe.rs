@@ -1,0 +1,40 @@
+//! `tidegate describe`: one API with its conditions, decisions, replicas and events.
+
+use crate::backend::{Backend, Where};
+use crate::description;
+use crate::screen::{Format, Screen};
+use crate::signals::Signals;
+use crate::{clock, exit};
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// Flags of `describe`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::CODES)]
+pub(crate) struct DescribeArgs {
+    /// The API
+    #[arg(value_name = "NAME", env = "TIDEGATE_DESCRIBE_NAME")]
+    name: String,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// Prints it.
+pub(crate) fn run(args: &DescribeArgs) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let signals = Signals::listen()?;
+        let describe = async {
+            let backend = Backend::open(&args.place).await?;
+            let details = backend.details(&args.name).await?;
+            let screen = Screen::new(Format::Plain);
+            let lines = description::lines(&details, clock::wall());
+            lines.iter().for_each(|line| screen.line(line));
+            Ok(ExitCode::SUCCESS)
+        };
+        tokio::select! {
+            done = describe => done,
+            () = signals.first() => Ok(exit::interrupted()),
+        }
+    })
+}

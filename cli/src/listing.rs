@@ -1,0 +1,118 @@
+//! `get`'s table: rows as users of kubectl know them. Pure.
+
+use crate::columns;
+use crate::resource::{age, number, target, text};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Which columns there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Columns {
+    /// The namespace too, first.
+    pub(crate) namespace: bool,
+    /// What is scaled, and the whole sentence, last.
+    pub(crate) wide: bool,
+}
+
+/// A table that grows: later rows stand under the earlier ones.
+#[derive(Debug)]
+pub(crate) struct Table {
+    columns: Columns,
+    widths: Vec<usize>,
+    has_header: bool,
+}
+
+impl Table {
+    /// An empty one.
+    pub(crate) fn new(columns: Columns) -> Self {
+        Self { columns, widths: Vec::new(), has_header: false }
+    }
+
+    /// The lines of these APIs; the first time with the header above them. `now` is since the Unix
+    /// epoch.
+    pub(crate) fn lines(&mut self, apis: &[Value], now: Duration) -> Vec<String> {
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        if !std::mem::replace(&mut self.has_header, true) {
+            rows.push(self.header());
+        }
+        rows.extend(apis.iter().map(|api| self.row(api, now)));
+        self.widths = columns::widths(&self.widths, &rows);
+        rows.iter().map(|row| columns::line(row, &self.widths)).collect()
+    }
+
+    fn header(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        names.extend(self.columns.namespace.then_some("NAMESPACE"));
+        names.extend(["NAME", "READY", "WANTED", "IN-FLIGHT", "POLICY", "REASON", "AGE"]);
+        if self.columns.wide {
+            names.extend(["TARGET", "MESSAGE"]);
+        }
+        names.into_iter().map(str::to_owned).collect()
+    }
+
+    fn row(&self, api: &Value, now: Duration) -> Vec<String> {
+        let mut cells = Vec::new();
+        if self.columns.namespace {
+            cells.push(text(&api["metadata"]["namespace"]));
+        }
+        let status = &api["status"];
+        cells.push(text(&api["metadata"]["name"]));
+        cells.extend(["ready", "wanted", "inFlight"].map(|field| number(&status[field])));
+        cells.push(text(&api["spec"]["autoscaling"]["policy"]));
+        cells.push(text(&status["reason"]));
+        cells.push(age(&api["metadata"]["creationTimestamp"], now));
+        if self.columns.wide {
+            cells.extend([target(api), message(status)]);
+        }
+        cells
+    }
+}
+
+/// What stands in the way, else why there are so many replicas.
+fn message(status: &Value) -> String {
+    let conditions = status["conditions"].as_array();
+    let wrong = conditions.into_iter().flatten().find(|condition| condition["status"] == "False");
+    let said = wrong.map_or(&status["message"], |condition| &condition["message"]);
+    text(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn api(name: &str, status: Value) -> Value {
+        json!({
+            "metadata": {"name": name, "namespace": "models",
+                "creationTimestamp": "1970-01-01T00:00:10Z"},
+            "spec": {"target": {"name": "digits", "kind": "StatefulSet"},
+                "autoscaling": {"policy": "slo"}},
+            "status": status,
+        })
+    }
+
+    #[test]
+    fn columns_stand_under_each_other_and_stay_there() {
+        let mut table = Table::new(Columns::default());
+        let status = json!({"ready": 1, "wanted": 12, "inFlight": 3, "reason": "burst"});
+        let lines = table.lines(&[api("digits", status)], Duration::from_secs(15));
+        assert_eq!(lines[0], "NAME     READY   WANTED   IN-FLIGHT   POLICY   REASON   AGE");
+        assert_eq!(lines[1], "digits   1       12       3           slo      burst    5s");
+        let later = table.lines(&[api("a", json!({}))], Duration::from_secs(15));
+        assert_eq!(later, ["a                                     slo               5s"]);
+    }
+
+    #[test]
+    fn wide_says_what_is_scaled_and_what_stands_in_the_way() {
+        let mut table = Table::new(Columns { namespace: true, wide: true });
+        let wrong = json!({"message": "because", "conditions": [
+            {"type": "Ready", "status": "True", "message": "all"},
+            {"type": "Scaling", "status": "False", "message": "an HPA has it"}]});
+        let fine = json!({"message": "because"});
+        let lines = table.lines(&[api("a", wrong), api("b", fine)], Duration::from_secs(10));
+        assert!(lines[0].starts_with("NAMESPACE   NAME   READY"), "{}", lines[0]);
+        assert!(lines[0].ends_with("AGE   TARGET               MESSAGE"), "{}", lines[0]);
+        assert!(lines[1].ends_with("0s    StatefulSet/digits   an HPA has it"), "{}", lines[1]);
+        assert!(lines[2].ends_with("StatefulSet/digits   because"), "{}", lines[2]);
+    }
+}

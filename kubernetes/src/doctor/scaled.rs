@@ -1,0 +1,184 @@
+//! The InferenceApis with their targets, pods, rivals and Services. Pure.
+
+use super::Finding;
+use crate::facts::{Key, PodPhase};
+use crate::view::{ApiView, Problem, View};
+use crate::watch::Stores;
+use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tidegate_api::names::port;
+
+/// What is wrong with each; those with which nothing is, in one.
+pub(super) fn examine(stores: &Stores, services: &[Service]) -> Vec<Finding> {
+    let view = View::of(stores);
+    let mut findings = Vec::new();
+    let mut fine = 0;
+    for (key, api) in &view.apis {
+        let before = findings.len();
+        findings.extend(problem(key, api));
+        findings.extend(is_seen(key, api));
+        findings.extend(past_the_sidecar(key, api, stores, services));
+        fine += usize::from(findings.len() == before);
+    }
+    let what = match (view.apis.len(), fine) {
+        (0, _) => "there are none yet: `tidegate deploy -f FILE` makes one".to_owned(),
+        (1, 1) => "the one that there is, is as it should be".to_owned(),
+        (all, fine) => format!("{fine} of {all} are as they should be"),
+    };
+    findings.push(Finding::fine("inferenceapis", what));
+    findings
+}
+
+fn problem(key: &Key, api: &ApiView) -> Option<Finding> {
+    let problem = api.problem.as_ref()?;
+    let advice = match problem {
+        Problem::Invalid(_) => "correct it, and `tidegate deploy` it again",
+        Problem::NoSidecar => "see the injector above; `tidegate refresh` makes new pods",
+        Problem::Paused => "`tidegate deploy` it without spec.paused to have it scaled again",
+        _ => "until then it is not scaled",
+    };
+    let what = format!("{key}: {problem}");
+    Some(match problem.is_warning() {
+        true => Finding::wrong("inferenceapis", what, advice),
+        false => Finding::doubt("inferenceapis", what, advice),
+    })
+}
+
+/// Whether the autoscaler has looked at what it says now.
+fn is_seen(key: &Key, api: &ApiView) -> Option<Finding> {
+    let seen = api.resource.status["observedGeneration"].as_i64().unwrap_or(0);
+    (seen < api.resource.generation).then(|| {
+        let what = format!("{key}: the autoscaler has not looked at its latest version");
+        Finding::doubt(
+            "inferenceapis",
+            what,
+            "see autoscaler and lease above; try again in a while",
+        )
+    })
+}
+
+/// Services that lead to the target's pods and none of whose ports is the sidecar's.
+fn past_the_sidecar(
+    key: &Key,
+    api: &ApiView,
+    stores: &Stores,
+    services: &[Service],
+) -> Vec<Finding> {
+    let pod = |name: &str| {
+        let key = Key { namespace: key.namespace.clone(), name: name.to_owned() };
+        stores.all_pods().get(&key)
+    };
+    let with_sidecar =
+        |pod: &&crate::view::PodView| pod.phase != PodPhase::Leaving && pod.admin.is_some();
+    let Some(pod) = api.pods.iter().find(with_sidecar).and_then(|seen| pod(&seen.name)) else {
+        return Vec::new();
+    };
+    let leads_there = |service: &&Service| {
+        let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+        service.metadata.namespace.as_deref() == Some(&key.namespace)
+            && selector.is_some_and(|selector| {
+                let has = |(label, value): (&String, &String)| pod.labels.get(label) == Some(value);
+                !selector.is_empty() && selector.iter().all(has)
+            })
+    };
+    let is_sidecars = |given: &ServicePort| match &given.target_port {
+        Some(IntOrString::String(name)) => [port::TRAFFIC, port::ADMIN].contains(&name.as_str()),
+        Some(IntOrString::Int(number)) => Some(*number) == pod.traffic.map(i32::from),
+        None => Some(given.port) == pod.traffic.map(i32::from),
+    };
+    let passes = |service: &&Service| {
+        let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_ref());
+        ports.is_some_and(|ports| !ports.iter().any(is_sidecars))
+    };
+    let finding = |service: &Service| {
+        let name = service.metadata.name.as_deref().unwrap_or_default();
+        let what = format!("{key}: the Service {name} leads past the sidecar to the model itself");
+        let advice = format!("set its targetPort to `{}`", port::TRAFFIC);
+        Finding::doubt("inferenceapis", what, advice)
+    };
+    services.iter().filter(leads_there).filter(passes).map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Level;
+    use crate::facts::{Pod, Resource, Workload};
+    use crate::resource::inference_api;
+    use kube::core::DynamicObject;
+    use serde_json::{Value, json};
+
+    fn stores(spec: Value, observed: i64, has_sidecar: bool) -> Stores {
+        let mut stores = Stores::default();
+        let key = |name: &str| Key { namespace: "n".to_owned(), name: name.to_owned() };
+        let mut api = DynamicObject::new("a", &inference_api());
+        api.metadata.generation = Some(2);
+        api.data = json!({"spec": spec, "status": {"observedGeneration": observed}});
+        stores.apis().set(key("a"), Resource::of(api));
+        let labels = json!({"app": "a"});
+        let workload = json!({"metadata": {}, "spec": {"selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}}}});
+        let workload = Workload::of_deployment(serde_json::from_value(workload).unwrap());
+        stores.deployments().set(key("d"), workload);
+        let ports = match has_sidecar {
+            true => json!([{"name": "tidegate", "containerPort": 8080},
+                {"name": "tidegate-admin", "containerPort": 8081}]),
+            false => json!([]),
+        };
+        let pod = json!({"metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "tidegate", "ports": ports}]},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        stores.pods().set(key("p"), Pod::of(serde_json::from_value(pod).unwrap()));
+        stores
+    }
+
+    fn service(target: Value) -> Service {
+        let spec = json!({"selector": {"app": "a"}, "ports": [{"port": 80, "targetPort": target}]});
+        serde_json::from_value(json!({"metadata": {"name": "s", "namespace": "n"}, "spec": spec}))
+            .unwrap()
+    }
+
+    fn told(stores: &Stores, services: &[Service]) -> Vec<(Level, String)> {
+        examine(stores, services).into_iter().map(|found| (found.level, found.what)).collect()
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_and_what_is_not_is_counted() {
+        let good = json!({"target": {"name": "d"}});
+        let fine = told(&stores(good.clone(), 2, true), &[service(json!("tidegate"))]);
+        assert_eq!(fine, [(Level::Fine, "the one that there is, is as it should be".to_owned())]);
+        for (seen, level, what) in [
+            (stores(json!({"target": {"name": "x"}}), 2, true), Level::Wrong, "no Deployment x"),
+            (stores(json!({}), 2, true), Level::Wrong, "spec"),
+            (stores(good.clone(), 2, false), Level::Wrong, "tidegate-admin"),
+            (stores(good.clone(), 1, true), Level::Doubt, "latest version"),
+            (
+                stores(json!({"target": {"name": "d"}, "paused": true}), 2, true),
+                Level::Doubt,
+                "paused",
+            ),
+        ] {
+            let found = told(&seen, &[]);
+            assert!(found[0].0 == level && found[0].1.contains(what), "{what}: {found:?}");
+            assert_eq!(found[1].1, "0 of 1 are as they should be");
+        }
+    }
+
+    #[test]
+    fn a_service_that_leads_past_the_sidecar_is_doubted() {
+        let seen = stores(json!({"target": {"name": "d"}}), 2, true);
+        for (target, passes) in [
+            (json!("tidegate"), false),
+            (json!(8080), false),
+            (json!("http"), true),
+            (json!(8000), true),
+            (Value::Null, true),
+        ] {
+            let found = told(&seen, &[service(target.clone())]);
+            let is_told = found[0].1.contains("the Service s leads past the sidecar");
+            assert_eq!(is_told, passes, "{target}: {found:?}");
+        }
+        let without = stores(json!({"target": {"name": "d"}}), 2, false);
+        assert!(told(&without, &[service(json!("http"))])[0].1.contains("tidegate-admin"));
+    }
+}
