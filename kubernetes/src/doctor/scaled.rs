@@ -127,7 +127,7 @@ mod tests {
         };
         let pod = json!({"metadata": {"labels": labels},
             "spec": {"containers": [{"name": "tidegate", "ports": ports}]},
-            "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+            "status": {"podIP": "10.0.0.7", "conditions": [{"type": "Ready", "status": "True"}]}});
         stores.pods().set(key("p"), Pod::of(serde_json::from_value(pod).unwrap()));
         stores
     }
