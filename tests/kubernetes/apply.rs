@@ -53,10 +53,7 @@ fn set(object: &mut Value, of: &Apply<'_>) -> Result<(), Refusal> {
                 continue;
             }
             if of.force {
-                remove(
-                    &mut entry["fieldsV1"],
-                    &path.iter().map(|part| format!("f:{part}")).collect::<Vec<_>>(),
-                );
+                give_up(&mut entry["fieldsV1"], path);
             } else {
                 let manager = entry["manager"].as_str().unwrap_or("");
                 conflicts.push(format!("conflict with \"{manager}\": .{}", path.join(".")));
@@ -138,6 +135,20 @@ fn leaves(fields: &Value) -> Vec<Vec<String>> {
 
 fn at<'a>(object: &'a Value, path: &[String]) -> &'a Value {
     path.iter().fold(object, |at, part| &at[part])
+}
+
+/// Takes a leaf out of a `fieldsV1`, and what is empty without it.
+fn give_up(fields: &mut Value, path: &[String]) {
+    let Some((first, rest)) = path.split_first() else { return };
+    let Some(all) = fields.as_object_mut() else { return };
+    let key = format!("f:{first}");
+    if let Some(below) = all.get_mut(&key).filter(|_| !rest.is_empty()) {
+        give_up(below, rest);
+        if below.as_object().is_some_and(|below| !below.is_empty()) {
+            return;
+        }
+    }
+    all.remove(&key);
 }
 
 fn remove(object: &mut Value, path: &[String]) {
