@@ -29,6 +29,7 @@ mod rights;
 mod scaling;
 mod sidecars;
 mod store;
+mod template;
 mod tokens;
 mod waking;
 mod walk;

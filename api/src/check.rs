@@ -3,11 +3,15 @@
 //! Types, choices and the ranges of numbers have been compared with the schema by now. Where that
 //! found a mistake, the value here is a default, and no rule is applied to it.
 
-use crate::document::{Concurrency, Container, InferenceApi, Probe, Python, Readiness, Timeouts};
+use crate::document::{
+    Concurrency, Container, InferenceApi, Probe, Python, Readiness, Target, Timeouts,
+};
 use crate::key_path::KeyPath;
 use crate::quantity::{DurationText, MAX_DURATION, shown};
 use crate::quote;
-use crate::raw::{RawConcurrency, RawContainer, RawInferenceApi, RawReadiness, RawTimeouts};
+use crate::raw::{
+    RawConcurrency, RawContainer, RawInferenceApi, RawReadiness, RawTarget, RawTimeouts,
+};
 use crate::report::{Mark, Mistakes};
 use crate::tree::Node;
 use std::collections::BTreeMap;
@@ -25,6 +29,7 @@ mod rolling_update;
 mod route;
 mod sidecar;
 mod target;
+mod template;
 mod traffic;
 mod word;
 
@@ -57,12 +62,12 @@ pub(crate) fn check(
     check.namespace(metadata.namespace.as_deref());
     let name = check.name(metadata.name);
     traffic::alone(&spec, &mut check);
-    let needs_no_container = spec.target.is_some() || spec.traffic.is_some();
     let split = spec.traffic.map(|raw| traffic::check(raw, &name, &mut check));
     let rollout = spec.rollout.map(|raw| traffic::rollout(raw, split.as_ref(), &mut check));
-    let target = spec.target.map(|target| target::check(target, &mut check));
+    let template = spec.template.map(|template| template::check(template, &mut check));
+    let target = check.target(spec.target, template.as_ref().map(|_| &*name));
     let endpoints = endpoints::check(spec.endpoints, &mut check);
-    let may_lack = needs_no_container || endpoints.is_some();
+    let may_lack = target.is_some() || split.is_some() || endpoints.is_some();
     let container = check.container(spec.container, may_lack);
     let concurrency = check.concurrency(spec.concurrency);
     let timeouts = check.timeouts(spec.timeouts);
@@ -82,6 +87,7 @@ pub(crate) fn check(
         name,
         container,
         target,
+        template,
         endpoints,
         paused: spec.paused,
         port,
@@ -165,12 +171,22 @@ impl Check<'_> {
         }
     }
 
+    /// What is scaled; `made` is the name of an API that has a template.
+    fn target(&mut self, raw: Option<RawTarget>, made: Option<&str>) -> Option<Target> {
+        if raw.is_some() && made.is_some() {
+            let must =
+                "left out, or `spec.template` be: one says what exists, the other what to make";
+            self.wrong(&KeyPath::keys("spec.target"), "is given beside `spec.template`", must);
+        }
+        raw.map(|raw| target::check(raw, self)).or_else(|| made.map(template::target))
+    }
+
     fn container(&mut self, raw: Option<RawContainer>, may_lack: bool) -> Container {
         let path = KeyPath::keys("spec.container");
         let Some(raw) = raw else {
             if !may_lack {
-                let must = "how a replica is started; only with `spec.target`, `spec.endpoints` or \
-                            `spec.traffic` it may be left out";
+                let must = "how a replica is started; only with `spec.target`, `spec.template`, \
+                            `spec.endpoints` or `spec.traffic` it may be left out";
                 self.wrong(&path, "is missing", must);
             }
             let working_dir = self.base_dir.to_owned();

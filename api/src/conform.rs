@@ -11,6 +11,9 @@ use crate::report::Mistakes;
 use crate::tree::{Data, Entry, Node};
 use serde_json::{Map, Number, Value};
 
+/// Marks what others have rules for: it is taken as it is.
+const FREE: &str = "x-kubernetes-preserve-unknown-fields";
+
 /// A key this close to a known one (1 is the same) is taken for a slip of the pen.
 const LIKENESS: f64 = 0.8;
 
@@ -23,6 +26,7 @@ pub(crate) fn conform(
     mistakes: &mut Mistakes,
 ) -> Option<Value> {
     match &node.data {
+        Data::Mapping(_) if schema[FREE] == true => Some(as_it_is(node)),
         Data::Mapping(entries) if allows(schema, "object") => {
             Some(mapping(node, entries, schema, path, mistakes))
         }
@@ -90,6 +94,18 @@ fn sequence(
         .map(|(index, item)| conform(item, of_item, &path.index(index), mistakes))
         .collect();
     conformed.into_iter().collect::<Option<Vec<_>>>().map(Value::Array)
+}
+
+/// What others have rules for.
+fn as_it_is(node: &Node) -> Value {
+    match &node.data {
+        Data::Mapping(entries) => {
+            let entry = |entry: &Entry| (entry.key.clone(), as_it_is(&entry.value));
+            Value::Object(entries.iter().map(entry).collect())
+        }
+        Data::Sequence(items) => Value::Array(items.iter().map(as_it_is).collect()),
+        data => scalar(data).unwrap_or(Value::Null),
+    }
 }
 
 fn scalar(data: &Data) -> Option<Value> {
@@ -282,6 +298,7 @@ mod tests {
         "properties",
         "required",
         "type",
+        FREE,
     ];
     const INFORM: &[&str] = &["$schema", "default", "description", "title"];
     const FORMATS: &[&str] =
@@ -301,7 +318,7 @@ mod tests {
                     "properties" => schemas.extend(value.as_object().unwrap().values().cloned()),
                     "items" => schemas.push(value.clone()),
                     "additionalProperties" if value.is_object() => schemas.push(value.clone()),
-                    "additionalProperties" => assert_eq!(value, &Value::Bool(false)),
+                    "additionalProperties" => assert_eq!(*value == true, schema[FREE] == true),
                     "format" => assert!(FORMATS.contains(&value.as_str().unwrap()), "{value}"),
                     "oneOf" => assert!(value[0].get("const").is_some(), "{value}"),
                     _ => {}

@@ -8,6 +8,7 @@ mod rolling_update;
 mod route;
 mod sidecar;
 mod target;
+mod template;
 mod traffic;
 
 pub use access::{Access, RateLimit, RateLimitBy};
@@ -18,6 +19,7 @@ pub use rolling_update::{Replicas, RollingUpdate};
 pub use route::{Clash, OpenAi, Route, RouteKey, WhenNotFound};
 pub use sidecar::{AccessLog, Llm, Sidecar};
 pub use target::Target;
+pub use template::Template;
 pub use traffic::{
     LatencyCondition, Rollout, RolloutCondition, RolloutStep, Shadow, Sticky, Traffic, Version,
 };
@@ -34,10 +36,13 @@ pub struct InferenceApi {
     /// `metadata.name`: a DNS label, used in metrics, logs and file names.
     pub name: String,
     /// `spec.container`: how one replica's model is started on this machine. Its command is empty
-    /// where the document has none, which only one with a `target`, `endpoints` or `traffic` may.
+    /// where the document has none, which only one with a `target`, a `template`, `endpoints` or `traffic`
+    /// may.
     pub container: Container,
-    /// `spec.target`: what is scaled on Kubernetes.
+    /// `spec.target`: what is scaled on Kubernetes. With a `template`, what is made of it.
     pub target: Option<Target>,
+    /// `spec.template`: the pods that Tidegate makes on Kubernetes.
+    pub template: Option<Template>,
     /// `spec.endpoints`: where replicas are that somebody else starts.
     pub endpoints: Option<Endpoints>,
     /// `spec.paused`: whether the number of replicas is left alone, on Kubernetes.

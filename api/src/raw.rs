@@ -20,6 +20,7 @@ mod rolling_update;
 mod route;
 mod sidecar;
 mod target;
+mod template;
 mod traffic;
 
 pub(crate) use access::*;
@@ -31,6 +32,7 @@ pub(crate) use rolling_update::*;
 pub(crate) use route::*;
 pub(crate) use sidecar::*;
 pub(crate) use target::*;
+pub(crate) use template::*;
 pub(crate) use traffic::*;
 
 /// One model behind Tidegate: how it is started, queued, limited, routed and scaled.
@@ -74,13 +76,17 @@ pub(crate) struct RawMetadata {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawSpec {
-    /// How one replica's model is started on this machine. May be left out where `target`,
+    /// How one replica's model is started on this machine. May be left out where `target`, `template`,
     /// `endpoints` or `traffic` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) container: Option<RawContainer>,
     /// On Kubernetes: what is scaled. It exists already, in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<RawTarget>,
+    /// On Kubernetes, instead of `target`: the pods, of which Tidegate makes a Deployment, a Service and
+    /// a PodDisruptionBudget with the API's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) template: Option<RawTemplate>,
     /// Where the API's endpoints are, for a gateway without an autoscaler.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) endpoints: Option<RawEndpoints>,

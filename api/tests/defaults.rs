@@ -34,6 +34,7 @@ fn the_shortest_document_has_the_documented_defaults() {
             python: None,
         },
         target: None,
+        template: None,
         endpoints: None,
         paused: false,
         port: None,

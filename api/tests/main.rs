@@ -11,6 +11,7 @@ mod rolling_update;
 mod routes;
 mod sidecar;
 mod target;
+mod template;
 mod traffic;
 
 use std::path::Path;

@@ -275,8 +275,7 @@ const SINGLE: &[(&str, &str, &str, &str)] = &[
         "is not a known key",
         "one of `access`, `autoscaling`, `balancing`, `coldStart`, `concurrency`, `container`, `endpoints`, \
          `openai`, `paused`, `port`, `readiness`, `rollingUpdate`, `rollout`, `routes`, `sidecar`, \
-         `target`, `timeouts`, \
-         `traffic`",
+         `target`, `template`, `timeouts`, `traffic`",
     ),
 ];
 

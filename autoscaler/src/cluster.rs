@@ -3,6 +3,7 @@
 //! The steps of a tick are those of [`crate::tick`], for what the API server tells:
 //!
 //! - `app`: the wiring: watches, the Lease, the ticks;
+//! - `own`: applies what is made of the APIs that carry a pod template;
 //! - `tick`: observe (pods' sidecars and gateways), aggregate, decide;
 //! - `scaled`: one API whose target is known, between ticks;
 //! - `wake`: a tick of those APIs only for which a gateway holds requests;
@@ -22,6 +23,7 @@ mod args;
 mod conditions;
 mod door;
 mod metrics;
+mod own;
 mod report;
 mod retire;
 mod scaled;

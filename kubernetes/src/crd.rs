@@ -71,10 +71,16 @@ fn schema() -> Value {
         let rule = |(rule, message): &(&str, &str)| json!({"rule": rule, "message": message});
         Value::Array(all.iter().map(rule).collect())
     };
-    spec["x-kubernetes-validations"] = rules(&[(
-        "has(self.container) || has(self.target) || has(self.traffic)",
-        "one of container, target and traffic must be given",
-    )]);
+    spec["x-kubernetes-validations"] = rules(&[
+        (
+            "has(self.container) || has(self.target) || has(self.template) || has(self.traffic)",
+            "one of container, target, template and traffic must be given",
+        ),
+        (
+            "!has(self.target) || !has(self.template)",
+            "target says what exists, template what to make: give one of them",
+        ),
+    ]);
     spec["properties"]["autoscaling"]["x-kubernetes-validations"] = rules(&[(
         "!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
         "minReplicas must be at most maxReplicas",
@@ -130,7 +136,7 @@ fn status() -> Value {
                     "type": "object",
                     "required": ["type", "status", "lastTransitionTime", "reason", "message"],
                     "properties": {
-                        "type": text("What it is about: `Ready` or `Scaling`."),
+                        "type": text("What it is about: `Ready`, `Scaling` or `Applied`."),
                         "status": {
                             "type": "string",
                             "enum": ["True", "False", "Unknown"],

@@ -88,6 +88,8 @@ pub struct Pod {
 pub struct Workload {
     /// Its `resourceVersion`.
     pub version: String,
+    /// The uid of what it was made of, if it was.
+    pub owner: Option<String>,
     /// Replicas that are asked for.
     pub replicas: u32,
     /// Replicas that it has.
@@ -209,6 +211,12 @@ impl Workload {
         let selector = Selector::try_from(selector).ok();
         Self {
             version: metadata.resource_version.clone().unwrap_or_default(),
+            owner: metadata
+                .owner_references
+                .iter()
+                .flatten()
+                .find(|owner| owner.controller == Some(true))
+                .map(|owner| owner.uid.clone()),
             // What the API server fills in where nothing is said.
             replicas: replicas.map_or(1, count),
             present: present.map_or(0, count),

@@ -64,6 +64,15 @@ impl Failure {
         }
     }
 
+    /// There is something of that name which is somebody else's.
+    pub(crate) fn not_ours(kind: &str, name: &str) -> Self {
+        let message = format!(
+            "there is a {kind} {name} already that is not this API's; delete it, or call the API \
+             something else, or scale what is there with spec.target"
+        );
+        Self { code: "conflict", message, hold_back: None }
+    }
+
     /// This process does not hold the Lease.
     pub(crate) fn not_leading() -> Self {
         let message = "another autoscaler leads, or none could be elected".to_owned();

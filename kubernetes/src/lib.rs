@@ -7,6 +7,7 @@
 //! - `structural`: JSON schema → what Kubernetes takes of it. Pure.
 //! - [`facts`]: objects of the cluster → what is needed of them. Pure.
 //! - [`lease`]: who of several may write, as a state machine. Pure.
+//! - [`owned`]: what is made of an API with a pod template. Pure.
 //! - [`resource`]: what the resource is called, and its objects as documents. Pure.
 //! - [`asked`]: a Deployment's annotations as a document. Pure.
 //! - `claims`: the resources, and the Deployments that ask by annotations. Pure.
@@ -15,7 +16,7 @@
 //! - [`view`]: the facts as a scaling tick sees them. Pure.
 //! - [`serving`]: the facts as a gateway sees them. Pure.
 //! - [`leader`]: keeps the Lease.
-//! - [`write`]: scales, statuses, events; each only while the Lease is ours.
+//! - [`write`]: scales, statuses, events, what is made of templates; each only while the Lease is ours.
 //! - [`callers`]: whose token somebody has.
 //! - [`apis`]: InferenceApis as a person's tool reads and changes them; [`target`]: what they scale;
 //!   [`logs`]: what its pods write.
@@ -39,6 +40,7 @@ pub mod injector;
 pub mod leader;
 pub mod lease;
 pub mod logs;
+pub mod owned;
 pub mod resource;
 pub mod serving;
 mod structural;

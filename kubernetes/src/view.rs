@@ -80,6 +80,19 @@ pub enum Problem {
         /// Its name.
         name: String,
     },
+    /// What is made of its template is not there yet.
+    #[error("the Deployment that is made of spec.template is not there yet")]
+    Making,
+    /// There is something of that name that was not made of its template.
+    #[error(
+        "the {kind} {name} was not made of spec.template; call the API something else, or delete it"
+    )]
+    Foreign {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
     /// Nobody can say which pods are the target's.
     #[error("the target's spec.selector selects nothing, or can't be understood")]
     Selector,
@@ -114,6 +127,8 @@ impl Problem {
             Self::NoTarget => "NoTarget",
             Self::Kind(_) => "UnknownKind",
             Self::NotFound { .. } => "TargetNotFound",
+            Self::Making => "Making",
+            Self::Foreign { .. } => "NotOurs",
             Self::Selector => "InvalidSelector",
             Self::Rival { .. } | Self::Contested(_) => "ConflictingAutoscaler",
             Self::NoSidecar => "NoSidecar",
@@ -123,7 +138,7 @@ impl Problem {
 
     /// Whether someone should do something about it.
     pub const fn is_warning(&self) -> bool {
-        !matches!(self, Self::Paused | Self::Split)
+        !matches!(self, Self::Paused | Self::Split | Self::Making)
     }
 }
 
@@ -178,7 +193,15 @@ fn fill(
         return Err(Problem::Split);
     }
     let target = document.target.as_ref().ok_or(Problem::NoTarget)?;
-    let workload = workload(stores, &key.namespace, target)?;
+    let workload = match workload(stores, &key.namespace, target) {
+        Err(Problem::NotFound { .. }) if document.template.is_some() => {
+            return Err(Problem::Making);
+        }
+        found => found?,
+    };
+    if document.template.is_some() && workload.owner.as_ref() != Some(&view.resource.uid) {
+        return Err(Problem::Foreign { kind: target.kind.clone(), name: target.name.clone() });
+    }
     view.workload = Some(workload.clone());
     view.pods = pods(workload, &key.namespace, index)?;
     let rival = stores.all_rivals().iter().find(|(at, rival)| {
@@ -276,8 +299,14 @@ mod tests {
 
     fn workload(app: &str) -> Workload {
         let selector = Selector::from_iter([("app".to_owned(), app.to_owned())]);
-        let selector = Some(selector);
-        Workload { version: "1".to_owned(), replicas: 2, present: 2, selector, asked: None }
+        Workload {
+            version: "1".to_owned(),
+            owner: None,
+            replicas: 2,
+            present: 2,
+            selector: Some(selector),
+            asked: None,
+        }
     }
 
     fn stores(spec: Value) -> Stores {
@@ -296,6 +325,19 @@ mod tests {
 
     fn reason(stores: &Stores) -> Option<&'static str> {
         View::of(stores).apis[&key("a")].problem.as_ref().map(Problem::reason)
+    }
+
+    #[test]
+    fn what_was_not_made_of_the_template_is_left_alone() {
+        let template = json!({"template": {"spec": {"containers": [{"name": "m"}]}}});
+        let mut stores = stores(template);
+        assert_eq!(reason(&stores), Some("Making"));
+        let of =
+            |owner: Option<&str>| Workload { owner: owner.map(str::to_owned), ..workload("d") };
+        stores.deployments().set(key("a"), Some(of(None)));
+        assert_eq!(reason(&stores), Some("NotOurs"));
+        stores.deployments().set(key("a"), Some(of(Some("u"))));
+        assert_eq!(reason(&stores), None);
     }
 
     #[test]

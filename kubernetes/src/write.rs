@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::facts::{DELETION_COST, Key, Origin};
 use crate::failure::{Failure, Tell};
 use crate::leader::Leader;
+use crate::owned::Owned;
 use crate::resource::inference_api;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use k8s_openapi::api::events::v1::Event;
@@ -112,6 +113,32 @@ impl Writer {
         self.call("pods", async {
             let pods: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
             pods.patch_metadata(&pod.name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes an object of an API's template, or changes it into what it should be.
+    ///
+    /// # Errors
+    /// A [`Failure`]; `conflict` where there is one of that name that is not this API's: `uid`.
+    pub async fn make(&self, owned: &Owned, key: &Key, uid: &str) -> Result<(), Failure> {
+        let (version, kind, plural) = owned.resource;
+        let (group, version) = version.split_once('/').unwrap_or(("", version));
+        let resource =
+            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
+        self.call(plural, async {
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(self.client.clone(), &key.namespace, &resource);
+            let there = api.get_opt(&key.name).await?;
+            let is_ours = |object: &DynamicObject| {
+                object.metadata.owner_references.iter().flatten().any(|owner| owner.uid == uid)
+            };
+            if there.is_some_and(|object| !is_ours(&object)) {
+                return Err(Failure::not_ours(kind, &key.name));
+            }
+            let params = PatchParams::apply(FIELD_MANAGER).force();
+            api.patch(&key.name, &params, &Patch::Apply(&owned.object)).await?;
             Ok(())
         })
         .await

@@ -62,6 +62,10 @@ fn the_autoscaler_has_the_rights_that_it_uses() {
     let mut set = spec(2, 8);
     set["target"] = json!({"kind": "StatefulSet"});
     cluster.create_api("set", &set);
+    // One of whose template something is made.
+    let template = json!({"spec": {"containers": [{"name": "model", "image": "model:1"}]}});
+    let made = json!({"metadata": {"name": "made"}, "spec": {"template": template}});
+    cluster.create("tidegate.dev/v1alpha1", "inferenceapis", made);
     cluster.api.give_token("a-token", "tidegate/tidegate-gateway", "tidegate-autoscaler");
     let accounts = ["--wake-service-accounts", "tidegate/tidegate-gateway"];
     let autoscaler = cluster.autoscaler("one", &accounts);

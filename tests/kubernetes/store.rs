@@ -129,6 +129,9 @@ impl Store {
         object["metadata"]["uid"] = json!(format!("uid-{}", self.revision + 1));
         object["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
         object["metadata"]["generation"] = json!(1);
+        if place.plural == "deployments" && object["spec"]["replicas"].is_null() {
+            object["spec"]["replicas"] = json!(1);
+        }
         if place.plural == "customresourcedefinitions" {
             object["status"] = json!({"conditions": [{"type": "Established", "status": "True"}]});
         }

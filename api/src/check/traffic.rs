@@ -38,6 +38,7 @@ pub(super) fn alone(spec: &RawSpec, check: &mut Check<'_>) {
     for (key, differs) in [
         ("container", spec.container.is_some()),
         ("target", spec.target.is_some()),
+        ("template", spec.template.is_some()),
         ("port", spec.port.is_some()),
         ("concurrency", differ(&spec.concurrency, &own.concurrency)),
         ("timeouts", differ(&spec.timeouts, &own.timeouts)),

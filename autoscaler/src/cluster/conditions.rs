@@ -17,6 +17,8 @@ pub(super) struct Known<'a> {
     pub(super) is_measured: bool,
     /// Why the target could not be changed, if it could not.
     pub(super) failure: Option<&'a str>,
+    /// Whether what is made of its template is as that says; nothing where there is no template.
+    pub(super) applied: Option<Result<(), &'a str>>,
     /// The time of day.
     pub(super) now: &'a str,
 }
@@ -38,6 +40,9 @@ pub(super) fn status(view: &ApiView, known: &Known<'_>) -> Value {
             condition(before, view, "Scaling", is_scaling(view, known), known.now),
         ],
     });
+    if let (Some(applied), Some(all)) = (known.applied, status["conditions"].as_array_mut()) {
+        all.push(condition(before, view, "Applied", is_applied(applied), known.now));
+    }
     if let Some((reason, message)) = known.last {
         status["reason"] = json!(reason);
         status["message"] = json!(message);
@@ -77,6 +82,13 @@ fn is_scaling(view: &ApiView, known: &Known<'_>) -> Verdict {
             ("Unknown", "NoSamples", "no sidecar or gateway says what the load is".to_owned())
         }
         (None, None) => ("True", "Measured", "the target follows the load".to_owned()),
+    }
+}
+
+fn is_applied(applied: Result<(), &str>) -> Verdict {
+    match applied {
+        Ok(()) => ("True", "Applied", "what is made of the template is as it says".to_owned()),
+        Err(failure) => ("False", "CanNotApply", failure.to_owned()),
     }
 }
 
@@ -123,8 +135,14 @@ mod tests {
             limit: None,
             cost: None,
         };
-        let workload =
-            Workload { version: "1".into(), replicas: 2, present: 3, selector: None, asked: None };
+        let workload = Workload {
+            version: "1".into(),
+            owner: None,
+            replicas: 2,
+            present: 3,
+            selector: None,
+            asked: None,
+        };
         ApiView {
             resource: Resource {
                 origin: tidegate_kubernetes::facts::Origin::Resource,
@@ -148,6 +166,7 @@ mod tests {
         last: Some(("stable-window", "because")),
         is_measured: true,
         failure: None,
+        applied: None,
         now: "2026-01-01T00:00:00Z",
     };
 
@@ -178,6 +197,19 @@ mod tests {
             let (one, why) = verdict(&status, "Scaling");
             assert_eq!(format!("{one} {why}"), is_scaling);
         }
+    }
+
+    #[test]
+    fn who_has_a_template_is_told_whether_it_is_applied() {
+        let of = |applied| {
+            let status = status(&view(2, None, Value::Null), &Known { applied, ..KNOWN });
+            let (one, why) = verdict(&status, "Applied");
+            format!("{one} {why}")
+        };
+        assert_eq!(of(Some(Ok(()))), "True Applied");
+        assert_eq!(of(Some(Err("no"))), "False CanNotApply");
+        let without = status(&view(2, None, Value::Null), &KNOWN);
+        assert_eq!(without["conditions"].as_array().unwrap().len(), 2);
     }
 
     #[test]

@@ -169,9 +169,12 @@ impl ClusterApi {
 
 fn known<'a>(api: &'a ClusterApi, view: &ApiView, now: &'a str) -> Known<'a> {
     let asked = view.workload.as_ref().map_or(0, |workload| workload.replicas);
+    let has_template = view.document().is_some_and(|document| document.template.is_some());
+    let applied = api.owning.is_applied().filter(|_| has_template);
     let Some(scaled) = &api.scaled else {
         let (last, failure) = (None, None);
-        return Known { wanted: asked, in_flight: 0, last, is_measured: false, failure, now };
+        let (wanted, in_flight, is_measured) = (asked, 0, false);
+        return Known { wanted, in_flight, last, is_measured, failure, applied, now };
     };
     let last = scaled.decisions.back();
     Known {
@@ -180,6 +183,7 @@ fn known<'a>(api: &'a ClusterApi, view: &ApiView, now: &'a str) -> Known<'a> {
         last: last.map(|last| (last.reason.as_str(), last.detail.as_str())),
         is_measured: scaled.is_measured,
         failure: scaled.failure.as_deref(),
+        applied,
         now,
     }
 }

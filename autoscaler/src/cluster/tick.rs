@@ -1,7 +1,8 @@
-//! One tick on a cluster, top to bottom: follow, observe, aggregate, decide, act, report.
+//! One tick on a cluster, top to bottom: follow, own, observe, aggregate, decide, act, report.
 
 use super::act::Order;
 use super::metrics::ClusterMetrics;
+use super::own::Owning;
 use super::report::Sent;
 use super::retire::marks;
 use super::scaled::Scaled;
@@ -64,6 +65,8 @@ pub(super) struct ClusterApi {
     /// The versions that our statuses have made of the resource, oldest first, after the one that the
     /// first of them was written for.
     pub(super) versions: Vec<String>,
+    /// What is made of its template.
+    pub(super) owning: Owning,
     /// The problem that an event was told of.
     pub(super) told: Option<&'static str>,
 }
@@ -84,6 +87,7 @@ impl Cluster {
         self.follow(begun);
         self.lead(begun);
         if self.leads && self.view.is_known {
+            self.own(begun).await;
             let seeing = self.observe().await;
             let now = self.clock.now();
             let orders = self.decide(&seeing, now);

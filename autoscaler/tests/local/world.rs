@@ -214,6 +214,7 @@ fn api(folder: &Path, min: u32, max: u32, manner: &str) -> InferenceApi {
             python: None,
         },
         target: None,
+        template: None,
         endpoints: None,
         paused: false,
         port: None,
