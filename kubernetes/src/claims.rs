@@ -56,6 +56,7 @@ mod tests {
         let notes = [("tidegate.dev/max-replicas".to_owned(), "3".to_owned())].into();
         Workload {
             version: "1".to_owned(),
+            owner: None,
             replicas: 1,
             present: 1,
             selector: None,

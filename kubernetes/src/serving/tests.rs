@@ -41,6 +41,7 @@ fn stores() -> Stores {
     let selector = Selector::from_iter([("app".to_owned(), "d".to_owned())]);
     let workload = Workload {
         version: "1".into(),
+        owner: None,
         replicas: 1,
         present: 1,
         selector: Some(selector),
