@@ -8,7 +8,7 @@ use crate::support::frames::{
     WINDOW_UPDATE,
 };
 use crate::support::http::{connect, get, metric};
-use crate::support::memory::rss_bytes;
+use crate::support::memory::own_bytes;
 use crate::support::process::Process;
 use crate::support::recorder::{Step, Upstream};
 use crate::support::sidecar::proxy;
@@ -37,9 +37,9 @@ impl Sidecar {
 
     /// Bytes that its process has grown by during this.
     fn growth(&self, during: impl FnOnce()) -> u64 {
-        let before = rss_bytes(self.process.pid());
+        let before = own_bytes(self.process.pid());
         during();
-        rss_bytes(self.process.pid()).saturating_sub(before)
+        own_bytes(self.process.pid()).saturating_sub(before)
     }
 
     fn wait_until_idle(&self) {

@@ -5,6 +5,12 @@ pub(crate) fn rss_bytes(pid: u32) -> u64 {
     of(pid, "VmRSS:")
 }
 
+/// Bytes of them that are the process's own: not what it has mapped of its file, of which the first
+/// use of a protocol may add two megabytes in a debug build.
+pub(crate) fn own_bytes(pid: u32) -> u64 {
+    of(pid, "RssAnon:")
+}
+
 /// The most bytes that were ever resident.
 pub(crate) fn peak_rss_bytes(pid: u32) -> u64 {
     of(pid, "VmHWM:")
