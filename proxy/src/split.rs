@@ -70,6 +70,16 @@ pub struct Split<T> {
     in_force: WeightsInForce,
 }
 
+// === impl Version ===
+
+impl<T> Version<T> {
+    /// Whether it is meant: on a cluster its namespace, which is that of the API, may be left out.
+    fn is_called(&self, said: &[u8]) -> bool {
+        let own = self.name.rsplit_once('/').map_or(&*self.name, |(_, own)| own);
+        self.name.as_bytes() == said || own.as_bytes() == said
+    }
+}
+
 // === impl Split ===
 
 impl<T> Split<T> {
@@ -88,7 +98,7 @@ impl<T> Split<T> {
     pub fn choose(&self, headers: &Fields, drawn: u64) -> Option<&T> {
         let SplitSettings { versions, sticky, override_header, .. } = &self.settings;
         let named = override_header.as_ref().and_then(|header| headers.get(header));
-        let named = named.and_then(|said| versions.iter().find(|of| of.name.as_bytes() == said));
+        let named = named.and_then(|said| versions.iter().find(|of| of.is_called(said)));
         if let Some(version) = named {
             return Some(&version.api);
         }
@@ -191,5 +201,8 @@ mod tests {
         for (said, version) in [("new", 2), ("old", 1), ("s", 1), ("", 1), ("NEW", 1)] {
             assert_eq!(chosen(said), Some(version), "{said}");
         }
+        let version = Version { name: "models/new".to_owned(), weight: 0, api: () };
+        assert!(version.is_called(b"new") && version.is_called(b"models/new"));
+        assert!(!version.is_called(b"models") && !version.is_called(b""));
     }
 }
