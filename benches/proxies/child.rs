@@ -126,12 +126,15 @@ fn signal(pid: u32, which: Signal) {
     }
 }
 
-/// An address of this machine that nobody listens at.
+/// So many addresses of this machine that nobody listens at.
 ///
 /// # Errors
-/// If there is none.
-pub(crate) fn free_address() -> Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .context("can't find a free port on 127.0.0.1")
+/// If there are not so many.
+pub(crate) fn free_addresses(count: usize) -> Result<Vec<SocketAddr>> {
+    // All are held until all are found, so that none is found twice.
+    let held = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let held: Vec<_> =
+        held.collect::<Result<_, _>>().context("can't find a free port on 127.0.0.1")?;
+    let addresses = held.iter().map(TcpListener::local_addr);
+    addresses.collect::<Result<_, _>>().context("can't read a listener's address")
 }

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 /// The most connections at once: ports and files are bounded.
 const MAX_CONNECTIONS: i64 = 4096;
+/// The most endpoints: each is a port of the origin.
+const MAX_ENDPOINTS: i64 = 64;
 
-/// Measures Tidegate's sidecar beside nginx, HAProxy and a raw TCP copy
+/// Measures Tidegate beside nginx, HAProxy, routers of language models and a raw TCP copy
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -28,7 +30,10 @@ pub(crate) struct Cli {
 pub(crate) enum Role {
     /// The server behind all peers
     #[command(hide = true)]
-    Origin { listen: SocketAddr },
+    Origin {
+        #[arg(required = true)]
+        listen: Vec<SocketAddr>,
+    },
     /// The raw TCP copy
     #[command(hide = true)]
     Copy { listen: SocketAddr, upstream: SocketAddr },
@@ -53,7 +58,8 @@ pub(crate) struct Flags {
         default_value = "small,rate,json,sse,instructions"
     )]
     only: Vec<Workload>,
-    /// What is compared; those that are not installed are skipped with a word
+    /// What is compared; those that are not installed, or can't spread requests over several
+    /// endpoints where that is asked, are skipped with a word
     #[arg(
         long,
         env = "TIDEGATE_BENCH_PEERS",
@@ -68,7 +74,13 @@ pub(crate) struct Flags {
     /// How long each measurement takes [default: 2, with --quick 0.5]
     #[arg(long, env = "TIDEGATE_BENCH_SECONDS", value_parser = seconds, value_name = "SECONDS")]
     seconds: Option<Duration>,
-    /// A measurement of `small` or `json` ends after so many requests, and not after --seconds
+    /// Over how many endpoints requests are spread
+    #[arg(long, env = "TIDEGATE_BENCH_ENDPOINTS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=MAX_ENDPOINTS), value_name = "N")]
+    pub(crate) endpoints: u16,
+    /// How long each way of balancing is measured by `tail` [default: 30, with --quick 2]
+    #[arg(long, env = "TIDEGATE_BENCH_TAIL_SECONDS", value_parser = seconds, value_name = "SECONDS")]
+    tail_seconds: Option<Duration>,
+    /// A measurement of `small`, `post` or `json` ends after so many requests, and not after --seconds
     #[arg(long, env = "TIDEGATE_BENCH_REQUESTS", value_name = "N")]
     pub(crate) requests: Option<NonZeroU64>,
     /// How many connections `small` has [default: 1,16,64,256, with --quick 1,64]
@@ -117,6 +129,12 @@ impl Flags {
     pub(crate) fn seconds(&self) -> Duration {
         let default = if self.quick { Duration::from_millis(500) } else { Duration::from_secs(2) };
         self.seconds.unwrap_or(default)
+    }
+
+    /// How long each measurement of `tail` takes.
+    pub(crate) fn tail_seconds(&self) -> Duration {
+        let default = if self.quick { Duration::from_secs(2) } else { Duration::from_secs(30) };
+        self.tail_seconds.unwrap_or(default)
     }
 
     /// The connections of each measurement of `small`.

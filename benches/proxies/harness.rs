@@ -2,6 +2,7 @@
 
 mod build;
 mod run;
+mod tail;
 
 use crate::flags::Flags;
 use crate::load::Until;
@@ -9,7 +10,8 @@ use crate::machine::{commit, load_average, machine};
 use crate::peer::{Found, Peer, on_path};
 use crate::report::Report;
 use crate::sample::{Instructions, Sample};
-use crate::workload::{BODY_CONNECTIONS, RATE, STREAMS, Workload};
+use crate::tail::TailSample;
+use crate::workload::{BODY_CONNECTIONS, POST_CONNECTIONS, RATE, STREAMS, Workload};
 use crate::{callgrind, clock, pin, summary};
 use anyhow::{Context, Result, bail};
 use run::{Load, Runner};
@@ -29,6 +31,7 @@ const WARM_UP_PART: u32 = 4;
 struct Gathered {
     samples: Vec<Sample>,
     instructions: Vec<Instructions>,
+    tails: Vec<TailSample>,
     notes: Vec<String>,
     failures: usize,
 }
@@ -58,10 +61,14 @@ async fn measure(flags: Flags) -> Result<ExitCode> {
     if cores.peer == cores.load {
         gathered.note("there is one core only: peer, load and origin share it".to_owned());
     }
-    let runner = Runner::start(cores).await?;
+    let runner = Runner::start(cores, flags.endpoints).await?;
     in_turn(&flags, &runner, &peers, &mut gathered).await;
     if flags.only().contains(&Workload::Instructions) {
         count_instructions(&runner, &peers, &mut gathered).await;
+    }
+    drop(runner);
+    if flags.only().contains(&Workload::Tail) {
+        tail::measure(&flags, cores, &peers, &mut gathered).await?;
     }
     let report = Report {
         date,
@@ -71,9 +78,13 @@ async fn measure(flags: Flags) -> Result<ExitCode> {
         versions: versions(&peers),
         repeat: flags.repeat(),
         seconds: flags.seconds().as_secs_f64(),
+        endpoints: flags.endpoints,
+        tail_seconds: flags.tail_seconds().as_secs_f64(),
         notes: gathered.notes,
         rows: summary::rows(&gathered.samples),
         instructions: gathered.instructions,
+        tails: crate::tail::rows(&gathered.tails),
+        tail_samples: gathered.tails,
         samples: gathered.samples,
     };
     let written = report.write(&flags.output)?;
@@ -94,6 +105,11 @@ async fn find(flags: &Flags, gathered: &mut Gathered) -> Result<Vec<Found>> {
     };
     let mut peers = Vec::new();
     for peer in flags.peers() {
+        if flags.endpoints > 1 && !peer.is_balancer() && peer != Peer::Direct {
+            let name = peer.name();
+            gathered.note(format!("skipped: {name}: it can't spread requests over endpoints"));
+            continue;
+        }
         match peer.find(built.as_deref()) {
             Ok(found) if peer == Peer::Tidegate => peers.push(found.with(&flags.tidegate_args)),
             Ok(found) => peers.push(found),
@@ -115,6 +131,9 @@ async fn in_turn(flags: &Flags, runner: &Runner, peers: &[Found], gathered: &mut
         for repeat in 1..=flags.repeat() {
             for found in peers {
                 done += 1;
+                if found.peer.is_router() && !load.is_completion() {
+                    continue;
+                }
                 let peer = found.peer.name();
                 let what = format!("[{done}/{all}] {name}, {peer}, repeat {repeat}");
                 match runner.sample(found, name, load, repeat).await {
@@ -145,6 +164,10 @@ fn loads(flags: &Flags) -> Vec<(String, Load)> {
                 let load = Load::Small { connections, until };
                 (format!("small, {connections} {noun}"), load)
             })),
+            Workload::Post => {
+                let name = format!("small POST, {POST_CONNECTIONS} connections");
+                loads.push((name, Load::Post { until }));
+            }
             Workload::Rate => {
                 loads.push((format!("small, {RATE} a second"), Load::Rate { warm_up, time }));
             }
@@ -153,7 +176,7 @@ fn loads(flags: &Flags) -> Vec<(String, Load)> {
                 loads.push((name, Load::Json { until }));
             }
             Workload::Sse => loads.push((format!("SSE, {STREAMS} streams"), Load::Sse)),
-            Workload::Instructions => {}
+            Workload::Instructions | Workload::Tail => {}
         }
     }
     loads
@@ -164,7 +187,8 @@ async fn count_instructions(runner: &Runner, peers: &[Found], gathered: &mut Gat
         let what = "skipped: instructions: valgrind is not installed: `apt-get install valgrind`";
         return gathered.note(what.to_owned());
     };
-    for found in peers.iter().filter(|found| found.peer != Peer::Direct) {
+    let counted = |found: &&Found| found.peer != Peer::Direct && !found.peer.is_router();
+    for found in peers.iter().filter(counted) {
         let peer = found.peer;
         match runner.instructions(found, &valgrind, callgrind::REQUESTS).await {
             Ok(a_request) => {

@@ -7,7 +7,7 @@ mod streams;
 
 pub(crate) use closed::{Until, closed};
 pub(crate) use connection::{Connection, open_many};
-pub(crate) use open::open;
+pub(crate) use open::{open, scheduled};
 pub(crate) use streams::streams;
 
 use anyhow::{Context, Result};

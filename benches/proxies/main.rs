@@ -1,4 +1,5 @@
-//! Tidegate beside nginx, HAProxy and a raw TCP copy: what a request costs each of them.
+//! Tidegate beside other proxies and a raw TCP copy: what a request costs each of them, and how long
+//! requests wait behind each of them as a balancer.
 //!
 //! [`flags`] says what is run; [`harness`] runs it, one peer after the other in each repeat.
 //! A [`peer`] is a [`child`] pinned to one core ([`pin`]); the [`origin`] and the [`load`] share
@@ -19,7 +20,9 @@ mod peer;
 mod pin;
 mod report;
 mod sample;
+mod schedule;
 mod summary;
+mod tail;
 mod ticker;
 mod tie;
 mod usage;

@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::ticker::Ticker;
-use crate::workload::{ANSWER, EVENT_GAP, EVENTS, SINK, SMALL, STREAM, event_chunk};
+use crate::workload::{ANSWER, EVENT_GAP, EVENTS, SERVICE_FIELD, event_chunk};
 use anyhow::{Context, Result};
 use std::io;
 use std::net::SocketAddr;
@@ -22,39 +22,46 @@ const MAX_FIELDS: usize = 64;
 struct Head {
     /// Its bytes.
     length: usize,
-    target: Target,
+    /// Whether a stream is asked for.
+    stream: bool,
+    /// How long the answer is to take.
+    service_micros: u64,
     body: u64,
     close: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Target {
-    Answer,
-    Stream,
-    Unknown,
-}
-
-/// Serves until it is ended.
+/// Serves at all these addresses until it is ended.
 ///
 /// # Errors
 /// If it can't listen.
-pub(crate) fn run(listen: SocketAddr) -> Result<()> {
+pub(crate) fn run(listen: Vec<SocketAddr>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener =
-            TcpListener::bind(listen).await.with_context(|| format!("can't listen at {listen}"))?;
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                accepted = listener.accept() => {
-                    let (stream, _) = accepted.context("can't accept")?;
-                    connections.spawn(serve(stream));
-                }
-                // How a connection ended is the peer's to say.
-                Some(_) = connections.join_next() => {}
-            }
+        let mut doors = JoinSet::new();
+        for at in listen {
+            let listener =
+                TcpListener::bind(at).await.with_context(|| format!("can't listen at {at}"))?;
+            doors.spawn(accept(listener));
         }
+        while let Some(ended) = doors.join_next().await {
+            ended.context("a listener broke down")??;
+        }
+        Ok(())
     })
+}
+
+async fn accept(listener: TcpListener) -> Result<()> {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let (stream, _) = accepted.context("can't accept")?;
+                connections.spawn(serve(stream));
+            }
+            // How a connection ended is the peer's to say.
+            Some(_) = connections.join_next() => {}
+        }
+    }
 }
 
 async fn serve(mut stream: TcpStream) -> io::Result<()> {
@@ -88,12 +95,13 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
             left = left.saturating_sub(count as u64);
         }
         filled = 0;
-        match head.target {
-            Target::Answer => stream.write_all(answer("200 OK", ANSWER).as_bytes()).await?,
-            Target::Stream => send_events(&mut stream).await?,
-            Target::Unknown => {
-                stream.write_all(answer("404 Not Found", "{}").as_bytes()).await?;
-            }
+        if head.service_micros > 0 {
+            Ticker::new()?.until(clock::now() + head.service_micros * 1000).await?;
+        }
+        if head.stream {
+            send_events(&mut stream).await?;
+        } else {
+            stream.write_all(answer().as_bytes()).await?;
         }
         if head.close {
             return Ok(());
@@ -114,10 +122,10 @@ async fn send_events(stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(b"0\r\n\r\n").await
 }
 
-fn answer(status: &str, body: &str) -> String {
+fn answer() -> String {
     format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{ANSWER}",
+        ANSWER.len()
     )
 }
 
@@ -130,18 +138,18 @@ fn parse(read: &[u8]) -> io::Result<Option<Head>> {
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(error) => return Err(invalid(&error.to_string())),
     };
-    let target = match request.path {
-        Some(SMALL | SINK) => Target::Answer,
-        Some(STREAM) => Target::Stream,
-        _ => Target::Unknown,
-    };
-    let mut head = Head { length, target, body: 0, close: request.version != Some(1) };
+    let close = request.version != Some(1);
+    let mut head = Head { length, stream: false, service_micros: 0, body: 0, close };
     for field in request.headers {
         let value = std::str::from_utf8(field.value).unwrap_or_default();
         if field.name.eq_ignore_ascii_case("content-length") {
             head.body = value.parse().map_err(|_| invalid("the length is no number"))?;
         } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
             return Err(invalid("a body with a length was sent on in chunks"));
+        } else if field.name.eq_ignore_ascii_case("accept") {
+            head.stream = value == "text/event-stream";
+        } else if field.name.eq_ignore_ascii_case(SERVICE_FIELD) {
+            head.service_micros = value.parse().map_err(|_| invalid("the time is no number"))?;
         } else if field.name.eq_ignore_ascii_case("connection") {
             head.close = value.eq_ignore_ascii_case("close");
         }
@@ -156,7 +164,7 @@ fn invalid(what: &str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{body_request, small_request, stream_request};
+    use crate::workload::{body_request, small_request, stream_request, timed_request};
 
     #[test]
     fn what_the_load_sends_is_understood() {
@@ -164,13 +172,14 @@ mod tests {
         let head = parse(&small).expect("good").expect("whole");
         assert_eq!(
             head,
-            Head { length: small.len(), target: Target::Answer, body: 0, close: false }
+            Head { length: small.len(), stream: false, service_micros: 0, body: 0, close: false }
         );
         assert_eq!(parse(small.split_at(20).0).expect("good so far"), None);
         let body = parse(&body_request()).expect("good").expect("whole");
-        assert_eq!((body.target, body.body), (Target::Answer, 220_000));
-        let stream = parse(&stream_request()).expect("good").expect("whole");
-        assert_eq!(stream.target, Target::Stream);
+        assert_eq!((body.stream, body.body), (false, 220_000));
+        assert!(parse(&stream_request()).expect("good").expect("whole").stream);
+        let timed = parse(&timed_request(20_500_000)).expect("good").expect("whole");
+        assert_eq!(timed.service_micros, 20_500);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod gateway;
 mod haproxy;
 mod nginx;
+mod router;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -31,6 +32,25 @@ pub(crate) enum Peer {
     Tidegate,
     /// Tidegate's gateway, which finds the API by the model that a body names
     Gateway,
+    /// SGLang's router
+    Sglang,
+    /// vLLM's router
+    Vllm,
+}
+
+/// How a balancer chooses among its endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// One after the other, or what a gateway does by itself.
+    Default,
+    /// At random.
+    Random,
+    /// The one with fewer requests of two drawn at random.
+    TwoRandom,
+    /// The one with the fewest requests.
+    Least,
+    /// The same, and none gets a request before its last one is answered.
+    LeastOneEach,
 }
 
 /// A peer that is here.
@@ -55,6 +75,11 @@ pub(crate) struct Setup<'a> {
     pub(crate) admin: SocketAddr,
     /// Where requests go.
     pub(crate) upstreams: &'a [SocketAddr],
+    /// Where it is asked how they are, in the same order, if they are sidecars that let one request
+    /// through at a time; else none.
+    pub(crate) admins: &'a [SocketAddr],
+    /// How it chooses among them.
+    pub(crate) method: Method,
     /// Its own folder, for its configuration and what else it writes.
     pub(crate) folder: &'a Path,
     /// All in one process, as callgrind wants it.
@@ -73,12 +98,24 @@ impl Peer {
             Self::Haproxy => "haproxy",
             Self::Tidegate => "tidegate",
             Self::Gateway => "gateway",
+            Self::Sglang => "sglang",
+            Self::Vllm => "vllm",
         }
     }
 
     /// Whether it is Tidegate, in one of its roles.
     pub(crate) const fn is_ours(self) -> bool {
         matches!(self, Self::Tidegate | Self::Gateway)
+    }
+
+    /// Whether it takes requests with the bodies of language models only.
+    pub(crate) const fn is_router(self) -> bool {
+        matches!(self, Self::Sglang | Self::Vllm)
+    }
+
+    /// Whether it can spread requests over several endpoints.
+    pub(crate) const fn is_balancer(self) -> bool {
+        matches!(self, Self::Nginx | Self::Haproxy | Self::Gateway) || self.is_router()
     }
 
     /// Looks for it. `tidegate` is that peer's file.
@@ -100,6 +137,14 @@ impl Peer {
             Self::Haproxy => {
                 let program = installed("haproxy", "haproxy")?;
                 let version = haproxy::version(&output(&program, "-v")?);
+                (Some(program), version)
+            }
+            Self::Sglang | Self::Vllm => {
+                let (name, package) = router::names(self == Self::Vllm);
+                let program = on_path(name).with_context(|| {
+                    format!("{name} is not on PATH: `pip install {package}` has it")
+                })?;
+                let version = router::version(&program, package)?;
                 (Some(program), version)
             }
             Self::Tidegate | Self::Gateway => {
@@ -142,6 +187,7 @@ impl Found {
             Peer::Haproxy => haproxy::arguments(setup)?,
             Peer::Tidegate => sidecar_arguments(setup)?,
             Peer::Gateway => gateway::arguments(setup)?,
+            Peer::Sglang | Peer::Vllm => router::arguments(self.peer == Peer::Vllm, setup)?,
         };
         let words = words.into_iter().chain(self.extra.iter().cloned()).map(OsString::from);
         Ok(Some(std::iter::once(program.clone().into_os_string()).chain(words).collect()))
@@ -150,14 +196,21 @@ impl Found {
 
 /// One worker, metrics on as always, the queue and the limit in force but never in the way.
 fn sidecar_arguments(setup: &Setup<'_>) -> Result<Vec<String>> {
+    Ok(sidecar(setup.listen, setup.admin, the_one(setup.upstreams)?, 1024))
+}
+
+/// The arguments of a sidecar that lets so many requests through at once.
+pub(crate) fn sidecar(
+    listen: SocketAddr,
+    admin: SocketAddr,
+    upstream: SocketAddr,
+    concurrency: u16,
+) -> Vec<String> {
     let text = format!(
-        "sidecar --listen {} --admin {} --upstream {} --concurrency 1024 --queue-capacity 1024 \
-         --workers 1 --drain-delay 0s --drain-timeout 1s --log error",
-        setup.listen,
-        setup.admin,
-        the_one(setup.upstreams)?,
+        "sidecar --listen {listen} --admin {admin} --upstream {upstream} --concurrency {concurrency} \
+         --queue-capacity 1024 --workers 1 --drain-delay 0s --drain-timeout 1s --log error",
     );
-    Ok(text.split_whitespace().map(str::to_owned).collect())
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 fn the_one(upstreams: &[SocketAddr]) -> Result<SocketAddr> {
@@ -206,6 +259,8 @@ mod tests {
             listen: address(1),
             admin: address(2),
             upstreams,
+            admins: &[],
+            method: Method::Default,
             folder: Path::new("/nowhere"),
             single_process: false,
         };
@@ -228,6 +283,8 @@ mod tests {
             listen: address,
             admin: address,
             upstreams: &[address],
+            admins: &[],
+            method: Method::Default,
             folder: Path::new("/nowhere"),
             single_process: false,
         };

@@ -4,6 +4,7 @@ use crate::machine::{Commit, Machine};
 use crate::peer::Peer;
 use crate::sample::{Instructions, Sample};
 use crate::summary::Row;
+use crate::tail::{TailRow, TailSample};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -26,13 +27,21 @@ pub(crate) struct Report {
     pub(crate) repeat: u32,
     /// How long each took.
     pub(crate) seconds: f64,
+    /// Over how many requests were spread.
+    pub(crate) endpoints: u16,
+    /// How long each measurement of `tail` took.
+    pub(crate) tail_seconds: f64,
     /// Who was left out, and what failed.
     pub(crate) notes: Vec<String>,
     /// Medians.
     pub(crate) rows: Vec<Row>,
     /// By callgrind.
     pub(crate) instructions: Vec<Instructions>,
-    /// All that they were made of.
+    /// How long requests waited, by way of balancing.
+    pub(crate) tails: Vec<TailRow>,
+    /// All that these were made of.
+    pub(crate) tail_samples: Vec<TailSample>,
+    /// All that the rows were made of.
     pub(crate) samples: Vec<Sample>,
 }
 
@@ -61,6 +70,9 @@ impl Report {
         let versions: Vec<_> =
             self.versions.iter().map(|(peer, version)| format!("{peer} {version}")).collect();
         text += &format!("Versions: {}.\n", versions.join(", "));
+        if self.endpoints > 1 {
+            text += &format!("Requests were spread over {} endpoints.\n", self.endpoints);
+        }
         for note in &self.notes {
             text += &format!("\n- {note}");
         }
@@ -76,6 +88,15 @@ impl Report {
         if !self.instructions.is_empty() {
             text += "\n## Instructions\n\nOf a small request, in user space, by callgrind.\n\n";
             text += &instruction_table(&self.instructions);
+        }
+        if !self.tails.is_empty() {
+            text += &format!(
+                "\n## Tail\n\nMilliseconds that requests waited before eight endpoints that serve one at \
+                 a time, exponential 20 ms, at 80 % load, in {} s each. The ideal line is computed for \
+                 the same requests.\n\n{}",
+                self.tail_seconds,
+                tail_table(&self.tails),
+            );
         }
         text
     }
@@ -163,6 +184,19 @@ fn instruction_table(instructions: &[Instructions]) -> String {
     table(&lines)
 }
 
+fn tail_table(rows: &[TailRow]) -> String {
+    let head = ["balancer", "mean", "p50", "p99", "p99 × ideal", "least–most"];
+    let mut lines = vec![head.map(str::to_owned).to_vec()];
+    for row in rows {
+        let ratio = row.to_ideal;
+        let times = [row.mean_ms, row.p50_ms, row.p99_ms].map(|time| number(Some(time), 1));
+        let spread = format!("{:.2}–{:.2}", ratio.least, ratio.most);
+        let ratios = [number(Some(ratio.median), 2), spread];
+        lines.push(std::iter::once(row.balancer.clone()).chain(times).chain(ratios).collect());
+    }
+    table(&lines)
+}
+
 fn number(value: Option<f64>, digits: usize) -> String {
     value.map(|value| format!("{value:.digits$}")).unwrap_or_default()
 }
@@ -214,6 +248,10 @@ mod tests {
             versions: BTreeMap::from([("nginx", "1.2".to_owned())]),
             repeat: 1,
             seconds: 2.0,
+            endpoints: 1,
+            tail_seconds: 2.0,
+            tails: crate::tail::rows(&[TailSample::new("x, alone", 1, &[3_000_000], &[2_000_000])]),
+            tail_samples: Vec::new(),
             notes: vec!["skipped: haproxy".to_owned()],
             rows: summary::rows(&samples),
             instructions: instructions
@@ -242,6 +280,7 @@ mod tests {
         let rest = cells(&text, "| tidegate");
         assert_eq!(rest[0][2..], ["1.0", "10.0", "0.5", "9.0", ""], "memory in\n{text}");
         assert_eq!(rest[1][2..], ["25000", "1.25", ""], "instructions in\n{text}");
+        assert_eq!(cells(&text, "| x, alone")[0][2..6], ["3.0", "3.0", "3.0", "1.50"]);
         for part in ["Fast, 2 cores, Linux 6.1", "abc with changes", "- skipped: haproxy"] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }

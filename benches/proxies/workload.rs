@@ -5,13 +5,16 @@ use std::fmt::Write;
 
 /// Where a small JSON answer comes from.
 pub(crate) const SMALL: &str = "/predict";
-/// Where a large request body goes.
-pub(crate) const SINK: &str = "/prompt";
-/// Where a stream of events comes from.
-pub(crate) const STREAM: &str = "/stream";
+/// Where requests with bodies go, and where a stream of events comes from. Routers of language
+/// models know no other path.
+pub(crate) const COMPLETIONS: &str = "/v1/completions";
+/// The field that says how long the origin is to take for an answer, in microseconds.
+pub(crate) const SERVICE_FIELD: &str = "x-service-micros";
 
 /// The large request body.
 pub(crate) const BODY_BYTES: usize = 220_000;
+/// Connections that send small bodies.
+pub(crate) const POST_CONNECTIONS: u16 = 64;
 /// Connections that send large bodies.
 pub(crate) const BODY_CONNECTIONS: u16 = 150;
 /// Requests a second of `rate`.
@@ -27,6 +30,8 @@ pub(crate) const EVENT_PREFIX: &str = r#"data: {"sent":""#;
 /// Digits of that moment.
 pub(crate) const EVENT_DIGITS: usize = 20;
 
+/// The body of a small request that has one.
+const SMALL_BODY: &str = r#"{"model":"digits","max_tokens":1,"prompt":"All human beings"}"#;
 /// The answer to a small request.
 pub(crate) const ANSWER: &str =
     r#"{"label":"seven","score":0.9731,"scores":[0.0,0.01,0.0,0.0,0.0,0.0,0.0,0.9731,0.01,0.0]}"#;
@@ -36,6 +41,8 @@ pub(crate) const ANSWER: &str =
 pub(crate) enum Workload {
     /// Small requests, each connection asking again as soon as it is answered
     Small,
+    /// Small requests with a body of JSON that names its model, on 64 connections
+    Post,
     /// Small requests at 500 a second, whatever the answers do
     Rate,
     /// JSON bodies of 220 KB on 150 connections
@@ -44,6 +51,8 @@ pub(crate) enum Workload {
     Sse,
     /// Instructions a small request, by callgrind
     Instructions,
+    /// How long requests wait before endpoints that serve one at a time, by way of balancing
+    Tail,
 }
 
 /// A small request.
@@ -62,19 +71,32 @@ pub(crate) fn body_request() -> Vec<u8> {
     }
     body.truncate(BODY_BYTES - 2);
     body.push_str("\"}");
-    format!(
-        "POST {SINK} HTTP/1.1\r\nHost: model\r\nUser-Agent: tidegate-benches\r\nAccept: */*\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
+    completion("Accept: */*", &body)
+}
+
+/// A small request with a body.
+pub(crate) fn post_request() -> Vec<u8> {
+    completion("Accept: */*", SMALL_BODY)
+}
+
+/// A request whose answer takes so long to make.
+pub(crate) fn timed_request(service_nanos: u64) -> Vec<u8> {
+    completion(&format!("{SERVICE_FIELD}: {}", service_nanos / 1000), SMALL_BODY)
 }
 
 /// A request for a stream.
 pub(crate) fn stream_request() -> Vec<u8> {
+    completion(
+        "Accept: text/event-stream",
+        r#"{"model":"digits","stream":true,"max_tokens":1,"prompt":"All human beings"}"#,
+    )
+}
+
+fn completion(field: &str, body: &str) -> Vec<u8> {
     format!(
-        "GET {STREAM} HTTP/1.1\r\nHost: model\r\nUser-Agent: tidegate-benches\r\n\
-         Accept: text/event-stream\r\n\r\n"
+        "POST {COMPLETIONS} HTTP/1.1\r\nHost: model\r\nUser-Agent: tidegate-benches\r\n{field}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
     )
     .into_bytes()
 }
@@ -108,7 +130,7 @@ mod tests {
     fn the_body_is_json_of_its_length() {
         let request = body_request();
         let body = request.split_at(request.len() - BODY_BYTES).1;
-        assert!(request.starts_with(b"POST /prompt HTTP/1.1\r\n"));
+        assert!(request.starts_with(b"POST /v1/completions HTTP/1.1\r\n"));
         serde_json::from_slice::<serde_json::Value>(body).expect("JSON");
     }
 

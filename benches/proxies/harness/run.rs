@@ -1,13 +1,15 @@
 //! One measurement: a peer freshly started before the origin, a load, what the peer used.
 
-use crate::child::{Child, free_address};
+use crate::child::{Child, free_addresses};
 use crate::load::{Connection, Edge, Outcome, Until, closed, open, streams};
 use crate::machine::load_average;
-use crate::peer::{Found, Setup};
+use crate::peer::{Found, Method, Setup};
 use crate::pin::{Cores, pin};
 use crate::sample::{Around, Sample};
 use crate::usage::{self, Usage};
-use crate::workload::{BODY_CONNECTIONS, RATE, STREAMS, body_request, small_request};
+use crate::workload::{
+    BODY_CONNECTIONS, POST_CONNECTIONS, RATE, STREAMS, body_request, post_request, small_request,
+};
 use crate::{callgrind, clock};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -28,6 +30,8 @@ const COUNTED_CONNECTIONS: u16 = 16;
 pub(super) enum Load {
     /// Small requests, closed loop.
     Small { connections: u16, until: Until },
+    /// Small requests with a body, closed loop.
+    Post { until: Until },
     /// Small requests at a fixed rate.
     Rate { warm_up: Duration, time: Duration },
     /// Large bodies, closed loop.
@@ -39,7 +43,7 @@ pub(super) enum Load {
 /// The origin, and where everything runs.
 pub(super) struct Runner {
     cores: Cores,
-    origin: SocketAddr,
+    origins: Vec<SocketAddr>,
     ticks_per_second: u64,
     folder: TempDir,
     /// Ends with the runner.
@@ -55,6 +59,15 @@ struct Running {
     _folder: TempDir,
 }
 
+// === impl Load ===
+
+impl Load {
+    /// Whether routers of language models take its requests.
+    pub(super) const fn is_completion(&self) -> bool {
+        matches!(self, Self::Post { .. } | Self::Json { .. } | Self::Sse)
+    }
+}
+
 // === impl Runner ===
 
 impl Runner {
@@ -62,16 +75,19 @@ impl Runner {
     ///
     /// # Errors
     /// If either can't be done.
-    pub(super) async fn start(cores: Cores) -> Result<Self> {
+    pub(super) async fn start(cores: Cores, endpoints: u16) -> Result<Self> {
         pin(cores.load)?;
         let folder = TempDir::new().context("can't make a temporary folder")?;
         let exe = std::env::current_exe().context("can't find this program's own file")?;
-        let origin = free_address()?;
-        let command: [OsString; 3] = [exe.into(), "origin".into(), origin.to_string().into()];
+        let origins = free_addresses(usize::from(endpoints))?;
+        let mut command: Vec<OsString> = vec![exe.into(), "origin".into()];
+        command.extend(origins.iter().map(|origin| origin.to_string().into()));
         let mut child = Child::start("origin", &command, cores.load, cores.load, folder.path())?;
-        answers(origin, &mut child).await?;
+        for origin in &origins {
+            answers(*origin, &mut child).await?;
+        }
         let ticks_per_second = rustix::param::clock_ticks_per_second();
-        Ok(Self { cores, origin, ticks_per_second, folder, _origin: child })
+        Ok(Self { cores, origins, ticks_per_second, folder, _origin: child })
     }
 
     /// Measures a peer once.
@@ -137,15 +153,19 @@ impl Runner {
     /// answers.
     async fn start_peer(&self, found: &Found, valgrind: Option<(&Path, &Path)>) -> Result<Running> {
         let folder = TempDir::new_in(self.folder.path()).context("can't make a folder")?;
+        let [listen, admin] = free_addresses(2)?[..] else { bail!("two ports were asked for") };
         let setup = Setup {
-            listen: free_address()?,
-            admin: free_address()?,
-            upstreams: &[self.origin],
+            listen,
+            admin,
+            upstreams: &self.origins,
+            admins: &[],
+            method: Method::Default,
             folder: folder.path(),
             single_process: valgrind.is_some(),
         };
         let Some(mut command) = found.command(&setup)? else {
-            return Ok(Running { child: None, address: self.origin, _folder: folder });
+            let origin = self.origins.first().context("there is no origin")?;
+            return Ok(Running { child: None, address: *origin, _folder: folder });
         };
         if let Some((valgrind, out)) = valgrind {
             command = callgrind::wrapped(valgrind, out, &command);
@@ -184,6 +204,7 @@ async fn ask(
         Load::Small { connections, until } => {
             closed(to, small_request(), connections, until, edge).await
         }
+        Load::Post { until } => closed(to, post_request(), POST_CONNECTIONS, until, edge).await,
         Load::Rate { warm_up, time } => {
             open(to, small_request(), RATE, (warm_up, time), edge).await
         }
@@ -193,10 +214,10 @@ async fn ask(
 }
 
 /// Waits until a small request is answered there.
-async fn answers(at: SocketAddr, child: &mut Child) -> Result<()> {
+pub(super) async fn answers(at: SocketAddr, child: &mut Child) -> Result<()> {
     let deadline = clock::now() + u64::try_from(START_PATIENCE.as_nanos()).unwrap_or(u64::MAX);
     loop {
-        let tried = async { Connection::open(at).await?.exchange(&small_request()).await };
+        let tried = async { Connection::open(at).await?.exchange(&post_request()).await };
         let error = match tokio::time::timeout(START_PATIENCE, tried).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error.to_string(),

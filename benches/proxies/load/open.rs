@@ -1,14 +1,15 @@
-//! Open loop: requests at a fixed rate, whatever the answers do.
+//! Open loop: requests at their times, whatever the answers do.
 //!
 //! Each request is timed from when it was due. So one that had to wait, because the peer or this
 //! process was late, counts with its wait (no coordinated omission).
 
 use super::{Connection, Edge, Outcome, histogram, open_many};
 use crate::clock;
+use crate::schedule::Call;
 use crate::ticker::Ticker;
+use crate::workload::timed_request;
 use anyhow::{Context, Result, bail};
-use hdrhistogram::Histogram;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -21,10 +22,17 @@ const FIRST_CONNECTIONS: u16 = 16;
 /// Requests at once. A peer that holds more is not keeping up.
 const MAX_AT_ONCE: usize = 512;
 
-struct Shared {
+/// Requests on their way, and how long each that was answered took.
+struct Calls {
+    running: JoinSet<io::Result<()>>,
+    took: Rc<RefCell<Vec<u64>>>,
+    ticker: Ticker,
+}
+
+/// Where requests go, and the connections that are there.
+struct Way {
+    to: SocketAddr,
     idle: RefCell<VecDeque<Connection>>,
-    latencies: RefCell<Histogram<u64>>,
-    counts: Cell<bool>,
 }
 
 /// Sends `rate` requests a second, for a warm-up and for `time`. To be run in a `LocalSet`.
@@ -38,40 +46,50 @@ pub(crate) async fn open(
     (warm_up, time): (Duration, Duration),
     edge: &mut impl FnMut(Edge) -> Result<()>,
 ) -> Result<Outcome> {
-    let opened = open_many(to, FIRST_CONNECTIONS).await.context("can't connect")?;
-    let shared = Rc::new(Shared {
-        idle: RefCell::new(opened.into()),
-        latencies: RefCell::new(histogram()?),
-        counts: Cell::new(false),
-    });
+    let way = Way::open(to).await?;
     let request: Rc<[u8]> = request.into();
-    let ticker = Ticker::new().context("can't make a timer")?;
-    let mut running = JoinSet::new();
     let (unmeasured, all) = (due_within(rate, warm_up), due_within(rate, warm_up + time));
+    let mut calls = Calls::new()?;
     let start = clock::now();
     let mut begin = start;
     for number in 0..all {
         let due = start + number * 1_000_000_000 / rate;
-        ticker.until(due).await.context("can't wait")?;
+        calls.ticker.until(due).await.context("can't wait")?;
         if number == unmeasured {
-            drain(&mut running).await?;
+            calls.drain().await?;
+            calls.took.borrow_mut().clear();
             edge(Edge::Begin)?;
             begin = clock::now();
-            shared.counts.set(true);
         }
-        if running.len() >= MAX_AT_ONCE {
-            bail!("more than {MAX_AT_ONCE} requests at once: it doesn't keep up");
-        }
-        running.spawn_local(ask(to, Rc::clone(&request), due, Rc::clone(&shared)));
-        while let Some(ended) = running.try_join_next() {
-            ended.context("a client broke down")?.context("a request failed")?;
-        }
+        calls.send(&way, Rc::clone(&request), due, 0)?;
     }
-    drain(&mut running).await?;
+    calls.drain().await?;
     let end = clock::now();
     edge(Edge::End)?;
-    let latencies = shared.latencies.borrow().clone();
+    let mut latencies = histogram()?;
+    calls.took.borrow().iter().for_each(|took| latencies.saturating_record(*took));
     Ok(Outcome { units: latencies.len(), nanos: end - begin, latencies })
+}
+
+/// Sends requests as they are scheduled, in turn to these addresses, and says how long each was not
+/// being served, in nanoseconds. To be run in a `LocalSet`.
+///
+/// # Errors
+/// If a request fails, or the peer can't keep up.
+pub(crate) async fn scheduled(to: &[SocketAddr], schedule: &[Call]) -> Result<Vec<u64>> {
+    let mut ways = Vec::new();
+    for to in to {
+        ways.push(Way::open(*to).await?);
+    }
+    let mut calls = Calls::new()?;
+    let start = clock::now();
+    for (call, way) in schedule.iter().zip(ways.iter().cycle()) {
+        let request = timed_request(call.service).into();
+        calls.ticker.until(start + call.due).await.context("can't wait")?;
+        calls.send(way, request, start + call.due, call.service)?;
+    }
+    calls.drain().await?;
+    Ok(calls.took.take())
 }
 
 /// Requests that are due within a time.
@@ -79,25 +97,57 @@ fn due_within(rate: u64, time: Duration) -> u64 {
     u64::try_from(time.as_nanos() * u128::from(rate) / 1_000_000_000).unwrap_or(u64::MAX)
 }
 
-async fn drain(running: &mut JoinSet<io::Result<()>>) -> Result<()> {
-    while let Some(ended) = running.join_next().await {
-        ended.context("a client broke down")?.context("a request failed")?;
+// === impl Way ===
+
+impl Way {
+    async fn open(to: SocketAddr) -> Result<Rc<Self>> {
+        let opened = open_many(to, FIRST_CONNECTIONS).await.context("can't connect")?;
+        Ok(Rc::new(Self { to, idle: RefCell::new(opened.into()) }))
     }
-    Ok(())
+
+    async fn ask(&self, request: &[u8]) -> io::Result<()> {
+        let idle = self.idle.borrow_mut().pop_front();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => Connection::open(self.to).await?,
+        };
+        connection.exchange(request).await?;
+        self.idle.borrow_mut().push_back(connection);
+        Ok(())
+    }
 }
 
-async fn ask(to: SocketAddr, request: Rc<[u8]>, due: u64, shared: Rc<Shared>) -> io::Result<()> {
-    let idle = shared.idle.borrow_mut().pop_front();
-    let mut connection = match idle {
-        Some(connection) => connection,
-        None => Connection::open(to).await?,
-    };
-    connection.exchange(&request).await?;
-    if shared.counts.get() {
-        shared.latencies.borrow_mut().saturating_record(clock::now() - due);
+// === impl Calls ===
+
+impl Calls {
+    fn new() -> Result<Self> {
+        let ticker = Ticker::new().context("can't make a timer")?;
+        Ok(Self { running: JoinSet::new(), took: Rc::default(), ticker })
     }
-    shared.idle.borrow_mut().push_back(connection);
-    Ok(())
+
+    /// Sends a request that was due at `due`; so much of the time that it takes does not count.
+    fn send(&mut self, way: &Rc<Way>, request: Rc<[u8]>, due: u64, less: u64) -> Result<()> {
+        if self.running.len() >= MAX_AT_ONCE {
+            bail!("more than {MAX_AT_ONCE} requests at once: it doesn't keep up");
+        }
+        let (way, took) = (Rc::clone(way), Rc::clone(&self.took));
+        self.running.spawn_local(async move {
+            way.ask(&request).await?;
+            took.borrow_mut().push((clock::now() - due).saturating_sub(less));
+            Ok(())
+        });
+        while let Some(ended) = self.running.try_join_next() {
+            ended.context("a client broke down")?.context("a request failed")?;
+        }
+        Ok(())
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        while let Some(ended) = self.running.join_next().await {
+            ended.context("a client broke down")?.context("a request failed")?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

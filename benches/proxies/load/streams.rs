@@ -3,7 +3,7 @@
 use super::{Connection, Edge, Outcome, histogram, open_many};
 use crate::clock;
 use crate::ticker::Ticker;
-use crate::workload::{EVENT_GAP, EVENTS, sent_at, small_request, stream_request};
+use crate::workload::{EVENT_GAP, EVENTS, post_request, sent_at, stream_request};
 use anyhow::{Context, Result};
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ pub(crate) async fn streams(
     let mut opened = open_many(to, count).await.context("can't connect")?;
     for connection in &mut opened {
         // Connections, this side's and that to the origin, are no part of what an event costs.
-        connection.exchange(&small_request()).await.context("a request failed")?;
+        connection.exchange(&post_request()).await.context("a request failed")?;
     }
     edge(Edge::Begin)?;
     let begin = clock::now();

@@ -1,7 +1,7 @@
 //! Tidegate's gateway, which reads bodies for the model that they name.
 
-use super::{Setup, write};
-use anyhow::{Context, Result};
+use super::{Method, Setup, write};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 /// Everything is for one API. The bodies of the load name its model first.
@@ -17,13 +17,15 @@ spec:
 
 /// The arguments that run it, once document and endpoints are written.
 pub(super) fn arguments(setup: &Setup<'_>) -> Result<Vec<String>> {
+    ensure!(setup.method == Method::Default, "it is not set up for other ways of balancing here");
     let (document, endpoints) =
         (setup.folder.join("api.yaml"), setup.folder.join("endpoints.json"));
     write(&document, DOCUMENT)?;
+    let concurrency = if setup.admins.is_empty() { 1024 } else { 1 };
     let entry = |(index, address)| {
         json!({
-            "id": format!("origin{index}"), "address": address, "concurrency": 1024,
-            "state": "active",
+            "id": format!("origin{index}"), "address": address, "concurrency": concurrency,
+            "admin": setup.admins.get(index), "state": "active",
         })
     };
     let entries: Vec<_> = setup.upstreams.iter().enumerate().map(entry).collect();

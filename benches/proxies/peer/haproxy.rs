@@ -1,7 +1,7 @@
 //! HAProxy, told to do what the others do: one thread, connections kept on both sides, parts of a
 //! stream passed on at once, nothing logged.
 
-use super::{Setup, write};
+use super::{Method, Setup, write};
 use anyhow::Result;
 
 /// The arguments that run it, once its configuration is written.
@@ -20,9 +20,16 @@ pub(super) fn version(said: &str) -> String {
 
 fn render(setup: &Setup<'_>) -> String {
     let listen = setup.listen;
+    let balance = match setup.method {
+        Method::Default => "roundrobin",
+        Method::Random => "random(1)",
+        Method::TwoRandom => "random(2)",
+        Method::Least | Method::LeastOneEach => "leastconn",
+    };
+    let limit = if setup.method == Method::LeastOneEach { " maxconn 1" } else { "" };
     let servers: String = (1..)
         .zip(setup.upstreams)
-        .map(|(number, address)| format!("  server origin{number} {address}\n"))
+        .map(|(number, address)| format!("  server origin{number} {address}{limit}\n"))
         .collect();
     // Without http-no-delay it holds back the parts of a stream for up to 200 ms.
     format!(
@@ -43,6 +50,7 @@ frontend in
   bind {listen}
   default_backend origin
 backend origin
+  balance {balance}
 {servers}"
     )
 }
@@ -61,13 +69,16 @@ mod tests {
             listen: address(7000),
             admin: address(7009),
             upstreams: &upstreams,
+            admins: &[],
+            method: Method::LeastOneEach,
             folder: Path::new("/folder"),
             single_process: false,
         });
         for line in [
             "bind 127.0.0.1:7000",
             "server origin1 127.0.0.1:7001",
-            "server origin2 127.0.0.1:7002",
+            "server origin2 127.0.0.1:7002 maxconn 1",
+            "balance leastconn",
         ] {
             assert!(config.contains(line), "no {line} in\n{config}");
         }

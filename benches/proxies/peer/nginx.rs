@@ -1,13 +1,13 @@
 //! nginx, told to do what the others do: one worker, connections kept on both sides, bodies passed
 //! on as they come, nothing logged.
 
-use super::{Setup, write};
-use anyhow::Result;
+use super::{Method, Setup, write};
+use anyhow::{Result, bail};
 
 /// The arguments that run it, once its configuration is written.
 pub(super) fn arguments(setup: &Setup<'_>) -> Result<Vec<String>> {
     let config = setup.folder.join("nginx.conf");
-    write(&config, &render(setup))?;
+    write(&config, &render(setup)?)?;
     let folder = setup.folder.display().to_string();
     Ok(vec![
         "-p".into(),
@@ -25,16 +25,23 @@ pub(super) fn version(said: &str) -> String {
     number.split_whitespace().next().unwrap_or("unknown").to_owned()
 }
 
-fn render(setup: &Setup<'_>) -> String {
+fn render(setup: &Setup<'_>) -> Result<String> {
     let folder = setup.folder.display();
     let listen = setup.listen;
     let master = if setup.single_process { "off" } else { "on" };
+    let method = match setup.method {
+        Method::Default => "",
+        Method::Random => "    random;\n",
+        Method::TwoRandom => "    random two least_conn;\n",
+        Method::Least => "    least_conn;\n",
+        Method::LeastOneEach => bail!("it keeps no requests back: max_conns refuses them"),
+    };
     let servers: String =
         setup.upstreams.iter().map(|address| format!("    server {address};\n")).collect();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("  {kind}_temp_path {folder}/{kind};\n"))
         .concat();
-    format!(
+    Ok(format!(
         "daemon off;
 master_process {master};
 worker_processes 1;
@@ -46,7 +53,7 @@ events {{
 http {{
   access_log off;
 {temporary}  upstream origin {{
-{servers}    keepalive 512;
+{method}{servers}    keepalive 512;
     keepalive_requests 1000000000;
     keepalive_timeout 300s;
   }}
@@ -66,7 +73,7 @@ http {{
   }}
 }}
 "
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -79,17 +86,21 @@ mod tests {
     fn every_upstream_is_listed_and_brackets_match() {
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let upstreams = [address(7001), address(7002)];
-        let config = render(&Setup {
+        let setup = Setup {
             listen: address(7000),
             admin: address(7009),
             upstreams: &upstreams,
+            admins: &[],
+            method: Method::TwoRandom,
             folder: Path::new("/folder"),
             single_process: true,
-        });
+        };
+        let config = render(&setup).expect("it can");
         for line in [
             "listen 127.0.0.1:7000 reuseport;",
             "server 127.0.0.1:7001;",
             "server 127.0.0.1:7002;",
+            "random two least_conn;",
             "master_process off;",
             "proxy_temp_path /folder/proxy;",
         ] {
