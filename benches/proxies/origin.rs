@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::ticker::Ticker;
-use crate::workload::{ANSWER, EVENT_GAP, EVENTS, SERVICE_FIELD, event_chunk};
+use crate::workload::{ANSWER, EVENT_GAP, EVENTS, SERVICE_KEY, STREAM_KEY, event_chunk};
 use anyhow::{Context, Result};
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +14,8 @@ use tokio::task::JoinSet;
 const MAX_HEAD_BYTES: usize = 16 << 10;
 /// Space for a head, and for large parts of a body.
 const BUFFER_BYTES: usize = 64 << 10;
+/// The largest body that is looked at.
+const MAX_WISH_BYTES: u64 = 4 << 10;
 /// Fields of a request's head.
 const MAX_FIELDS: usize = 64;
 
@@ -22,12 +24,17 @@ const MAX_FIELDS: usize = 64;
 struct Head {
     /// Its bytes.
     length: usize,
+    body: u64,
+    close: bool,
+}
+
+/// What of a small body counts here.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Wish {
     /// Whether a stream is asked for.
     stream: bool,
     /// How long the answer is to take.
     service_micros: u64,
-    body: u64,
-    close: bool,
 }
 
 /// Serves at all these addresses until it is ended.
@@ -86,7 +93,18 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
         if here > head.body {
             return Err(invalid("a request came before the answer to the last"));
         }
+        let mut wish = Wish::default();
         let mut left = head.body - here;
+        if head.body <= MAX_WISH_BYTES {
+            while left > 0 {
+                let count = stream.read(buffer.get_mut(filled..).unwrap_or_default()).await?;
+                if count == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                (filled, left) = (filled + count, left.saturating_sub(count as u64));
+            }
+            wish = Wish::read(buffer.get(head.length..filled).unwrap_or_default());
+        }
         while left > 0 {
             let count = stream.read(&mut buffer).await?;
             if count == 0 {
@@ -95,10 +113,10 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
             left = left.saturating_sub(count as u64);
         }
         filled = 0;
-        if head.service_micros > 0 {
-            Ticker::new()?.until(clock::now() + head.service_micros * 1000).await?;
+        if wish.service_micros > 0 {
+            Ticker::new()?.until(clock::now() + wish.service_micros * 1000).await?;
         }
-        if head.stream {
+        if wish.stream {
             send_events(&mut stream).await?;
         } else {
             stream.write_all(answer().as_bytes()).await?;
@@ -139,22 +157,34 @@ fn parse(read: &[u8]) -> io::Result<Option<Head>> {
         Err(error) => return Err(invalid(&error.to_string())),
     };
     let close = request.version != Some(1);
-    let mut head = Head { length, stream: false, service_micros: 0, body: 0, close };
+    let mut head = Head { length, body: 0, close };
     for field in request.headers {
         let value = std::str::from_utf8(field.value).unwrap_or_default();
         if field.name.eq_ignore_ascii_case("content-length") {
             head.body = value.parse().map_err(|_| invalid("the length is no number"))?;
         } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
             return Err(invalid("a body with a length was sent on in chunks"));
-        } else if field.name.eq_ignore_ascii_case("accept") {
-            head.stream = value == "text/event-stream";
-        } else if field.name.eq_ignore_ascii_case(SERVICE_FIELD) {
-            head.service_micros = value.parse().map_err(|_| invalid("the time is no number"))?;
         } else if field.name.eq_ignore_ascii_case("connection") {
             head.close = value.eq_ignore_ascii_case("close");
         }
     }
     Ok(Some(head))
+}
+
+// === impl Wish ===
+
+impl Wish {
+    fn read(body: &[u8]) -> Self {
+        let after = |key: &[u8]| {
+            let start = memchr::memmem::find(body, key)? + key.len();
+            body.get(start..)
+        };
+        let micros = after(SERVICE_KEY).map(|rest| {
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+            digits.fold(0_u64, |sum, digit| sum.saturating_mul(10) + u64::from(digit - b'0'))
+        });
+        Self { stream: after(STREAM_KEY).is_some(), service_micros: micros.unwrap_or(0) }
+    }
 }
 
 fn invalid(what: &str) -> io::Error {
@@ -164,22 +194,25 @@ fn invalid(what: &str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{body_request, small_request, stream_request, timed_request};
+    use crate::workload::{
+        body_request, post_request, small_request, stream_request, timed_request,
+    };
 
     #[test]
     fn what_the_load_sends_is_understood() {
         let small = small_request();
         let head = parse(&small).expect("good").expect("whole");
-        assert_eq!(
-            head,
-            Head { length: small.len(), stream: false, service_micros: 0, body: 0, close: false }
-        );
+        assert_eq!(head, Head { length: small.len(), body: 0, close: false });
         assert_eq!(parse(small.split_at(20).0).expect("good so far"), None);
         let body = parse(&body_request()).expect("good").expect("whole");
-        assert_eq!((body.stream, body.body), (false, 220_000));
-        assert!(parse(&stream_request()).expect("good").expect("whole").stream);
-        let timed = parse(&timed_request(20_500_000)).expect("good").expect("whole");
-        assert_eq!(timed.service_micros, 20_500);
+        assert_eq!(body.body, 220_000);
+        let wish = |request: Vec<u8>| {
+            let head = parse(&request).expect("good").expect("whole");
+            Wish::read(&request[head.length..])
+        };
+        assert_eq!(wish(post_request()), Wish::default());
+        assert_eq!(wish(stream_request()), Wish { stream: true, service_micros: 0 });
+        assert_eq!(wish(timed_request(20_500_000)), Wish { stream: false, service_micros: 20_500 });
     }
 
     #[test]

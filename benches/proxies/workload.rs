@@ -8,8 +8,11 @@ pub(crate) const SMALL: &str = "/predict";
 /// Where requests with bodies go, and where a stream of events comes from. Routers of language
 /// models know no other path.
 pub(crate) const COMPLETIONS: &str = "/v1/completions";
-/// The field that says how long the origin is to take for an answer, in microseconds.
-pub(crate) const SERVICE_FIELD: &str = "x-service-micros";
+/// What stands in a body before how long the origin is to take for an answer, in microseconds. Routers
+/// drop fields of the head that they don't know, and keys that OpenAI's API hasn't.
+pub(crate) const SERVICE_KEY: &[u8] = br#""seed":"#;
+/// What stands in the body of a request for a stream.
+pub(crate) const STREAM_KEY: &[u8] = br#""stream":true"#;
 
 /// The large request body.
 pub(crate) const BODY_BYTES: usize = 220_000;
@@ -71,30 +74,28 @@ pub(crate) fn body_request() -> Vec<u8> {
     }
     body.truncate(BODY_BYTES - 2);
     body.push_str("\"}");
-    completion("Accept: */*", &body)
+    completion(&body)
 }
 
 /// A small request with a body.
 pub(crate) fn post_request() -> Vec<u8> {
-    completion("Accept: */*", SMALL_BODY)
+    completion(SMALL_BODY)
 }
 
 /// A request whose answer takes so long to make.
 pub(crate) fn timed_request(service_nanos: u64) -> Vec<u8> {
-    completion(&format!("{SERVICE_FIELD}: {}", service_nanos / 1000), SMALL_BODY)
+    let micros = service_nanos / 1000;
+    completion(&format!(r#"{{"model":"digits","max_tokens":1,"prompt":"All","seed":{micros}}}"#))
 }
 
 /// A request for a stream.
 pub(crate) fn stream_request() -> Vec<u8> {
-    completion(
-        "Accept: text/event-stream",
-        r#"{"model":"digits","stream":true,"max_tokens":1,"prompt":"All human beings"}"#,
-    )
+    completion(r#"{"model":"digits","stream":true,"max_tokens":1,"prompt":"All human beings"}"#)
 }
 
-fn completion(field: &str, body: &str) -> Vec<u8> {
+fn completion(body: &str) -> Vec<u8> {
     format!(
-        "POST {COMPLETIONS} HTTP/1.1\r\nHost: model\r\nUser-Agent: tidegate-benches\r\n{field}\r\n\
+        "POST {COMPLETIONS} HTTP/1.1\r\nHost: model\r\nUser-Agent: tidegate-benches\r\nAccept: */*\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
