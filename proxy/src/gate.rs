@@ -233,11 +233,6 @@ impl Gate {
         seen.waiting > 0 && seen.limit == 0
     }
 
-    /// Whether no endpoint is usable.
-    pub fn is_asleep(&self) -> bool {
-        self.lock().admission.slots().limit() == 0
-    }
-
     /// Tells if somebody waits and no endpoint is usable.
     fn tell_held(&self, state: &State) {
         if state.admission.slots().limit() == 0 && state.admission.is_waited_for() {

@@ -190,6 +190,11 @@ impl Gate {
         }
     }
 
+    /// Whether no endpoint is usable.
+    pub fn is_asleep(&self) -> bool {
+        self.lock().admission.slots().limit() == 0
+    }
+
     /// What each endpoint is up to.
     pub fn endpoints(&self) -> Vec<EndpointView> {
         let (state, now) = (self.lock(), clock::now());
