@@ -94,6 +94,8 @@ impl Discovery {
 
     /// Follows what `next` says and what documents say, until dropped.
     pub async fn run(mut self, mut next: impl AsyncFnMut() -> EndpointsFile) {
+        // What documents say is known already; nothing else may ever be told.
+        self.apply();
         loop {
             let mut coming = pin!(next());
             self.listed = loop {
