@@ -2,6 +2,7 @@
 
 mod cold;
 mod demo;
+mod deploy;
 mod digits;
 mod faults;
 mod metric;

@@ -245,10 +245,10 @@ async fn scale(
             Next::Tick => control.tick(calls).await?,
             Next::Change(Change { prepared, done }) => {
                 control.adopt(prepared, calls);
-                control.publish();
+                // Before it is answered: who asks then sees what follows from it.
+                control.tick(calls).await?;
                 // Who waits for it may have left.
                 done.send(()).ok();
-                control.tick(calls).await?;
             }
             Next::Call(Asked { wake, refresh }) => {
                 let now = clock.now();

@@ -47,9 +47,12 @@ impl Follow {
         Ok(Self { hangup: Some(signal(SignalKind::hangup())?), ..self })
     }
 
-    /// Follows these too from now on.
-    pub fn also(&mut self, files: &[PathBuf]) {
-        self.known.extend(stamps(files.iter().cloned()));
+    /// Follows these from now on and no others. Those that were followed before are known as they were
+    /// looked at last.
+    pub fn set(&mut self, files: impl IntoIterator<Item = PathBuf>) {
+        let known = std::mem::take(&mut self.known);
+        let state = |file: &PathBuf| known.get(file).copied().unwrap_or_else(|| stamp(file));
+        self.known = files.into_iter().map(|file| (file.clone(), state(&file))).collect();
     }
 
     /// The files as they were when this said last that they have changed, each with a word that another
@@ -77,8 +80,7 @@ impl Follow {
                 }
             }
             let seen = stamps(files());
-            let is_known = seen.iter().all(|(file, stamp)| self.known.get(file) == Some(stamp));
-            if !is_known && last.as_ref() == Some(&seen) {
+            if seen != self.known && last.as_ref() == Some(&seen) {
                 self.known = seen;
                 return;
             }
@@ -168,5 +170,13 @@ mod tests {
             change();
             follow.changed(files).await;
         }
+        write(file("b"), "again").unwrap();
+        follow.changed(files).await;
+        // Who is not named any more is another state too, unless it was said before.
+        let fewer = || vec![file("a")];
+        follow.changed(fewer).await;
+        follow.set(files());
+        let quiet = tokio::time::timeout(3 * LOOK, follow.changed(files));
+        assert!(quiet.await.is_err(), "it was looked at as it was set");
     }
 }

@@ -5,10 +5,13 @@
 //! [`Backend`] and an arm in each method.
 
 use crate::cluster::Cluster;
+use crate::local::Local;
 use anyhow::Result;
 use serde_json::Value;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::time::Duration;
+use tidegate_api::Written;
 use tokio::sync::mpsc::Sender;
 
 /// Which place is meant: flags that all commands share.
@@ -21,12 +24,28 @@ pub(crate) struct Where {
     /// The namespace; by default the context's
     #[arg(long, short, value_name = "NAME", env = "TIDEGATE_NAMESPACE")]
     pub(crate) namespace: Option<String>,
+    /// A running `tidegate up` on this machine, instead of a cluster
+    #[arg(long, env = "TIDEGATE_LOCAL")]
+    pub(crate) local: bool,
+    /// With --local, where several run: which one, by its process id
+    #[arg(long, value_name = "PID", env = "TIDEGATE_RUN")]
+    pub(crate) run: Option<String>,
+    /// With --local: the folder that it keeps its data in
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "target/tidegate",
+        env = "TIDEGATE_UP_DATA_DIR"
+    )]
+    pub(crate) data_dir: PathBuf,
 }
 
 /// A place where APIs are deployed.
 pub(crate) enum Backend {
     /// A Kubernetes cluster.
     Cluster(Cluster),
+    /// A `tidegate up` on this machine.
+    Local(Local),
 }
 
 /// What `apply` has done.
@@ -125,6 +144,9 @@ pub(crate) enum Told {
 impl Backend {
     /// The place that the flags name.
     pub(crate) async fn open(place: &Where) -> Result<Self> {
+        if place.local {
+            return Ok(Self::Local(Local::open(place)?));
+        }
         Ok(Self::Cluster(Cluster::open(place).await?))
     }
 
@@ -132,6 +154,7 @@ impl Backend {
     pub(crate) async fn list(&self, all: bool) -> Result<Vec<Value>> {
         match self {
             Self::Cluster(cluster) => cluster.list(all).await,
+            Self::Local(local) => local.list().await,
         }
     }
 
@@ -139,6 +162,7 @@ impl Backend {
     pub(crate) async fn get(&self, name: &str) -> Result<Value> {
         match self {
             Self::Cluster(cluster) => cluster.get(name).await,
+            Self::Local(local) => local.get(name).await,
         }
     }
 
@@ -151,13 +175,15 @@ impl Backend {
     ) -> Result<()> {
         match self {
             Self::Cluster(cluster) => cluster.follow(name, all, tell).await,
+            Self::Local(local) => local.follow(name, tell).await,
         }
     }
 
     /// Makes an API be as a document says: what it was, and what it is now.
-    pub(crate) async fn apply(&self, object: &Value, force: bool) -> Result<(Applied, Value)> {
+    pub(crate) async fn apply(&self, document: &Written, force: bool) -> Result<(Applied, Value)> {
         match self {
-            Self::Cluster(cluster) => cluster.apply(object, force).await,
+            Self::Cluster(cluster) => cluster.apply(&document.object, force).await,
+            Self::Local(local) => local.apply(document).await,
         }
     }
 
@@ -165,6 +191,7 @@ impl Backend {
     pub(crate) async fn details(&self, name: &str) -> Result<Details> {
         match self {
             Self::Cluster(cluster) => cluster.details(name).await,
+            Self::Local(local) => local.details(name).await,
         }
     }
 
@@ -177,6 +204,7 @@ impl Backend {
     ) -> Result<()> {
         match self {
             Self::Cluster(cluster) => cluster.logs(name, wanted, told).await,
+            Self::Local(local) => local.logs(name, wanted, told).await,
         }
     }
 
@@ -184,6 +212,7 @@ impl Backend {
     pub(crate) async fn last_lines(&self, name: &str) -> Result<Vec<Told>> {
         match self {
             Self::Cluster(cluster) => cluster.last_lines(name).await,
+            Self::Local(local) => local.last_lines(name).await,
         }
     }
 
@@ -191,6 +220,7 @@ impl Backend {
     pub(crate) async fn delete(&self, name: &str) -> Result<Option<String>> {
         match self {
             Self::Cluster(cluster) => cluster.delete(name).await,
+            Self::Local(local) => local.delete(name).await,
         }
     }
 
@@ -198,6 +228,7 @@ impl Backend {
     pub(crate) async fn refresh(&self, name: &str) -> Result<String> {
         match self {
             Self::Cluster(cluster) => cluster.refresh(name).await,
+            Self::Local(local) => local.refresh(name).await,
         }
     }
 }

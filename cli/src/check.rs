@@ -2,7 +2,7 @@
 
 use crate::backend::Where;
 use crate::cluster::Cluster;
-use crate::exit;
+use crate::exit::{self, BadUsage};
 use crate::screen::{Format, Screen};
 use crate::signals::Signals;
 use anyhow::Result;
@@ -38,6 +38,10 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let signals = Signals::listen()?;
+        if args.place.local {
+            let what = "`check` looks at clusters; of a `tidegate up`, see `get --local`";
+            return Err(BadUsage(what.to_owned()).into());
+        }
         let check = async {
             let cluster = Cluster::open(&args.place).await?;
             let findings = cluster.examine(args.all_namespaces).await;

@@ -43,4 +43,16 @@ impl HttpClient {
         ensure!(answer.status() == 200, "{url} answered {}", answer.status());
         Ok(String::from_utf8_lossy(answer.body()).into_owned())
     }
+
+    /// Posts nothing to a URL; anything but a success is an error.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) async fn post(&self, url: &str) -> Result<()> {
+        let request = Request::post(url).body(Full::default())?;
+        let answer = tokio::time::timeout(ANSWER_AT_MOST, self.send(request))
+            .await
+            .with_context(|| format!("{url} did not answer within {ANSWER_AT_MOST:?}"))?
+            .with_context(|| format!("cannot reach {url}"))?;
+        ensure!(answer.status().is_success(), "{url} answered {}", answer.status());
+        Ok(())
+    }
 }

@@ -25,7 +25,7 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     /// Show what a running `tidegate up` does, replica by replica, or a cluster
     Top(top::TopArgs),
-    /// Deploy APIs to a Kubernetes cluster, and wait until they are ready
+    /// Deploy APIs to a Kubernetes cluster or a running `tidegate up`, and wait until they are ready
     #[cfg(feature = "kubernetes")]
     Deploy(deploy::DeployArgs),
     /// List the APIs that are deployed

@@ -60,8 +60,7 @@ pub(crate) fn run(args: &DeployArgs) -> Result<ExitCode> {
             let backend = Backend::open(&place).await?;
             let mut rollouts = Vec::new();
             for document in &documents {
-                let (applied, object) =
-                    backend.apply(&document.object, args.force_conflicts).await?;
+                let (applied, object) = backend.apply(document, args.force_conflicts).await?;
                 let word = match applied {
                     Applied::Created => "created",
                     Applied::Updated => "updated",

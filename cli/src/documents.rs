@@ -36,6 +36,15 @@ pub(crate) fn read_written(files: &[PathBuf]) -> Result<Vec<Written>> {
     Ok(read_with_files(files, text_or_input)?.into_iter().map(|(_, written)| written).collect())
 }
 
+/// Every API of every file with that file's name, beside what it says.
+///
+/// # Errors
+/// Those of [`read`].
+#[cfg(feature = "kubernetes")]
+pub(crate) fn read_files(files: &[PathBuf]) -> Result<Vec<(String, Written)>> {
+    read_with_files(files, text)
+}
+
 /// A text, or a mistake of the document that it should be.
 type Text = Result<Result<String, String>>;
 

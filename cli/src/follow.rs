@@ -5,11 +5,12 @@
 
 use crate::documents;
 use crate::machine::{self, Changes};
+use crate::run_dir;
 use crate::screen::Screen;
 use crate::venv::Venvs;
 use anyhow::{Result, anyhow};
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tidegate_api::InferenceApi;
 use tidegate_autoscaler::Follow;
 
@@ -17,6 +18,8 @@ use tidegate_autoscaler::Follow;
 #[derive(Debug)]
 pub(crate) struct Followed {
     files: Vec<PathBuf>,
+    /// The folder of the run, to which documents can be deployed.
+    run: PathBuf,
     /// Files that the documents name and that Python environments are made of.
     requirements: Vec<PathBuf>,
     follow: Follow,
@@ -32,8 +35,14 @@ impl Followed {
         let mut follow = Follow::new(files.iter().cloned());
         let apis = documents::read(files)?;
         let requirements = requirements(&apis);
-        follow.also(&requirements);
-        Ok((Self { files: files.to_vec(), requirements, follow }, apis))
+        follow.set(files.iter().chain(&requirements).cloned());
+        let (files, run) = (files.to_vec(), PathBuf::new());
+        Ok((Self { files, run, requirements, follow }, apis))
+    }
+
+    /// Follows also what is deployed to the run in this folder.
+    pub(crate) fn with_deployed(self, run: &Path) -> Self {
+        Self { run: run.to_owned(), ..self }
     }
 
     /// Puts in force what the documents say, whenever that changes, until dropped.
@@ -45,9 +54,8 @@ impl Followed {
     ) -> Infallible {
         let told = |line: &str| screen.map_or((), |screen| screen.line(line));
         loop {
-            let Self { files, requirements, follow } = &mut self;
-            let all = || files.iter().chain(&*requirements).cloned().collect();
-            follow.changed(all).await;
+            let Self { files, run, requirements, follow } = &mut self;
+            follow.changed(|| all(files, requirements, run)).await;
             match self.take(venvs, changes).await {
                 Ok(()) => {
                     tracing::info!("runs what the documents say now");
@@ -63,13 +71,23 @@ impl Followed {
     }
 
     async fn take(&mut self, venvs: &Venvs, changes: &Changes) -> Result<()> {
-        let apis = documents::read(&self.files)?;
+        let deployed = run_dir::deployed(&self.run);
+        let files: Vec<PathBuf> = self.files.iter().cloned().chain(deployed).collect();
+        // As they are now, before they are read; what comes later is a change.
+        self.follow.set(files.iter().chain(&self.requirements).cloned());
+        let apis = documents::read(&files)?;
         self.requirements = requirements(&apis);
-        self.follow.also(&self.requirements);
+        self.follow.set(files.iter().chain(&self.requirements).cloned());
         let progress = |step: &str| tracing::info!(step, "Python");
         let bins = machine::python_bins(&apis, venvs, &progress).await?;
         changes.adopt(apis, &bins, self.follow.seen()).await.map_err(|why| anyhow!(why))
     }
+}
+
+/// Everything that is looked at.
+fn all(files: &[PathBuf], requirements: &[PathBuf], run: &Path) -> Vec<PathBuf> {
+    let named = files.iter().chain(requirements).cloned();
+    named.chain(run_dir::deployed(run)).collect()
 }
 
 fn requirements(apis: &[InferenceApi]) -> Vec<PathBuf> {

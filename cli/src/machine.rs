@@ -1,7 +1,7 @@
 //! Tidegate on one machine: gateway and autoscaler in this process, replicas as processes, from
 //! the start to the clean stop.
 
-use crate::run_dir::RunDir;
+use crate::run_dir::{Announcement, RunDir};
 use crate::signals::Signals;
 use crate::venv::Venvs;
 use anyhow::{Context, Result, bail};
@@ -158,6 +158,17 @@ impl Machine {
     /// What tells it what to run.
     pub(crate) fn changes(&self) -> Changes {
         Changes { autoscaler: self.autoscaler.handle(), gateway: self.gateway.teller() }
+    }
+
+    /// Tells other processes where it is, and which files it was started with.
+    pub(crate) fn announce(&self, files: &[PathBuf]) -> Result<()> {
+        let files = files.iter().map(std::path::absolute).collect::<std::io::Result<_>>();
+        self.run_dir.announce(&Announcement {
+            requests: self.data,
+            gateway: self.admin,
+            autoscaler: self.status,
+            files: files.context("can't find the current folder")?,
+        })
     }
 
     /// Where the logs are.

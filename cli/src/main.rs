@@ -6,7 +6,8 @@
 //! - `command`: the command line.
 //! - `up`, `demo`, `top`, `crd`, `deploy`, `get`, `describe`, `logs`, `delete`, `refresh`,
 //!   `check`, `completion`: one file a command. `demo/` holds its schedule, load, counts and summary.
-//! - `backend`: where `deploy`, `get` and the like act; `cluster`: a Kubernetes cluster as such a place.
+//! - `backend`: where `deploy`, `get` and the like act; `cluster`: a Kubernetes cluster as such a place,
+//!   `local`: a running `tidegate up`.
 //! - `resource`, `columns`, `listing`, `description`, `rollout`: what they show of it. Pure.
 //! - `machine`: gateway, autoscaler and replicas on this machine, from start to clean stop.
 //! - `documents`, `venv`, `run_dir`: what must be there before the start. `follow`: what changes after it.
@@ -42,6 +43,8 @@ mod follow;
 mod get;
 #[cfg(feature = "kubernetes")]
 mod listing;
+#[cfg(feature = "kubernetes")]
+mod local;
 #[cfg(feature = "kubernetes")]
 mod logs;
 mod machine;

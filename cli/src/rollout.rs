@@ -11,6 +11,9 @@ const SETTLED: Duration = Duration::from_secs(5);
 const LASTING: [&str; 6] =
     ["InvalidSpec", "NoTarget", "UnknownKind", "TargetNotFound", "NotOurs", "InvalidSelector"];
 
+/// The reason of a rollout that goes no further.
+const STOPPED: &str = "Stopped";
+
 /// How far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -90,6 +93,15 @@ fn progress(object: &Value, generation: i64) -> Progress {
         let what = "the autoscaler has not looked at this version yet";
         return Progress::Waiting(what.to_owned());
     }
+    match condition(object, "RolloutProgressing") {
+        Some(rollout) if rollout.status == "True" => {
+            return Progress::Waiting(rollout.message.to_owned());
+        }
+        Some(rollout) if rollout.reason == STOPPED => {
+            return Progress::Stuck(rollout.message.to_owned());
+        }
+        _ => {}
+    }
     let said = ready.message.to_owned();
     match ready.status {
         "True" => match condition(object, "Scaling") {
@@ -132,6 +144,17 @@ mod tests {
         assert_eq!(progress(&none, 2), waiting("none of 2"));
         let lost = object(2, &conditions(["False", "TargetNotFound", "there is none"]));
         assert_eq!(progress(&lost, 2), Progress::Stuck("there is none".to_owned()));
+        for (status, reason, want) in [
+            ("True", "Exchanging", waiting("two are left")),
+            ("False", "Stopped", Progress::Stuck("two are left".to_owned())),
+            ("False", "Complete", ready("all serve")),
+        ] {
+            let mut rolling = conditions(["True", "Replicas", "all serve"]);
+            let more = json!({"type": "RolloutProgressing", "status": status, "reason": reason,
+                "message": "two are left"});
+            rolling.as_array_mut().unwrap().push(more);
+            assert_eq!(progress(&object(2, &rolling), 2), want);
+        }
         let mut rival = conditions(["True", "Replicas", "all serve"]);
         let more = json!({"type": "Scaling", "status": "False", "message": "an HPA"});
         rival.as_array_mut().unwrap().push(more);

@@ -52,10 +52,18 @@ pub(crate) fn run(args: &TopArgs) -> Result<ExitCode> {
         if args.cluster {
             return cluster::show(args, &screen).await.map(|()| ExitCode::SUCCESS);
         }
-        let url = format!("{}{}", args.url.trim_end_matches('/'), path::STATUS);
+        #[cfg(feature = "kubernetes")]
+        let base = if args.place.local {
+            crate::local::Local::open(&args.place)?.autoscaler()
+        } else {
+            args.url.clone()
+        };
+        #[cfg(not(feature = "kubernetes"))]
+        let base = args.url.clone();
+        let url = format!("{}{}", base.trim_end_matches('/'), path::STATUS);
         loop {
             let text = client.get(&url).await.with_context(|| {
-                format!("no autoscaler at {}: is `tidegate up` running? see --url", args.url)
+                format!("no autoscaler at {base}: is `tidegate up` running? see --url")
             })?;
             let status: Status = serde_json::from_str(&text)
                 .with_context(|| format!("{url} is not an autoscaler's status; see --url"))?;

@@ -21,8 +21,9 @@ const VIEW_PERIOD: Duration = Duration::from_secs(1);
 /// Flags of `up`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct UpArgs {
-    /// InferenceApi documents: what to run. They are followed as they change.
-    #[arg(required = true, value_name = "FILE", env = "TIDEGATE_UP_FILES", value_delimiter = ',')]
+    /// InferenceApi documents: what to run. They are followed as they change. Without any it waits for
+    /// `tidegate deploy --local`.
+    #[arg(value_name = "FILE", env = "TIDEGATE_UP_FILES", value_delimiter = ',')]
     files: Vec<PathBuf>,
     /// Where requests are taken; port 0 takes a free one
     #[arg(long, env = "TIDEGATE_UP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
@@ -75,6 +76,7 @@ async fn up(args: &UpArgs) -> Result<ExitCode> {
     let data_dir = std::path::absolute(&args.data_dir).context("can't find the current folder")?;
     let (followed, apis) = Followed::begin(&args.files)?;
     let run_dir = RunDir::create(&data_dir)?;
+    let followed = followed.with_deployed(run_dir.path());
     machine::start_log(&run_dir)?;
     let venvs = Venvs { python: args.python.clone(), data_dir };
     // Standard output holds nothing but JSON where JSON is asked for.
@@ -102,6 +104,7 @@ async fn up(args: &UpArgs) -> Result<ExitCode> {
         drain_timeout: args.drain_timeout,
     };
     let machine = Machine::start(plan, run_dir).await.with_context(|| cannot_run(args))?;
+    machine.announce(&args.files)?;
     introduce(&screen, &machine, &names, &example, args.format);
     let changes = machine.changes();
     let follow = followed.run(&venvs, &changes, Some(&screen).filter(|_| !quiet));
@@ -170,6 +173,7 @@ fn introduce(screen: &Screen, machine: &Machine, names: &str, example: &Example,
         return screen.line(&line.to_string());
     }
     let host = example.host.as_ref().map(|host| format!(" -H 'host: {host}'")).unwrap_or_default();
+    let names = if names.is_empty() { "no API yet; see tidegate deploy --local" } else { names };
     screen.line(&format!("tidegate {}: {names}", env!("CARGO_PKG_VERSION")));
     screen.line(&format!("  requests    http://{data}"));
     screen.line(&format!("  gateway     http://{admin}/metrics"));

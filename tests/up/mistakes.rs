@@ -97,7 +97,6 @@ fn a_file_that_is_not_there_is_a_wrong_command_line() {
     let folder = TempDir::new().unwrap();
     fail_with(&folder, &["gone.yaml"], &[]).says(64, &["gone.yaml does not exist"]);
     fail_with(&folder, &["."], &[]).says(64, &[". is a folder"]);
-    fail_with(&folder, &[], &[]).says(64, &["<FILE>"]);
     fail(&plain(""), &["--tick", "soon"]).says(64, &["--tick"]);
     fail(&plain(""), &["--drain-timeut", "1s"]).says(64, &["--drain-timeut", "--drain-timeout"]);
 }
