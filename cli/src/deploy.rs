@@ -142,14 +142,16 @@ async fn wait(
     let over = async {
         let mut frame = 0;
         loop {
-            let (now, all) = (elapsed(), rollouts.borrow());
-            if all.iter().all(|rollout| rollout.is_over(now)) {
-                return;
+            {
+                let (now, all) = (elapsed(), rollouts.borrow());
+                if all.iter().all(|rollout| rollout.is_over(now)) {
+                    return;
+                }
+                if screen.is_live() {
+                    let lines: Vec<_> = all.iter().map(|rollout| drawn(rollout, frame)).collect();
+                    screen.draw(&lines);
+                }
             }
-            if screen.is_live() {
-                screen.draw(&all.iter().map(|rollout| drawn(rollout, frame)).collect::<Vec<_>>());
-            }
-            drop(all);
             frame += 1;
             tokio::time::sleep(FRAME).await;
         }

@@ -120,7 +120,7 @@ fn fields(body: &Value) -> Value {
 /// The paths of all leaves of a `fieldsV1`.
 fn leaves(fields: &Value) -> Vec<Vec<String>> {
     let mut found = Vec::new();
-    for (name, below) in fields.as_object().unwrap_or(&Map::new()) {
+    for (name, below) in fields.as_object().into_iter().flatten() {
         let name = name.trim_start_matches("f:").to_owned();
         let below = leaves(below);
         match below.is_empty() {
