@@ -4,7 +4,7 @@
 
 use super::request::Place;
 use super::store::{Refusal, Store, merge};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// An apply.
 pub(super) struct Apply<'a> {
