@@ -190,11 +190,15 @@ fn the_split_of_the_full_example_is_valid_but_for_its_alternative() {
     assert_eq!(one(&written).rollout.unwrap().condition, rollout.condition);
 }
 
-/// A split has nothing that is started.
+/// A split has nothing that is started, and what exists is not made of a template.
 fn without_traffic(text: &str) -> String {
-    let (before, rest) = text.split_once("  traffic:\n").expect("it is there");
-    let (_, after) = rest.split_once("  openai:\n").expect("it comes after");
-    format!("{before}  openai:\n{after}")
+    let without = |text: &str, first: &str, next: &str| {
+        let (before, rest) = text.split_once(first).expect("it is there");
+        let (_, after) = rest.split_once(next).expect("it comes after");
+        format!("{before}{next}{after}")
+    };
+    let text = without(text, "  traffic:\n", "  openai:\n");
+    without(&text, "  template:\n", "  # Where replicas are")
 }
 
 fn without_probes_but(text: &str, kept: &str) -> String {

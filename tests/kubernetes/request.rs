@@ -19,7 +19,7 @@ pub(super) struct Place {
 }
 
 /// The kinds that this API server has, as `kubectl api-resources` lists them.
-const KINDS: [(&str, &str, &str); 17] = [
+const KINDS: [(&str, &str, &str); 18] = [
     ("v1", "pods", "Pod"),
     ("apps/v1", "deployments", "Deployment"),
     ("apps/v1", "statefulsets", "StatefulSet"),
@@ -32,6 +32,7 @@ const KINDS: [(&str, &str, &str); 17] = [
     ("discovery.k8s.io/v1", "endpointslices", "EndpointSlice"),
     ("v1", "namespaces", "Namespace"),
     ("v1", "services", "Service"),
+    ("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget"),
     ("v1", "secrets", "Secret"),
     (
         "admissionregistration.k8s.io/v1",
