@@ -39,14 +39,17 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> A
     };
     let who = head.headers.get("authorization").and_then(|who| who.to_str().ok());
     let who = who.unwrap_or("").trim_start_matches("Bearer ").to_owned();
-    let right = Place::parse(head.uri.path()).map(|place| {
+    let status = answer.status().as_u16();
+    let rights = Place::parse(head.uri.path()).map(|place| {
         let verb = verb(&head.method, &place, query.contains_key("watch"));
         let (group, resource) = place.named_in_roles();
-        (who.clone(), verb.to_owned(), group, resource)
+        // An apply that makes something needs the right to create it, too.
+        let made = (status == 201).then_some("create");
+        let right = |verb: &str| (who.clone(), verb.to_owned(), group.clone(), resource.clone());
+        std::iter::once(verb).chain(made).map(right).collect::<Vec<_>>()
     });
-    let status = answer.status().as_u16();
     let write = (head.method != Method::GET).then(|| Write { at: now(), who, what, body, status });
-    shared.remember(right, write);
+    shared.remember(rights.unwrap_or_default(), write);
     answer
 }
 

@@ -222,9 +222,9 @@ impl Shared {
         faults.refusals.iter().find(|(text, _)| what.contains(text)).map(|(_, status)| *status)
     }
 
-    /// Remembers a request, and by which right it came, if by one.
-    pub(super) fn remember(&self, right: Option<Right>, write: Option<Write>) {
-        self.rights.lock().unwrap().extend(right);
+    /// Remembers a request, and by which rights it came.
+    pub(super) fn remember(&self, rights: Vec<Right>, write: Option<Write>) {
+        self.rights.lock().unwrap().extend(rights);
         match write {
             None => *self.reads.lock().unwrap() += 1,
             Some(write) => self.writes.lock().unwrap().push(write),
