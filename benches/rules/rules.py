@@ -232,7 +232,7 @@ def main():
             print("## Loads that were looked at\n\nEight at once a replica, seed 1.\n")
             compare(simulator, chosen, [("", {})])
         if "held-out" in args.only:
-            print("## Loads that were not\n\nEight at once a replica, seed 2.\n")
+            print("## Loads that were held out\n\nEight at once a replica, seed 2.\n")
             compare(simulator, held_out, [("", {"seed": 2})])
         if "seeds" in args.only:
             print("## Other widths and seeds\n\n`slo` and the others where a replica runs 1 or 32 at once.\n")
