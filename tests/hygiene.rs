@@ -106,7 +106,10 @@ fn failure(case: &Value, answer: &[u8], seen: &str) -> Option<String> {
     let codes = statuses(answer);
     let canary = seen.lines().any(|line| line.starts_with("GET /SMUGGLED"));
     let asked = case["raw"].as_str().unwrap().contains("Upgrade: foo");
-    let is_wrong = !is_acceptable(case, &codes, !seen.is_empty()) || (canary && !asked);
+    // A model may answer before the request ends. That the request was cut off it must see, though.
+    let early = case["id"] == "K23" && codes == [200] && !seen.contains("\r\n0\r\n");
+    let is_fit = early || is_acceptable(case, &codes, !seen.is_empty());
+    let is_wrong = !is_fit || (canary && !asked);
     let what =
         || format!("{} {}: {codes:?}; upstream saw {seen:?}", case["id"], case["description"]);
     is_wrong.then(what)

@@ -46,6 +46,8 @@ fn who_was_stopped_past_its_lease_writes_nothing_when_it_goes_on() {
     eventually("the other leads", || cluster.leader() == "two");
     cluster.load("digits", 6);
     eventually("it grows under the new leader", || cluster.replicas("digits") == 6);
+    // Versions refuse a status only once the new leader has written one.
+    eventually("the new leader tells it", || cluster.status("digits")["wanted"] == 6);
     // An event that was on its way when it was stopped tells what was true; all else is refused.
     let old = |writes: &[super::api_server::Write]| {
         let its_own = writes.iter().filter(|write| write.who == "one" && write.status < 300);
