@@ -111,40 +111,11 @@ impl RolloutControl {
         let is_news = look.reason.code() != self.reason;
         (self.reason, self.detail) = (look.reason.code().to_owned(), look.detail.clone());
         let (to, reason, detail) = (self.rollout.weight(), look.reason.code(), &look.detail);
-        if !look.is_change {
-            if is_news {
-                tracing::info!(
-                    api = self.api,
-                    version = self.to,
-                    weight = to,
-                    reason,
-                    detail,
-                    "rollout"
-                );
-            }
-            return None;
+        if look.is_change || is_news {
+            self.log(from, &look);
         }
-        match self.rollout.stage() {
-            Stage::TakenBack => {
-                tracing::warn!(
-                    api = self.api,
-                    version = self.to,
-                    from,
-                    to,
-                    reason,
-                    detail,
-                    "rollout"
-                );
-            }
-            _ => tracing::info!(
-                api = self.api,
-                version = self.to,
-                from,
-                to,
-                reason,
-                detail,
-                "rollout"
-            ),
+        if !look.is_change {
+            return None;
         }
         self.changes.push(RolloutChange {
             at_seconds: Clock::since_start(now).as_secs_f64(),
@@ -154,6 +125,22 @@ impl RolloutControl {
             detail: detail.clone(),
         });
         Some(look)
+    }
+
+    /// One event for every change and every new reason.
+    fn log(&self, from: u32, look: &Look) {
+        let (api, version, to) = (&*self.api, &*self.to, self.rollout.weight());
+        let (reason, detail) = (look.reason.code(), &*look.detail);
+        // A level has to be known when this is built.
+        macro_rules! log {
+            ($level:ident) => {
+                tracing::$level!(api, version, from, to, reason, detail, "rollout")
+            };
+        }
+        match self.rollout.stage() {
+            Stage::TakenBack if look.is_change => log!(warn),
+            _ => log!(info),
+        }
     }
 
     /// For the next process.

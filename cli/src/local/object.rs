@@ -102,7 +102,10 @@ fn progress(api: &ApiStatus) -> Option<Verdict> {
     let exchange = api.replacement.as_ref()?;
     Some(match &exchange.stopped {
         None => {
-            let what = format!("{} replicas are still to be exchanged", exchange.outdated);
+            let what = match exchange.outdated {
+                1 => "1 replica is still to be exchanged".to_owned(),
+                more => format!("{more} replicas are still to be exchanged"),
+            };
             ("True", "Exchanging", what)
         }
         Some(why) => {
@@ -223,6 +226,13 @@ mod tests {
         assert_eq!((verdict(&api, 0), verdict(&api, 1)), ("True Replicas".into(), " ".into()));
         api.replacement = Some(ReplacementStatus { outdated: 2, stopped: None });
         assert_eq!(verdict(&api, 1), "True Exchanging");
+        let message = |outdated| {
+            api.replacement = Some(ReplacementStatus { outdated, stopped: None });
+            progress(&api).unwrap().2
+        };
+        let told = [1, 2].map(message);
+        assert_eq!(told[0], "1 replica is still to be exchanged");
+        assert_eq!(told[1], "2 replicas are still to be exchanged");
         api.replacement = Some(ReplacementStatus { outdated: 2, stopped: Some("no".into()) });
         assert_eq!(verdict(&api, 1), "False Stopped");
         let asleep = ApiStatus { name: "a".to_owned(), ..ApiStatus::default() };

@@ -49,6 +49,7 @@ fn area_ns(count: u32, elapsed: Duration) -> u128 {
 #[expect(clippy::disallowed_methods, reason = "simulated time needs a start")]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     #[test]
     fn adds_count_times_time() {
@@ -70,5 +71,41 @@ mod tests {
         integral.set(2, at(1_000));
         integral.set(1, at(500));
         assert!((integral.seconds(at(2_000)) - 2.0).abs() < 1e-9);
+    }
+
+    /// Knative's published cases (Serving's networking, Apache-2.0; the file names its source): reports
+    /// of the average between two readings, to the number. What came over a gateway is not told apart
+    /// here: a gateway counts only what it has not handed on yet, so nothing is counted twice.
+    #[test]
+    fn averages_between_two_readings_are_knatives() {
+        let file: Value =
+            serde_json::from_str(include_str!("integral/request_stats.json")).unwrap();
+        let start = Instant::now();
+        for case in file["cases"].as_array().unwrap() {
+            let mut integral = Integral::new(start);
+            let (mut before, mut reported, mut came) = (start, 0.0, 0);
+            let mut wanted = case["want_reports"].as_array().unwrap().iter();
+            for event in case["events"].as_array().unwrap() {
+                let now = start + Duration::from_millis(event[1].as_u64().unwrap());
+                match event[0].as_str().unwrap() {
+                    "in" | "inP" => {
+                        integral.set(integral.count() + 1, now);
+                        came += 1;
+                    }
+                    "out" | "outP" => integral.set(integral.count() - 1, now),
+                    "report" => {
+                        let want = wanted.next().unwrap();
+                        let (sum, elapsed) = (integral.seconds(now), (now - before).as_secs_f64());
+                        let average = (sum - reported) / elapsed;
+                        let off = average - want["avg_concurrency"].as_f64().unwrap();
+                        assert!(off.abs() < 1e-9, "{}: {average}", case["name"]);
+                        assert_eq!(want["requests"], came, "{}", case["name"]);
+                        (before, reported, came) = (now, sum, 0);
+                    }
+                    other => panic!("{other}"),
+                }
+            }
+            assert!(wanted.next().is_none());
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::policy::claim::{Priority, TenantKey};
 use crate::policy::slots::Usability;
 
+mod breaker;
 mod ledger;
 mod simulation;
 
