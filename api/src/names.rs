@@ -205,6 +205,9 @@ pub mod path {
     pub const CONFIG: &str = "/config";
     /// Gateway: what each endpoint is up to, and why, as JSON.
     pub const ENDPOINTS: &str = "/endpoints";
+    /// Sidecar: is answered as soon as a request would find a free slot, or after five seconds, as JSON:
+    /// `held`, `limit`, and whether it `waited`.
+    pub const ROOM: &str = "/room";
     /// Sidecar and gateway: `GET /drain/{token}` drains, and is answered when that is done.
     pub const DRAIN: &str = "/drain/";
     /// Autoscaler: `POST /wake/{api}` asks for a tick at once.

@@ -3,8 +3,10 @@
 
 use crate::connections::Connections;
 use crate::drain::Drain;
+use crate::gate::{Gate, RoomReport};
 use crate::in_force::InForce;
 use crate::metrics::ProcessMetrics;
+use crate::policy::admission::Load;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -13,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::{Registry, TextEncoder};
+use serde_json::json;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +43,8 @@ pub struct Admin {
     pub connections: Arc<Connections>,
     /// What the endpoints are up to, as JSON, where there are several.
     pub endpoints: Option<Box<dyn Fn() -> String + Send + Sync>>,
+    /// Where room is told of, in a sidecar.
+    pub gate: Option<Arc<Gate>>,
     /// What the process runs with.
     pub in_force: Arc<InForce>,
     /// Whether it drains; and its page that drains it, if it has a token.
@@ -73,9 +78,12 @@ impl Admin {
                 let service = service_fn(|request| {
                     let (admin, tasks) = (Arc::clone(&admin), tasks.clone());
                     async move {
-                        let mut response = match admin.is_asked_to_drain(&request) {
-                            true => admin.drained(&tasks).await,
-                            false => admin.answer(&request),
+                        let mut response = if admin.is_asked_to_drain(&request) {
+                            admin.drained(&tasks).await
+                        } else if let Some(gate) = admin.asked_for_room(&request) {
+                            room(gate).await
+                        } else {
+                            admin.answer(&request)
                         };
                         if admin.drain.is_draining() {
                             // Another process may answer here next.
@@ -107,6 +115,13 @@ impl Admin {
         }
     }
 
+    /// Where room is to be awaited, if that is what the request asks for and this process is there
+    /// for some time yet.
+    fn asked_for_room<B>(&self, request: &Request<B>) -> Option<&Gate> {
+        let asked = *request.method() == Method::GET && request.uri().path() == path::ROOM;
+        self.gate.as_deref().filter(|_| asked && !self.drain.is_draining())
+    }
+
     /// Drains, and answers when no client is left, or after the time that draining has.
     async fn drained(&self, tasks: &TaskTracker) -> Response<Full<Bytes>> {
         tracing::info!("drains, as it is asked to");
@@ -133,6 +148,9 @@ impl Admin {
             path::HEALTHZ => text(StatusCode::OK, "alive\n"),
             path::READYZ => self.readyz(),
             path::METRICS => self.metrics(),
+            path::ROOM if self.gate.is_some() => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+            }
             path::ENDPOINTS => self.endpoints(),
             path::CONFIG => json(self.in_force.page()),
             _ => text(StatusCode::NOT_FOUND, self.pages()),
@@ -160,7 +178,7 @@ impl Admin {
     fn pages(&self) -> &'static str {
         match self.endpoints {
             Some(_) => "here are /healthz, /readyz, /metrics, /config and /endpoints\n",
-            None => "here are /healthz, /readyz, /metrics and /config\n",
+            None => "here are /healthz, /readyz, /metrics, /config and /room\n",
         }
     }
 
@@ -179,6 +197,11 @@ impl Admin {
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
+}
+
+async fn room(gate: &Gate) -> Response<Full<Bytes>> {
+    let RoomReport { load: Load { held, limit }, waited } = gate.room().await;
+    json(json!({ "held": held, "limit": limit, "waited": waited }).to_string())
 }
 
 fn json(page: String) -> Response<Full<Bytes>> {

@@ -97,7 +97,7 @@ impl Server {
         let slot = gate.add(Arc::clone(&endpoint), 0, Usability::Usable);
         let file = settings.config.as_deref();
         let in_force = Arc::new(InForce::new("sidecar", settings.given.shown(), file));
-        let reported = Arc::clone(&gate);
+        let (reported, asked) = (Arc::clone(&gate), Arc::clone(&gate));
         let followed = Arc::clone(&in_force);
         let reload = Reload::start(settings.config, settings.live, gate, slot, followed)?;
         let process = ProcessMetrics::register(&registry, "sidecar")?;
@@ -133,6 +133,7 @@ impl Server {
             connections,
             ready: Arc::clone(&is_ready),
             endpoints: None,
+            gate: Some(asked),
             in_force,
             drain: drain.clone(),
         };
@@ -216,6 +217,7 @@ impl Server {
             connections,
             ready: is_known,
             endpoints: Some(Box::new(move || overview::page(&shown.borrow()))),
+            gate: None,
             in_force,
             drain: drain.clone(),
         };

@@ -9,6 +9,7 @@ use crate::policy::slots::{SlotId, Usability};
 use crate::probe::Probe;
 use crate::socket::Address;
 use crate::split::WeightsInForce;
+use crate::vacancy;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -201,7 +202,14 @@ impl Discovery {
                 let usability = if ready { Usability::Usable } else { Usability::Unusable };
                 gate.set_usability(slot, usability);
             };
-            tokio::join!(health::watch(&endpoint, &address, &schedule, changed), endpoint.sweep());
+            let room = async {
+                // Only a sidecar tells.
+                if entry.admin.is_some() {
+                    vacancy::watch(&endpoint, &address, |load| gate.reported(slot, load)).await;
+                }
+            };
+            let health = health::watch(&endpoint, &address, &schedule, changed);
+            tokio::join!(health, endpoint.sweep(), room);
         });
         self.known.insert(key, Known { slot, entry, asks_port, probe: Some(probe) });
     }

@@ -21,6 +21,8 @@ pub struct Endpoint {
     cleared: AtomicU64,
     suspected: Notify,
     started: AtomicBool,
+    found_full: Notify,
+    tells_room: AtomicBool,
     http2: AtomicU8,
 }
 
@@ -46,6 +48,8 @@ impl Endpoint {
             cleared: AtomicU64::new(0),
             suspected: Notify::new(),
             started: AtomicBool::new(false),
+            found_full: Notify::new(),
+            tells_room: AtomicBool::new(false),
             http2: AtomicU8::new(UNKNOWN),
         }
     }
@@ -103,5 +107,21 @@ impl Endpoint {
     /// Waits for a suspicion.
     pub async fn suspicion(&self) {
         self.suspected.notified().await;
+    }
+
+    /// A request found no room. Returns whether it will be told when there is some.
+    pub fn found_full(&self) -> bool {
+        self.found_full.notify_one();
+        self.tells_room.load(Ordering::Acquire)
+    }
+
+    /// Waits for a request that finds no room.
+    pub async fn fullness(&self) {
+        self.found_full.notified().await;
+    }
+
+    /// Whether it tells when it has room.
+    pub fn set_tells_room(&self, tells: bool) {
+        self.tells_room.store(tells, Ordering::Release);
     }
 }

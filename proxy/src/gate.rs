@@ -24,10 +24,13 @@ use tokio::sync::{Notify, oneshot};
 
 mod members;
 mod permit;
+mod room;
 
 use members::Member;
 pub use members::{Condition, Ejections, EndpointView, UNREADY};
 pub use permit::Permit;
+use room::Room;
+pub use room::RoomReport;
 
 /// The gate in front of one API.
 pub struct Gate {
@@ -36,6 +39,7 @@ pub struct Gate {
     pub held: Notify,
     /// Told when an endpoint was taken out or became ready, or others were seen to use one.
     tended: Notify,
+    room: Room,
 }
 
 /// How a gate works.
@@ -131,8 +135,8 @@ impl Gate {
             ejections: Ejections::default(),
             retries: RetryBudget::new(settings.retries, clock::now()),
         };
-        let (held, tended) = (Notify::new(), Notify::new());
-        Arc::new(Self { state: Mutex::new(state), held, tended })
+        let (held, tended, room) = (Notify::new(), Notify::new(), Room::default());
+        Arc::new(Self { state: Mutex::new(state), held, tended, room })
     }
 
     /// Waits for a slot, in order, for as long as the gate and the request's own deadline allow.
@@ -301,7 +305,7 @@ impl Gate {
                         (waiter, self.permit(&state, grant, Some(ticket), false))
                     }
                     Some(Turn::Refuse(waiter, cause)) => (waiter, Err(state.refusal(cause, now))),
-                    None => return,
+                    None => return self.room.tell(&state.admission),
                 }
             };
             preempt();

@@ -105,6 +105,7 @@ pub mod tls;
 pub mod tunnel;
 pub mod turn_away;
 pub mod upstream;
+pub mod vacancy;
 pub mod wake;
 pub mod wire;
 

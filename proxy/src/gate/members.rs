@@ -170,8 +170,19 @@ impl Gate {
 
     /// An endpoint had no place for a request that this gate thought it had.
     pub fn refused(&self, slot: SlotId) {
-        self.lock().admission.refused(slot, clock::now());
+        let mut state = self.lock();
+        let member = state.members.get(slot.index()).and_then(Option::as_ref);
+        let tells = member.is_some_and(|member| member.endpoint.found_full());
+        state.admission.refused(slot, tells, clock::now());
+        drop(state);
         self.tended.notify_one();
+    }
+
+    /// An endpoint says how much it holds, of its own accord: starts what waits for that.
+    pub fn reported(self: &Arc<Self>, slot: SlotId, load: Load) {
+        self.lock().admission.reported(slot, load, clock::now());
+        self.tended.notify_one();
+        self.dispatch(None);
     }
 
     /// Takes ejected endpoints back when their time is over, gives new ones their slots, and forgets

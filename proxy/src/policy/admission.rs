@@ -219,6 +219,11 @@ impl<W> Admission<W> {
         !self.displaced.is_empty() || (self.slots.free() > 0 && !self.queue.is_empty())
     }
 
+    /// Whether a request would find a free slot, and nobody waits for it.
+    pub fn has_room(&self) -> bool {
+        self.slots.free() > 0 && self.queue.is_empty()
+    }
+
     /// Whether anybody waits.
     pub fn is_waited_for(&self) -> bool {
         !self.queue.is_empty()

@@ -1,17 +1,18 @@
 //! What others run on the same endpoints: learned from the endpoints' refusals and reports, and
 //! forgotten soon.
 //!
-//! Between two gateways nobody says when a slot is free. So a refusal counts for a small part of the
-//! time that requests take: then who waits asks again. What is known is never older than that, and
-//! without news a gateway goes by what it runs itself. Nobody waits at an endpoint, so asking a busy
-//! one costs a short exchange and never a place behind somebody.
+//! Nobody waits at an endpoint, so asking a busy one costs a short exchange and never a place behind
+//! somebody. A sidecar says to whom it refused a slot when it has one again. From an endpoint that
+//! doesn't, a refusal counts for a part of the time that requests take: then who waits asks again.
+//! What is known is never old, and without news a gateway goes by what it runs itself.
 
 use super::Admission;
 use crate::policy::slots::SlotId;
 use std::time::{Duration, Instant};
 
-/// A refusal counts for this part of the mean time that requests take,
-const REFUSED_PART: u32 = 12;
+/// A refusal counts for this part of the mean time that requests take, where nobody tells when there
+/// is room,
+const REFUSED_PART: u32 = 4;
 /// and a report for this one: it may say that several run, of which the first ends sooner.
 const REPORTED_PART: u32 = 2;
 /// Not more often is a busy endpoint asked,
@@ -39,11 +40,12 @@ pub(super) struct Known {
 
 impl<W> Admission<W> {
     /// An endpoint had no place for a request, which is still counted as running there: others have
-    /// the rest.
-    pub fn refused(&mut self, slot: SlotId, now: Instant) {
+    /// the rest. `tells` if it will be reported when there is room.
+    pub fn refused(&mut self, slot: SlotId, tells: bool, now: Instant) {
         let own = self.slots.running_on(slot).saturating_sub(1);
         let others = self.slots.limit_of(slot).saturating_sub(own);
-        self.know(slot, others.max(1), REFUSED_PART, now);
+        let time = if tells { LONGEST } else { self.part_of_mean(REFUSED_PART, now) };
+        self.know(slot, others.max(1), now + time);
     }
 
     /// An endpoint says how much it holds, with a request that is still counted as running there.
@@ -54,7 +56,8 @@ impl<W> Admission<W> {
         }
         let others = load.held.saturating_sub(self.slots.running_on(slot));
         if others > 0 {
-            self.know(slot, others, REPORTED_PART, now);
+            let time = self.part_of_mean(REPORTED_PART, now);
+            self.know(slot, others, now + time);
         } else if self.foreign.iter().any(|known| known.slot == slot) {
             self.foreign.retain(|known| known.slot != slot);
             self.slots.set_foreign(slot, 0);
@@ -92,9 +95,12 @@ impl<W> Admission<W> {
         self.slots.remove(slot);
     }
 
-    fn know(&mut self, slot: SlotId, others: u32, part: u32, now: Instant) {
+    fn part_of_mean(&mut self, part: u32, now: Instant) -> Duration {
         let time = self.service_time.mean(now).map_or(UNKNOWN, |mean| mean / part);
-        let until = now + time.clamp(SHORTEST, LONGEST);
+        time.clamp(SHORTEST, LONGEST)
+    }
+
+    fn know(&mut self, slot: SlotId, others: u32, until: Instant) {
         self.foreign.retain(|known| known.slot != slot);
         self.foreign.push(Known { slot, until });
         self.slots.set_foreign(slot, others);

@@ -31,6 +31,7 @@ enum Event {
     Refused { request: usize, gateway: usize },
     Ends { request: usize, gateway: usize, endpoint: usize },
     Told { request: usize, gateway: usize },
+    HasRoom { gateway: usize, endpoint: usize },
     Tends(usize),
 }
 
@@ -48,6 +49,9 @@ struct World {
     service: Vec<Duration>,
     waited: Vec<Duration>,
     busy: [u32; ENDPOINTS],
+    slots: Vec<Vec<SlotId>>,
+    /// Which gateways an endpoint is to tell when it has room; `None` if it tells nobody.
+    refused: Option<[Vec<usize>; ENDPOINTS]>,
     refusals: usize,
     /// When each gateway looks again, of its own accord.
     tends: Vec<Option<Instant>>,
@@ -60,7 +64,7 @@ impl Draws {
 }
 
 impl World {
-    fn new(gateways: usize) -> Self {
+    fn new(gateways: usize, tells: bool) -> Self {
         let start = Instant::now();
         let mut draws = Draws(SplitMix64(7));
         let mut at = start;
@@ -71,11 +75,11 @@ impl World {
             arrived.push(at);
             service.push(Duration::from_secs_f64(draws.exponential(MEAN_MS) / 1000.0));
         }
+        let mut slots = Vec::new();
         let gateway = |seed: usize| {
             let mut admission = Admission::new(RULES, seed as u64, start);
-            for endpoint in 0..ENDPOINTS {
-                admission.slots_mut().add(endpoint as u64, 1, Usability::Usable);
-            }
+            let add = |at| admission.slots_mut().add(at as u64, 1, Usability::Usable);
+            slots.push((0..ENDPOINTS).map(add).collect());
             admission
         };
         let mut world = Self {
@@ -83,6 +87,8 @@ impl World {
             events: BinaryHeap::new(),
             sequence: 0,
             gateways: (0..gateways).map(gateway).collect(),
+            slots,
+            refused: tells.then(Default::default),
             tickets: vec![None; REQUESTS],
             grants: vec![None; REQUESTS],
             waited: vec![Duration::ZERO; REQUESTS],
@@ -125,7 +131,16 @@ impl World {
             }
             Event::Refused { request, gateway } => {
                 let grant = self.grants[request].take().unwrap();
-                self.gateways[gateway].refused(grant.slot, now);
+                let endpoint = grant.slot.index();
+                self.gateways[gateway].refused(grant.slot, self.refused.is_some(), now);
+                let is_free = self.busy[endpoint] == 0;
+                if let Some(refused) = &mut self.refused {
+                    // It asks to be told, which takes as long as any question.
+                    refused[endpoint].push(gateway);
+                    if is_free {
+                        self.tell(endpoint, now + HOP);
+                    }
+                }
                 self.gateways[gateway].finish(grant, false, now);
                 self.offer(request, gateway, now);
                 self.poll(gateway, now);
@@ -133,6 +148,12 @@ impl World {
             Event::Ends { request, gateway, endpoint } => {
                 self.busy[endpoint] = 0;
                 self.at(now + HOP, Event::Told { request, gateway });
+                self.tell(endpoint, now);
+            }
+            Event::HasRoom { gateway, endpoint } => {
+                let slot = self.slots[gateway][endpoint];
+                self.gateways[gateway].reported(slot, Load { held: 0, limit: 1 }, now);
+                self.poll(gateway, now);
             }
             Event::Told { request, gateway } => {
                 let grant = self.grants[request].take().unwrap();
@@ -146,6 +167,13 @@ impl World {
                 self.gateways[gateway].forget(now);
                 self.poll(gateway, now);
             }
+        }
+    }
+
+    fn tell(&mut self, endpoint: usize, now: Instant) {
+        let Some(refused) = &mut self.refused else { return };
+        for gateway in std::mem::take(&mut refused[endpoint]) {
+            self.at(now + HOP, Event::HasRoom { gateway, endpoint });
         }
     }
 
@@ -205,15 +233,22 @@ fn ideal(world: &World) -> Duration {
 
 #[test]
 fn the_tail_is_that_of_one_line_nearly() {
-    let best = ideal(&World::new(1)).as_secs_f64();
-    for (gateways, at_most) in [(1, 1.05), (2, 1.3), (3, 1.5)] {
-        let world = World::new(gateways).run();
+    let best = ideal(&World::new(1, true)).as_secs_f64();
+    for (tells, gateways, at_most, most_refusals) in [
+        (true, 1, 1.05, 0.0),
+        (true, 2, 1.3, 1.0),
+        (true, 3, 1.4, 2.0),
+        (false, 1, 1.05, 0.0),
+        (false, 2, 1.6, 4.0),
+        (false, 3, 1.8, 6.0),
+    ] {
+        let world = World::new(gateways, tells).run();
         let ratio = world.p99().as_secs_f64() / best;
         let refusals = world.refusals as f64 / REQUESTS as f64;
+        println!("{tells} {gateways} {ratio} {refusals}");
         assert!(world.grants.iter().all(Option::is_none) && world.busy == [0; ENDPOINTS]);
         assert!(ratio <= at_most, "{gateways} gateways: {ratio:.3} of the ideal p99, {refusals}");
-        assert!(gateways > 1 || refusals == 0.0);
-        assert!(refusals < 10.0, "{refusals} refusals a request are a flood");
+        assert!(refusals <= most_refusals, "{refusals} refusals a request are a flood");
     }
 }
 
@@ -225,7 +260,7 @@ fn what_is_known_of_others_is_forgotten_and_the_limit_is_learned() {
     let Offer::Admitted(grant) = admission.offer(&Claim::default(), None, now) else { panic!() };
     admission.reported(slot, Load { held: 3, limit: 6 }, now);
     assert_eq!((admission.slots().limit_of(slot), admission.slots().free()), (6, 3));
-    admission.refused(slot, now);
+    admission.refused(slot, false, now);
     assert_eq!(admission.slots().free(), 0);
     admission.finish(grant, false, now);
     assert_eq!(admission.slots().free(), 0, "its place is somebody's");
