@@ -206,8 +206,10 @@ pub mod path {
     /// Gateway: what each endpoint is up to, and why, as JSON.
     pub const ENDPOINTS: &str = "/endpoints";
     /// Sidecar: is answered as soon as a request would find a free slot, or after five seconds, as JSON:
-    /// `held`, `limit`, and whether it `waited`.
+    /// `held`, `limit`, whether it `waited`, and a `pass` with which a request goes first for a moment.
     pub const ROOM: &str = "/room";
+    /// Its query: for how many microseconds the request has waited that needs the slot.
+    pub const ROOM_WAITED: &str = "waited_us";
     /// Sidecar and gateway: `GET /drain/{token}` drains, and is answered when that is done.
     pub const DRAIN: &str = "/drain/";
     /// Autoscaler: `POST /wake/{api}` asks for a tick at once.

@@ -1,6 +1,7 @@
 //! The admin port: alive, ready, metrics, what is in force. Nothing on the data port leads here, nor
 //! around it.
 
+use crate::clock;
 use crate::connections::Connections;
 use crate::drain::Drain;
 use crate::gate::{Gate, RoomReport};
@@ -80,8 +81,8 @@ impl Admin {
                     async move {
                         let mut response = if admin.is_asked_to_drain(&request) {
                             admin.drained(&tasks).await
-                        } else if let Some(gate) = admin.asked_for_room(&request) {
-                            room(gate).await
+                        } else if let Some((gate, waited)) = admin.asked_for_room(&request) {
+                            room(gate, waited).await
                         } else {
                             admin.answer(&request)
                         };
@@ -117,9 +118,12 @@ impl Admin {
 
     /// Where room is to be awaited, if that is what the request asks for and this process is there
     /// for some time yet.
-    fn asked_for_room<B>(&self, request: &Request<B>) -> Option<&Gate> {
+    fn asked_for_room<B>(&self, request: &Request<B>) -> Option<(&Gate, Duration)> {
         let asked = *request.method() == Method::GET && request.uri().path() == path::ROOM;
-        self.gate.as_deref().filter(|_| asked && !self.drain.is_draining())
+        let gate = self.gate.as_deref().filter(|_| asked && !self.drain.is_draining())?;
+        let waited = || request.uri().query()?.strip_prefix(path::ROOM_WAITED)?.strip_prefix('=');
+        let micros = waited().and_then(|micros| micros.parse().ok()).unwrap_or(0);
+        Some((gate, Duration::from_micros(micros)))
     }
 
     /// Drains, and answers when no client is left, or after the time that draining has.
@@ -199,9 +203,12 @@ impl Admin {
     }
 }
 
-async fn room(gate: &Gate) -> Response<Full<Bytes>> {
-    let RoomReport { load: Load { held, limit }, waited } = gate.room().await;
-    json(json!({ "held": held, "limit": limit, "waited": waited }).to_string())
+async fn room(gate: &Gate, waits: Duration) -> Response<Full<Bytes>> {
+    let now = clock::now();
+    let since = now.checked_sub(waits).unwrap_or(now);
+    let RoomReport { load: Load { held, limit }, waited, pass } = gate.room(since).await;
+    let said = json!({ "held": held, "limit": limit, "waited": waited, "pass": pass });
+    json(said.to_string())
 }
 
 fn json(page: String) -> Response<Full<Bytes>> {

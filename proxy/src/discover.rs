@@ -205,7 +205,8 @@ impl Discovery {
             let room = async {
                 // Only a sidecar tells.
                 if entry.admin.is_some() {
-                    vacancy::watch(&endpoint, &address, |load| gate.reported(slot, load)).await;
+                    let said = |load, pass| gate.has_room(slot, load, pass);
+                    vacancy::watch(&endpoint, &address, said).await;
                 }
             };
             let health = health::watch(&endpoint, &address, &schedule, changed);

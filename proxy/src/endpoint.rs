@@ -3,7 +3,8 @@
 use crate::pool::Pool;
 use crate::socket::Address;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How often connections that were idle for too long are closed.
@@ -21,7 +22,9 @@ pub struct Endpoint {
     cleared: AtomicU64,
     suspected: Notify,
     started: AtomicBool,
-    found_full: Notify,
+    full: Notify,
+    /// Since when the first waits of the requests that found no room.
+    refused_since: Mutex<Option<Instant>>,
     tells_room: AtomicBool,
     http2: AtomicU8,
 }
@@ -48,7 +51,8 @@ impl Endpoint {
             cleared: AtomicU64::new(0),
             suspected: Notify::new(),
             started: AtomicBool::new(false),
-            found_full: Notify::new(),
+            full: Notify::new(),
+            refused_since: Mutex::new(None),
             tells_room: AtomicBool::new(false),
             http2: AtomicU8::new(UNKNOWN),
         }
@@ -109,15 +113,25 @@ impl Endpoint {
         self.suspected.notified().await;
     }
 
-    /// A request found no room. Returns whether it will be told when there is some.
-    pub fn found_full(&self) -> bool {
-        self.found_full.notify_one();
+    /// A request that waits since then found no room. Returns whether it will be told when there is
+    /// some.
+    pub fn found_full(&self, since: Instant) -> bool {
+        let mut first = self.refused_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *first = Some(first.map_or(since, |first| first.min(since)));
+        drop(first);
+        self.full.notify_one();
         self.tells_room.load(Ordering::Acquire)
     }
 
-    /// Waits for a request that finds no room.
-    pub async fn fullness(&self) {
-        self.found_full.notified().await;
+    /// Waits for requests that find no room. Returns since when the first of them waits.
+    pub async fn fullness(&self) -> Instant {
+        loop {
+            self.full.notified().await;
+            let first = self.refused_since.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(first) = first {
+                return first;
+            }
+        }
     }
 
     /// Whether it tells when it has room.

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::gate::{Ask, Gate, Permit};
 use crate::h2_head::write_request;
 use crate::head::ResponseHead;
+use crate::hurry;
 use crate::interim::Interim;
 use crate::message::Response;
 use crate::orca;
@@ -100,6 +101,10 @@ impl Exchange<'_> {
                 entry.endpoint = Some(self.permit.endpoint.id.clone());
                 entry.attempts = attempts;
             }
+            if self.permit.has_waited() {
+                let waited = self.permit.granted_at.saturating_duration_since(self.ask.arrived);
+                hurry::say(&mut request.head, waited, self.permit.pass);
+            }
             match self.attempt(&mut request).await {
                 Attempt::Answered(head, lease) => {
                     let now = clock::now();
@@ -125,7 +130,7 @@ impl Exchange<'_> {
                 Attempt::Unsent(reason) => {
                     if self.role == Role::Gateway {
                         // For a moment not even this request finds it free, whatever its probe says.
-                        self.gate.refused(self.permit.slot());
+                        self.gate.refused(self.permit.slot(), self.ask.arrived);
                     }
                     match reason {
                         // Others were there first: it is well, and busy.

@@ -9,6 +9,7 @@ use crate::policy::admission::{Admission, Cause, Grant, Offer, Rules, Snapshot, 
 use crate::policy::claim::Claim;
 use crate::policy::ejection::{Ejection, EjectionRules};
 use crate::policy::limit::{GradientLimit, Limit};
+use crate::policy::precedence::{Hurry, Precedence};
 use crate::policy::queue::{QueueLimits, Ticket};
 use crate::policy::retry_budget::{RetryBudget, RetryRules};
 use crate::policy::slots::SlotId;
@@ -29,7 +30,6 @@ mod room;
 use members::Member;
 pub use members::{Condition, Ejections, EndpointView, UNREADY};
 pub use permit::Permit;
-use room::Room;
 pub use room::RoomReport;
 
 /// The gate in front of one API.
@@ -39,7 +39,8 @@ pub struct Gate {
     pub held: Notify,
     /// Told when an endpoint was taken out or became ready, or others were seen to use one.
     tended: Notify,
-    room: Room,
+    /// Told when there is room for requests that wait elsewhere.
+    made_room: Notify,
 }
 
 /// How a gate works.
@@ -84,6 +85,7 @@ struct State {
     ejection: Ejection,
     ejections: Ejections,
     retries: RetryBudget,
+    precedence: Precedence,
 }
 
 /// Tells a waiter what became of it.
@@ -99,7 +101,7 @@ pub struct Ask {
     /// Whose it is, how urgent and how dear.
     pub claim: Claim,
     /// Whether it rather goes elsewhere than to wait here.
-    pub hurries: bool,
+    pub hurry: Option<Hurry>,
 }
 
 /// A slot that comes back.
@@ -134,9 +136,10 @@ impl Gate {
             ejection: Ejection::new(settings.ejection),
             ejections: Ejections::default(),
             retries: RetryBudget::new(settings.retries, clock::now()),
+            precedence: Precedence::default(),
         };
-        let (held, tended, room) = (Notify::new(), Notify::new(), Room::default());
-        Arc::new(Self { state: Mutex::new(state), held, tended, room })
+        let [held, tended, made_room] = [(); 3].map(|()| Notify::new());
+        Arc::new(Self { state: Mutex::new(state), held, tended, made_room })
     }
 
     /// Waits for a slot, in order, for as long as the gate and the request's own deadline allow.
@@ -150,10 +153,18 @@ impl Gate {
         let (waiting, due) = {
             let mut state = self.lock();
             state.retries.request(now);
+            if state.stands_back(&ask, now) {
+                return Err(state.refusal(Cause::Full, now));
+            }
             match state.admission.offer(&ask.claim, ask.deadline, now) {
-                Offer::Admitted(grant) => return self.permit(&state, grant, None, false),
+                Offer::Admitted(grant) => {
+                    state.precedence.taken();
+                    return self.permit(&mut state, grant, None, false);
+                }
                 Offer::Refused(cause) => return Err(state.refusal(cause, now)),
-                Offer::MustWait if ask.hurries => return Err(state.refusal(Cause::Full, now)),
+                Offer::MustWait if ask.hurry.is_some() => {
+                    return Err(state.refusal(Cause::Full, now));
+                }
                 Offer::MustWait => self.wait(&mut state, None, &ask, now),
             }
         };
@@ -175,7 +186,7 @@ impl Gate {
         let (mut waiting, due) = {
             let mut state = self.lock();
             match state.admission.offer_again(&ask.claim, now) {
-                Offer::Admitted(grant) => return self.permit(&state, grant, ticket, was_cold),
+                Offer::Admitted(grant) => return self.permit(&mut state, grant, ticket, was_cold),
                 Offer::Refused(cause) => return Err(state.refusal(cause, now)),
                 Offer::MustWait => self.wait(&mut state, ticket, &ask, now),
             }
@@ -267,14 +278,14 @@ impl Gate {
 
     fn permit(
         self: &Arc<Self>,
-        state: &State,
+        state: &mut State,
         grant: Grant,
         ticket: Option<Ticket>,
         was_cold: bool,
     ) -> Result<Permit, Refusal> {
         // Every slot that is given out was added with its endpoint.
-        let member = state.members[grant.slot.index()].as_ref().ok_or(Reason::Internal)?;
-        let endpoint = Arc::clone(&member.endpoint);
+        let member = state.members[grant.slot.index()].as_mut().ok_or(Reason::Internal)?;
+        let (endpoint, pass) = (Arc::clone(&member.endpoint), member.pass.take());
         let (gate, granted_at) = (Arc::clone(self), grant.since);
         let (answered, ended_at, armed) = (false, None, true);
         Ok(Permit {
@@ -282,6 +293,7 @@ impl Gate {
             grant,
             endpoint,
             ticket,
+            pass,
             granted_at,
             was_cold,
             answered,
@@ -302,10 +314,10 @@ impl Gate {
                 }
                 match state.admission.poll(now) {
                     Some(Turn::Start(ticket, waiter, grant)) => {
-                        (waiter, self.permit(&state, grant, Some(ticket), false))
+                        (waiter, self.permit(&mut state, grant, Some(ticket), false))
                     }
                     Some(Turn::Refuse(waiter, cause)) => (waiter, Err(state.refusal(cause, now))),
-                    None => return self.room.tell(&state.admission),
+                    None => return state.tell_room(&self.made_room, now),
                 }
             };
             preempt();
@@ -326,6 +338,12 @@ impl Gate {
 // === impl State ===
 
 impl State {
+    /// Whether a request leaves the last slot to others, who were told of it.
+    fn stands_back(&self, ask: &Ask, now: Instant) -> bool {
+        ask.hurry.is_some_and(|hurry| self.precedence.stands_back(&hurry, now))
+            && self.admission.slots().free() <= 1
+    }
+
     fn refusal(&mut self, cause: Cause, now: Instant) -> Refusal {
         let reason = match cause {
             Cause::Full => Reason::QueueFull,

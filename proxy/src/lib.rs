@@ -66,6 +66,7 @@ pub mod hangup;
 pub mod head;
 pub mod health;
 pub mod hop;
+pub mod hurry;
 pub mod identity;
 pub mod in_force;
 pub mod inbound;

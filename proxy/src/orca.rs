@@ -12,7 +12,6 @@ use tidegate_api::names::header;
 
 const FORMAT: HeaderName = HeaderName::from_static(header::LOAD_METRICS_FORMAT);
 const METRICS: HeaderName = HeaderName::from_static(header::LOAD_METRICS);
-const NO_WAIT: HeaderName = HeaderName::from_static(header::NO_WAIT);
 /// How requests and limit compare, in ORCA's own name for it.
 const UTILIZATION: &str = "application_utilization";
 /// Where metrics are that ORCA has no field for.
@@ -38,24 +37,13 @@ pub fn asked(headers: &mut Fields, trusted: bool) -> Option<Format> {
     formats.into_iter().find(|(name, _)| said.eq_ignore_ascii_case(name)).map(|(_, format)| format)
 }
 
-/// Asks a sidecar for its load, and to refuse rather than to let wait what can go elsewhere. Returns
-/// whether the client has asked for the load itself.
-pub fn ask(headers: &mut Fields, goes_elsewhere: bool) -> bool {
-    headers.remove(NO_WAIT);
-    if goes_elsewhere {
-        headers.insert(NO_WAIT, "1");
-    }
+/// Asks a sidecar for its load. Returns whether the client has asked for it itself.
+pub fn ask(headers: &mut Fields) -> bool {
     let asked = headers.contains(FORMAT);
     if !asked {
         headers.insert(FORMAT, "text");
     }
     asked
-}
-
-/// Whether a request is to be refused rather than to wait. A stranger's wish is none, and the
-/// upstream is not told.
-pub fn hurries(headers: &mut Fields, trusted: bool) -> bool {
-    headers.remove(NO_WAIT) && trusted
 }
 
 /// What a sidecar says of its load: the last it says of each, as it adds its own word to its model's.
@@ -213,15 +201,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_hop_hurries_and_only_it_is_told() {
+    fn only_a_trusted_hop_is_told() {
         for trusted in [true, false] {
             let mut headers = Fields::default();
-            assert!(!ask(&mut headers, true));
+            assert!(!ask(&mut headers));
             assert_eq!(asked(&mut headers, trusted), trusted.then_some(Format::Text));
-            assert_eq!(hurries(&mut headers, trusted), trusted);
-            assert!(!headers.contains(NO_WAIT), "the upstream is not told");
-            assert!(!ask(&mut headers, false) || trusted);
-            assert!(!hurries(&mut headers, true));
+            assert!(!ask(&mut headers) || trusted, "the first hop's wish goes on if it is trusted");
         }
     }
 

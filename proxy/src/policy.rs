@@ -18,6 +18,7 @@ pub mod model_field;
 pub mod models;
 pub mod overload;
 pub mod power_of_two;
+pub mod precedence;
 pub mod prompt;
 pub mod queue;
 pub mod rate;

@@ -8,6 +8,7 @@ use crate::clock;
 use crate::forward::{Exchange, Role};
 use crate::gate::Ask;
 use crate::hop::{ForwardedHeaders, Peer};
+use crate::hurry;
 use crate::identity::{self, Identity};
 use crate::interim::Interim;
 use crate::message::RequestParts;
@@ -119,14 +120,15 @@ impl ShadowRoom {
         let affinity = service.terms.affinity.as_ref();
         let key = affinity.and_then(|affinity| affinity.key(&parts.headers, body.ahead()));
         parts.headers.insert(SHADOW, "true");
-        orca::ask(&mut parts.headers, true);
+        hurry::ask(&mut parts.headers, true);
+        orca::ask(&mut parts.headers);
         let told = Told { peer, forwarded, identity };
         let outbound = rewrite(parts, strip, body, service.terms.protocol, &told);
         let outbound = outbound.map_err(|_| Outcome::Failed)?;
         let arrived = clock::now();
         let deadline = service.terms.timeouts.total.map(|total| arrived + total);
         let claim = Claim { priority: Priority::Sheddable, key, ..*original.claim };
-        let ask = Ask { arrived, deadline, claim, hurries: false };
+        let ask = Ask { arrived, deadline, claim, hurry: None };
         let (connector, counts) = (original.connector.clone(), shadow.counts.clone());
         Ok(Duplicate { service, outbound, ask, connector, counts, _place: place })
     }

@@ -18,6 +18,7 @@ use crate::gate::{Ask, Gate};
 use crate::guard::HttpLimits;
 use crate::h2_head::is_grpc;
 use crate::hop::{HopSettings, Peer};
+use crate::hurry;
 use crate::identity::{Identity, REQUEST_ID};
 use crate::inbound::Inbound;
 use crate::incoming::IncomingBody;
@@ -209,11 +210,14 @@ impl Stack {
         }
         let total = service.terms.timeouts.total.map(|total| arrived + total);
         let client = classify::deadline(&parts.headers, arrived);
-        let (mut hurries, mut tells_load) = (false, true);
+        let (mut hurry, mut tells_load) = (None, true);
         match self.role {
-            Role::Sidecar => hurries = orca::hurries(&mut parts.headers, peer.trusted),
-            // What is wholly here can go elsewhere.
-            Role::Gateway => tells_load = orca::ask(&mut parts.headers, body.copy().is_some()),
+            Role::Sidecar => hurry = hurry::read(&mut parts.headers, peer.trusted, arrived),
+            Role::Gateway => {
+                // What is wholly here can go elsewhere.
+                hurry::ask(&mut parts.headers, body.copy().is_some());
+                tells_load = orca::ask(&mut parts.headers);
+            }
         }
         let keep_alive = service.keep_alive(&parts, &body);
         if keep_alive.is_some() {
@@ -225,7 +229,7 @@ impl Stack {
             Ok(outbound) => outbound,
             Err(refusal) => return Err(Unanswered::new(account, refusal)),
         };
-        let ask = Ask { arrived, deadline: total.into_iter().chain(client).min(), claim, hurries };
+        let ask = Ask { arrived, deadline: total.into_iter().chain(client).min(), claim, hurry };
         let (role, services) = (self.role, &self.services);
         let asks = Asks { ask, tells_load, upgradable };
         let Some(period) = keep_alive else {

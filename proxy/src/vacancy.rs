@@ -1,6 +1,7 @@
 //! Has a busy sidecar tell when it has room: a gateway that was refused a slot need not ask again and
 //! again. Without an answer the gate goes by time.
 
+use crate::clock;
 use crate::endpoint::Endpoint;
 use crate::policy::admission::Load;
 use crate::socket::Address;
@@ -11,7 +12,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tidegate_api::names::path;
 use tokio::time::{sleep, timeout};
 
@@ -33,6 +34,7 @@ struct Said {
     held: u32,
     limit: u32,
     waited: bool,
+    pass: Option<u64>,
 }
 
 /// Why nothing is told.
@@ -58,12 +60,16 @@ struct Pace(Duration);
 
 /// Asks the sidecar whose admin port is at `address` for room whenever it refused a request for want
 /// of it, for ever, and passes on what it says.
-pub async fn watch(endpoint: &Endpoint, address: &Address, mut said: impl FnMut(Load)) {
+pub async fn watch(
+    endpoint: &Endpoint,
+    address: &Address,
+    mut said: impl FnMut(Load, Option<u64>),
+) {
     let mut pace = Pace::default();
     endpoint.set_tells_room(true);
     loop {
-        endpoint.fullness().await;
-        if let Err(error) = ask_while_full(endpoint, address, &mut pace, &mut said).await {
+        let since = endpoint.fullness().await;
+        if let Err(error) = ask_while_full(endpoint, address, since, &mut pace, &mut said).await {
             tracing::trace!(endpoint = endpoint.id, %error, "it does not tell when it has room");
             endpoint.set_tells_room(false);
             sleep(pace.longer()).await;
@@ -75,22 +81,24 @@ pub async fn watch(endpoint: &Endpoint, address: &Address, mut said: impl FnMut(
 async fn ask_while_full(
     endpoint: &Endpoint,
     address: &Address,
+    mut since: Instant,
     pace: &mut Pace,
-    said: &mut impl FnMut(Load),
+    said: &mut impl FnMut(Load, Option<u64>),
 ) -> Result<(), WatchError> {
     let stream = address.connect().await.map_err(WatchError::Connect)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let asking = async {
         loop {
-            let Said { held, limit, waited } = ask(&mut sender, address).await?;
+            let Said { held, limit, waited, pass } = ask(&mut sender, address, since).await?;
             endpoint.set_tells_room(true);
-            said(Load { held, limit });
+            said(Load { held, limit }, pass);
             let pause = if waited { pace.reset() } else { pace.longer() };
             sleep(pause).await;
-            if timeout(LINGER, endpoint.fullness()).await.is_err() {
+            let Ok(refused) = timeout(LINGER, endpoint.fullness()).await else {
                 pace.reset();
                 return Ok(());
-            }
+            };
+            since = refused;
         }
     };
     tokio::select! {
@@ -102,8 +110,11 @@ async fn ask_while_full(
 async fn ask(
     sender: &mut SendRequest<Empty<Bytes>>,
     address: &Address,
+    since: Instant,
 ) -> Result<Said, WatchError> {
-    let request = Request::get(path::ROOM).header(HOST, address.authority()).body(Empty::new())?;
+    let waited = clock::now().saturating_duration_since(since).as_micros();
+    let asked = format!("{}?{}={waited}", path::ROOM, path::ROOM_WAITED);
+    let request = Request::get(asked).header(HOST, address.authority()).body(Empty::new())?;
     let asking = async {
         let response = sender.send_request(request).await?;
         let status = response.status();

@@ -65,6 +65,7 @@ pub(super) const PROXY: Crate = Crate {
         ("outbound", 8),
         ("read_ahead", 8),
         ("model_route", 9),
+        ("hurry", 9),
         ("pool", 9),
         ("rewrite", 9),
         ("endpoint", 10),

@@ -21,6 +21,8 @@ pub(super) struct Member {
     /// It was ready at least once.
     started: bool,
     draining: bool,
+    /// What it gave when it told of a slot, for the next request.
+    pub(super) pass: Option<u64>,
     /// Since when it is ready, while it has not all of its slots yet.
     warms_since: Option<Instant>,
 }
@@ -92,8 +94,8 @@ impl Gate {
             }
             let ready = usability == Usability::Usable;
             let (started, draining) = (ready, false);
-            let warms_since = None;
-            let member = Member { endpoint, slot, ready, started, draining, warms_since };
+            let (pass, warms_since) = (None, None);
+            let member = Member { endpoint, slot, ready, started, draining, pass, warms_since };
             state.members[slot.index()] = Some(member);
             state.ejection.add(slot.index(), clock::now());
             slot
@@ -168,19 +170,25 @@ impl Gate {
         self.lock().retries.take(retried, clock::now())
     }
 
-    /// An endpoint had no place for a request that this gate thought it had.
-    pub fn refused(&self, slot: SlotId) {
+    /// An endpoint had no place for a request, which waits since then, that this gate thought it had.
+    pub fn refused(&self, slot: SlotId, since: Instant) {
         let mut state = self.lock();
         let member = state.members.get(slot.index()).and_then(Option::as_ref);
-        let tells = member.is_some_and(|member| member.endpoint.found_full());
+        let tells = member.is_some_and(|member| member.endpoint.found_full(since));
         state.admission.refused(slot, tells, clock::now());
         drop(state);
         self.tended.notify_one();
     }
 
-    /// An endpoint says how much it holds, of its own accord: starts what waits for that.
-    pub fn reported(self: &Arc<Self>, slot: SlotId, load: Load) {
-        self.lock().admission.reported(slot, load, clock::now());
+    /// An endpoint tells how much it holds as it has room again: starts what waits for that. With the
+    /// pass the next request goes first there, for a moment.
+    pub fn has_room(self: &Arc<Self>, slot: SlotId, load: Load, pass: Option<u64>) {
+        let mut state = self.lock();
+        state.admission.reported(slot, load, clock::now());
+        if let Some(Some(member)) = state.members.get_mut(slot.index()) {
+            member.pass = pass;
+        }
+        drop(state);
         self.tended.notify_one();
         self.dispatch(None);
     }

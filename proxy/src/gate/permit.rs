@@ -16,6 +16,8 @@ pub struct Permit {
     pub endpoint: Arc<Endpoint>,
     /// Its place in line, if it had to wait: kept for when it must run elsewhere.
     pub(super) ticket: Option<Ticket>,
+    /// What its endpoint gave as it told of the slot.
+    pub pass: Option<u64>,
     /// When the slot was given.
     pub granted_at: Instant,
     /// Whether it waited for an API at zero.
@@ -32,6 +34,11 @@ impl Permit {
     /// Which slot it is.
     pub fn slot(&self) -> SlotId {
         self.grant.slot
+    }
+
+    /// Whether its request had to wait for it, or for another before it.
+    pub fn has_waited(&self) -> bool {
+        self.ticket.is_some() || self.pass.is_some()
     }
 
     /// The request was answered to its end: what it took says how long requests take.

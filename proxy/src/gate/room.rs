@@ -1,24 +1,15 @@
 //! Who was refused for want of a slot is told when there is one.
 
-use super::Gate;
-use crate::policy::admission::{Admission, Load};
+use super::{Gate, State};
+use crate::clock;
+use crate::policy::admission::Load;
+use crate::policy::precedence::Asker;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
-use tokio::time::timeout;
 
-/// So many may wait to be told; more than these are answered at once.
-const MAX_WAITING: u32 = 32;
 /// The longest that one is kept waiting: it may have lost its interest.
 const LONGEST: Duration = Duration::from_secs(5);
-
-/// Those who wait for room without a place in line.
-#[derive(Default)]
-pub(super) struct Room {
-    waiting: AtomicU32,
-    made: Notify,
-}
 
 /// What is said to those who ask for room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,57 +18,86 @@ pub struct RoomReport {
     pub load: Load,
     /// Whether there was no room at first.
     pub waited: bool,
+    /// With this a request goes first for a moment.
+    pub pass: Option<u64>,
 }
 
-/// Is counted while it is there.
-struct Counted<'a>(&'a AtomicU32);
+/// Asks for as long as it is there.
+struct Asking<'a> {
+    gate: &'a Gate,
+    asker: Asker,
+}
 
 // === impl Gate ===
 
 impl Gate {
-    /// Waits until a request would find a slot, for a few seconds at the longest. It is no promise:
-    /// all who wait are told, and the first to come has the slot.
-    pub async fn room(&self) -> RoomReport {
-        let waiting = self.room.waiting.fetch_add(1, Ordering::AcqRel);
-        let _counted = Counted(&self.room.waiting);
-        let mut waited = false;
-        let until_room = async |waited: &mut bool| {
+    /// Waits until a request, which waits since then elsewhere, would find a slot here; for a few
+    /// seconds at the longest. It is no promise.
+    pub async fn room(&self, since: Instant) -> RoomReport {
+        let asker = self.lock().precedence.ask(since);
+        let (mut waited, mut pass) = (false, None);
+        // Where too many ask, what there is now is said.
+        if let Some(asker) = asker {
+            let _asking = Asking { gate: self, asker };
+            let deadline = clock::now() + LONGEST;
             loop {
-                let mut made = pin!(self.room.made.notified());
+                let mut made = pin!(self.made_room.notified());
                 // Before it is looked: what is made after the look is not missed.
                 made.as_mut().enable();
-                if self.lock().admission.has_room() {
-                    return;
+                let now = clock::now();
+                let again = match self.lock().look(asker, now) {
+                    Ok(told) => {
+                        pass = told;
+                        break;
+                    }
+                    Err(again) => again.unwrap_or(deadline).min(deadline),
+                };
+                if now >= deadline {
+                    break;
                 }
-                *waited = true;
-                made.await;
+                waited = true;
+                tokio::select! {
+                    () = made => {}
+                    () = clock::sleep_until(again) => {}
+                }
             }
-        };
-        if waiting < MAX_WAITING {
-            // What there is at the end is said in any case.
-            let _ = timeout(LONGEST, until_room(&mut waited)).await;
         }
         let seen = self.snapshot();
         let load = Load { held: seen.running.saturating_add(seen.waiting), limit: seen.limit };
-        RoomReport { load, waited }
+        RoomReport { load, waited, pass }
     }
 }
 
-// === impl Room ===
+// === impl State ===
 
-impl Room {
-    /// Tells those who wait, if there is room.
-    pub(super) fn tell<W>(&self, admission: &Admission<W>) {
-        if self.waiting.load(Ordering::Acquire) > 0 && admission.has_room() {
-            self.made.notify_waiters();
+impl State {
+    /// Tells those who ask, if there is room.
+    pub(super) fn tell_room(&mut self, made_room: &Notify, now: Instant) {
+        if self.admission.has_room() && self.precedence.freed(now) {
+            made_room.notify_waiters();
         }
     }
+
+    /// The pass of one who is told; or when to look again, if that is known.
+    fn look(&mut self, asker: Asker, now: Instant) -> Result<Option<u64>, Option<Instant>> {
+        if let Some(pass) = self.precedence.is_told(asker) {
+            return Ok(pass);
+        }
+        if !self.admission.has_room() {
+            return Err(None);
+        }
+        if let Some(until) = self.precedence.told_until(now) {
+            return Err(Some(until));
+        }
+        self.precedence.freed(now);
+        self.precedence.is_told(asker).ok_or(None)
+    }
 }
 
-// === impl Counted ===
+// === impl Asking ===
 
-impl Drop for Counted<'_> {
+impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.gate.lock().precedence.leave(self.asker);
     }
 }

@@ -50,7 +50,7 @@ fn ask() -> Ask {
     let mut random = thread_rng();
     let priority = Priority::ALL[random.gen_range(0..3)];
     let claim = Claim { priority, cost: random.gen_range(0..6), ..Claim::default() };
-    Ask { arrived: clock::now(), deadline: None, claim, hurries: false }
+    Ask { arrived: clock::now(), deadline: None, claim, hurry: None }
 }
 
 /// What requests saw, by outcome.
@@ -204,7 +204,7 @@ fn one_that_leaves_lets_go_on_whom_it_held_up() {
         gate.apply(slot, &live(Limit::Fixed(limit), FOREVER));
         let enter = |cost| {
             let (gate, claim) = (Arc::clone(&gate), Claim { cost, ..Claim::default() });
-            let ask = Ask { arrived: clock::now(), deadline: None, claim, hurries: false };
+            let ask = Ask { arrived: clock::now(), deadline: None, claim, hurry: None };
             async move { gate.enter(ask).await.expect("there is room and time") }
         };
         let first = block_on(enter(1));
