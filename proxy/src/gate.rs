@@ -26,11 +26,13 @@ use tokio::sync::{Notify, oneshot};
 mod members;
 mod permit;
 mod room;
+mod waiting;
 
 use members::Member;
 pub use members::{Condition, Ejections, EndpointView, UNREADY};
 pub use permit::Permit;
 pub use room::RoomReport;
+use waiting::Waiting;
 
 /// The gate in front of one API.
 pub struct Gate {
@@ -110,15 +112,6 @@ struct Finished {
     answered: bool,
     /// When, if that is known: then the clock is not read for it.
     at: Option<Instant>,
-}
-
-/// A place in line; leaving early, for whatever cause, frees it.
-struct Waiting<'a> {
-    gate: &'a Arc<Gate>,
-    ticket: Ticket,
-    granted: oneshot::Receiver<Result<Permit, Refusal>>,
-    deadline: Instant,
-    cold: bool,
 }
 
 // === impl Gate ===
@@ -350,58 +343,6 @@ impl State {
             Cause::Late => Reason::QueueTimeout,
         };
         Refusal { reason, retry_after_s: Some(self.admission.retry_after_s(now)) }
-    }
-}
-
-// === impl Waiting ===
-
-impl Waiting<'_> {
-    async fn grant(mut self) -> Result<Permit, Refusal> {
-        let over = clock::sleep_until(self.deadline);
-        tokio::select! {
-            biased;
-            told = &mut self.granted => return self.told(told.unwrap_or(Err(Reason::Internal.into()))),
-            () = over => {}
-        }
-        let left = self.leave();
-        preempt();
-        if !left && let Ok(told) = self.granted.try_recv() {
-            // Granted in the moment the time ran out: better served than refused.
-            return self.told(told);
-        }
-        let now = clock::now();
-        let mut state = self.gate.lock();
-        let mut refusal = state.refusal(Cause::Late, now);
-        if self.cold && state.admission.slots().limit() == 0 {
-            refusal.reason = Reason::ColdStartTimeout;
-        }
-        Err(refusal)
-    }
-
-    fn told(&self, told: Result<Permit, Refusal>) -> Result<Permit, Refusal> {
-        told.map(|permit| permit.cold(self.cold))
-    }
-
-    /// Leaves the line, if it is still in it, and lets go on whom it held up.
-    fn leave(&self) -> bool {
-        let now = clock::now();
-        let (left, due) = {
-            let mut state = self.gate.lock();
-            let left = state.admission.cancel(self.ticket, now).is_some();
-            (left, left && state.admission.is_due())
-        };
-        if due {
-            self.gate.dispatch(None);
-        }
-        left
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        // Out of line before the receiver goes: a permit sent meanwhile is dropped with it.
-        self.leave();
-        preempt();
     }
 }
 

@@ -210,15 +210,10 @@ impl Stack {
         }
         let total = service.terms.timeouts.total.map(|total| arrived + total);
         let client = classify::deadline(&parts.headers, arrived);
-        let (mut hurry, mut tells_load) = (None, true);
-        match self.role {
-            Role::Sidecar => hurry = hurry::read(&mut parts.headers, peer.trusted, arrived),
-            Role::Gateway => {
-                // What is wholly here can go elsewhere.
-                hurry::ask(&mut parts.headers, body.copy().is_some());
-                tells_load = orca::ask(&mut parts.headers);
-            }
-        }
+        let (hurry, tells_load) = match self.role {
+            Role::Sidecar => (hurry::read(&mut parts.headers, peer.trusted, arrived), true),
+            Role::Gateway => (None, ask_sidecar(&mut parts.headers, &body)),
+        };
         let keep_alive = service.keep_alive(&parts, &body);
         if keep_alive.is_some() {
             // What follows comments must be as plain as they are.
@@ -259,6 +254,13 @@ impl Stack {
 /// A body's length, as far as it is known.
 fn length(body: &RequestBody) -> u64 {
     body.size_hint().exact().unwrap_or_else(|| body.held_bytes())
+}
+
+/// Asks a sidecar to refuse what is wholly here, and so can go elsewhere, rather than to let it wait, and
+/// to tell its load. Returns whether the client has asked for that itself.
+fn ask_sidecar(headers: &mut Fields, body: &RequestBody) -> bool {
+    hurry::ask(headers, body.copy().is_some());
+    orca::ask(headers)
 }
 
 /// Tells the client what its request was known by, unless the upstream has a name of its own.

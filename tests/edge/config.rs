@@ -86,7 +86,7 @@ fn a_sidecar_shows_what_counts_of_its_flags_and_its_file() {
     assert_eq!(live()["concurrency"], "auto:2-5");
     let answer = get(sidecar.admin, "/none");
     assert_eq!(answer.status, 404);
-    assert_eq!(answer.text(), "here are /healthz, /readyz, /metrics and /config\n");
+    assert_eq!(answer.text(), "here are /healthz, /readyz, /metrics, /config and /room\n");
 }
 
 #[test]

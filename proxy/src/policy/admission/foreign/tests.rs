@@ -273,7 +273,6 @@ fn the_tail_is_that_of_one_line_nearly() {
         let world = World::new(gateways, tells).run();
         let ratio = world.p99().as_secs_f64() / best;
         let refusals = world.refusals as f64 / REQUESTS as f64;
-        println!("{tells} {gateways} {ratio} {refusals}");
         assert!(world.grants.iter().all(Option::is_none) && world.busy == [0; ENDPOINTS]);
         assert!(ratio <= at_most, "{gateways} gateways: {ratio:.3} of the ideal p99, {refusals}");
         assert!(refusals <= most_refusals, "{refusals} refusals a request are a flood");

@@ -1,0 +1,73 @@
+//! A place in line, from the waiter's side.
+
+use super::{Gate, Permit, preempt};
+use crate::clock;
+use crate::error::Refusal;
+use crate::policy::admission::Cause;
+use crate::policy::queue::Ticket;
+use std::sync::Arc;
+use std::time::Instant;
+use tidegate_api::reason::Reason;
+use tokio::sync::oneshot;
+
+/// A place in line; leaving early, for whatever cause, frees it.
+pub(super) struct Waiting<'a> {
+    pub(super) gate: &'a Arc<Gate>,
+    pub(super) ticket: Ticket,
+    pub(super) granted: oneshot::Receiver<Result<Permit, Refusal>>,
+    pub(super) deadline: Instant,
+    pub(super) cold: bool,
+}
+
+// === impl Waiting ===
+
+impl Waiting<'_> {
+    /// Waits for the slot.
+    pub(super) async fn grant(mut self) -> Result<Permit, Refusal> {
+        let over = clock::sleep_until(self.deadline);
+        tokio::select! {
+            biased;
+            told = &mut self.granted => return self.told(told.unwrap_or(Err(Reason::Internal.into()))),
+            () = over => {}
+        }
+        let left = self.leave();
+        preempt();
+        if !left && let Ok(told) = self.granted.try_recv() {
+            // Granted in the moment the time ran out: better served than refused.
+            return self.told(told);
+        }
+        let now = clock::now();
+        let mut state = self.gate.lock();
+        let mut refusal = state.refusal(Cause::Late, now);
+        if self.cold && state.admission.slots().limit() == 0 {
+            refusal.reason = Reason::ColdStartTimeout;
+        }
+        Err(refusal)
+    }
+
+    fn told(&self, told: Result<Permit, Refusal>) -> Result<Permit, Refusal> {
+        told.map(|permit| permit.cold(self.cold))
+    }
+
+    /// Leaves the line, if it is still in it, and lets go on whom it held up.
+    fn leave(&self) -> bool {
+        let now = clock::now();
+        let (left, due) = {
+            let mut state = self.gate.lock();
+            let left = state.admission.cancel(self.ticket, now).is_some();
+            (left, left && state.admission.is_due())
+        };
+        if due {
+            self.gate.dispatch(None);
+        }
+        left
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // Out of line before the receiver goes: a permit sent meanwhile is dropped with it.
+        self.leave();
+        preempt();
+    }
+}
