@@ -8,6 +8,7 @@ pub mod claim;
 pub mod consistent_hash;
 pub mod drain_rate;
 pub mod ejection;
+pub mod free;
 pub mod heap;
 pub mod integral;
 pub mod least_loaded;

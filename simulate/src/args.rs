@@ -1,6 +1,6 @@
 //! Flags of `simulate`, and from them the scene, the workload and the comparison.
 
-use crate::comparison::{Comparison, Contender, Optimum, compare};
+use crate::comparison::{Comparison, Contender, Optimum, Steering, compare};
 use crate::distribution::Distribution;
 use crate::document::{Document, Setting};
 use crate::error::SimulateError;
@@ -88,7 +88,9 @@ pub struct SimulateArgs {
     start: Duration,
 
     /// The policies to compare, by their names in a document, and fixed:N for always N replicas;
-    /// without it, all
+    /// without it, all. rate:SHARE knows the rate of a made-up load, and has enough replicas for SHARE to
+    /// be late at each moment; need:SPARE:HOLD sees at once what is needed, and keeps it for HOLD, and
+    /// SPARE replicas more
     #[arg(
         long,
         env = "TIDEGATE_SIMULATE_POLICIES",
@@ -218,6 +220,11 @@ pub(crate) fn run_to(args: &SimulateArgs, out: &mut dyn Write) -> Result<(), Sim
         names => names.to_vec(),
     };
     let contenders = contenders(&document, &names, &args.sweep)?;
+    for contender in &contenders {
+        if let Steering::Oracle(oracle) = contender.steering {
+            oracle.check(&workload)?;
+        }
+    }
     let results = args.compare(&scene, &workload, &contenders);
     let text = report::write(&results, args.format, args.price);
     // Nobody is left to tell where the output is closed.

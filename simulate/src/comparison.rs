@@ -4,7 +4,7 @@ use crate::args::limits;
 use crate::engine::{Driver, run};
 use crate::gateway::Limits;
 use crate::ledger::Tally;
-use crate::optimum::{MOST_PLAYS, bound, clairvoyant, early, unseen};
+use crate::optimum::{MOST_PLAYS, Oracle, bound, clairvoyant, early, unseen};
 use crate::outcome::{Outcome, reached};
 use crate::rule::{Fixed, Rule, of_document};
 use crate::scene::{Objective, Scene};
@@ -40,12 +40,14 @@ pub(crate) struct Contender {
 }
 
 /// Who says how many replicas there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Steering {
     /// The policy of the document.
     Policy,
     /// Nobody.
     Fixed(u32),
+    /// Somebody who knows more than a rule can.
+    Oracle(Oracle),
 }
 
 /// All results.
@@ -170,11 +172,13 @@ pub(crate) fn compare(
     for contender in contenders {
         bar.set_message(contender.policy.clone());
         let scene = Scene { limits: limits(&contender.api), ..*scene };
-        let mut rule: Box<dyn Rule> = match contender.steering {
-            Steering::Policy => of_document(&contender.api, scene.initial, scene.start),
-            Steering::Fixed(count) => Box::new(Fixed(count)),
+        let by_rule =
+            |mut rule: Box<dyn Rule>| run(&scene, workload, Driver::Rule(rule.as_mut()), &progress);
+        let outcome = match contender.steering {
+            Steering::Policy => by_rule(of_document(&contender.api, scene.initial, scene.start)),
+            Steering::Fixed(count) => by_rule(Box::new(Fixed(count))),
+            Steering::Oracle(oracle) => oracle.play(&scene, workload, &progress),
         };
-        let outcome = run(&scene, workload, Driver::Rule(rule.as_mut()), &progress);
         let name = (&*contender.policy, &*contender.settings);
         let mut row = row(name, &outcome, &scene, workload, early);
         if optimum == Optimum::Plan {

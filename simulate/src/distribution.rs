@@ -58,6 +58,20 @@ impl Distribution {
         }
     }
 
+    /// The square of the standard deviation divided by the mean.
+    pub(crate) fn squared_variation(&self) -> f64 {
+        match *self {
+            Self::Fixed(_) => 0.0,
+            Self::Exponential(_) => 1.0,
+            Self::LogNormal(_, cv) => cv * cv,
+            Self::Uniform(least, most) => {
+                let width = (most - least).as_secs_f64();
+                // A mean of zero is refused.
+                width * width / 12.0 / (self.mean() * self.mean()).max(f64::MIN_POSITIVE)
+            }
+        }
+    }
+
     /// What no draw is below, in nanoseconds.
     pub(crate) fn least(&self) -> Nanos {
         match *self {
@@ -145,6 +159,7 @@ mod tests {
             assert!((seen / mean - 1.0).abs() < 0.01, "{text}: {seen}");
             assert!((variance.sqrt() / seen - cv).abs() < 0.02, "{text}: {variance}");
             assert!((law.mean() - mean).abs() < 1e-9);
+            assert!((law.squared_variation() - cv * cv).abs() < 1e-9);
             assert!(draws.iter().all(|draw| *draw >= seconds(law.least())));
             assert_eq!(law.to_string().parse(), Ok(law));
         }

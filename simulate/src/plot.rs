@@ -1,8 +1,10 @@
 //! Results as a picture: one panel for each policy, or a trade-off where settings were swept.
 //!
 //! On white, in the colours of Okabe and Ito that everybody can tell apart, with lines that differ
-//! in print, too. SVG and PNG are drawn by the same code, with a font that is compiled in.
+//! in print, too; an SVG is dark on a dark screen. SVG and PNG are drawn by the same code, with a font
+//! that is compiled in.
 
+mod dark;
 mod panel;
 mod pareto;
 
@@ -46,6 +48,7 @@ pub(crate) struct Picture<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     Line,
+    Thin,
     Dashes,
     Dot,
     Ring,
@@ -76,7 +79,7 @@ fn svg(picture: &Picture<'_>) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
         picture.draw(&area, 1)?;
     }
-    Ok(text.into_bytes())
+    Ok(dark::adapt(&text).into_bytes())
 }
 
 fn png(picture: &Picture<'_>) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
@@ -146,12 +149,13 @@ impl Picture<'_> {
                 continue;
             }
             let pieces: &[(u32, u32)] = match mark {
-                Mark::Line => &[(0, 24)],
+                Mark::Line | Mark::Thin => &[(0, 24)],
                 Mark::Dashes => &[(0, 9), (15, 24)],
                 Mark::Dot | Mark::Ring => &[],
             };
             for (from, to) in pieces {
-                let corners = [at(x + from, 44), at(x + to, 47)];
+                let corners =
+                    [at(x + from, 44), at(x + to, if *mark == Mark::Thin { 45 } else { 47 })];
                 area.draw(&Rectangle::new(corners, color.filled()))?;
             }
             match mark {
@@ -160,7 +164,7 @@ impl Picture<'_> {
                     let line = color.stroke_width(2 * zoom);
                     area.draw(&Circle::new(at(x + 16, 45), 4 * zoom, line))?;
                 }
-                Mark::Line | Mark::Dashes => {}
+                Mark::Line | Mark::Thin | Mark::Dashes => {}
             }
             area.draw(&Text::new((*label).to_owned(), at(x + 30, 38), font(13, zoom)))?;
             x += 54 + 6 * label.len() as u32;

@@ -3,6 +3,7 @@
 use crate::comparison::{Contender, Steering};
 use crate::document::{Document, Setting, word};
 use crate::error::SimulateError;
+use crate::optimum::Oracle;
 use std::str::FromStr;
 use tidegate_api::InferenceApi;
 use tidegate_api::document::Policy;
@@ -61,9 +62,11 @@ fn contender(
 ) -> Result<Contender, SimulateError> {
     let labels: Vec<String> = settings.iter().map(|setting| setting.label()).collect();
     let set = settings.iter().fold(document.clone(), |set, one| set.with_setting(one));
-    let (set, steering) = match policy.strip_prefix("fixed:") {
-        None => (set.with("autoscaling.policy", policy.into()), Steering::Policy),
-        Some(count) => {
+    let oracle = Oracle::of(policy).transpose()?;
+    let (set, steering) = match (policy.strip_prefix("fixed:"), oracle) {
+        (_, Some(oracle)) => (set, Steering::Oracle(oracle)),
+        (None, None) => (set.with("autoscaling.policy", policy.into()), Steering::Policy),
+        (Some(count), None) => {
             let count = count.parse().map_err(|_| {
                 SimulateError::Usage(format!("{policy:?} is no policy; write fixed:4"))
             })?;
@@ -124,6 +127,8 @@ mod tests {
     fn mistakes_are_told() {
         assert!(names(&["nonsense"], &[]).unwrap_err().contains("nonsense"));
         assert!(names(&["fixed:many"], &[]).unwrap_err().contains("fixed:4"));
+        assert_eq!(names(&["rate:0.1", "need:0:9s"], &[]).unwrap(), ["rate:0.1 ", "need:0:9s "]);
+        assert!(names(&["rate:1.5"], &[]).unwrap_err().contains("rate:0.01"));
         assert!(names(&["concurrency"], &["concurrency.limit=0,1"]).is_err());
         let many = (1..=1001).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
         let many = format!("concurrency.limit={many}");

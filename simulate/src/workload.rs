@@ -28,6 +28,8 @@ pub(crate) struct Workload {
     pub(crate) requests: Vec<Request>,
     /// When it ends; no request comes later.
     pub(crate) end: Nanos,
+    /// What it was drawn from, where it was.
+    pub(crate) law: Option<shape::Plan>,
     /// A sudden and lasting change, where there is one.
     pub(crate) step: Option<Step>,
     /// Names of tenants; one without a name where nobody named any.

@@ -4,8 +4,13 @@
 use super::least_loaded;
 
 /// Chooses among `count` places. `load` is a place's share of taken slots, `None` where no slot is
-/// free; `draw` is random.
-pub fn choose(count: usize, draw: u64, load: impl Fn(usize) -> Option<u64>) -> Option<usize> {
+/// free; `draw` is random; `free` are those with a free slot, from a place on.
+pub fn choose<F: Iterator<Item = usize>>(
+    count: usize,
+    draw: u64,
+    load: impl Fn(usize) -> Option<u64>,
+    free: impl FnOnce(usize) -> F,
+) -> Option<usize> {
     if count == 0 {
         return None;
     }
@@ -16,7 +21,7 @@ pub fn choose(count: usize, draw: u64, load: impl Fn(usize) -> Option<u64>) -> O
         (Some(a), Some(b)) => Some(if b < a { second } else { first }),
         (Some(_), None) => Some(first),
         (None, Some(_)) => Some(second),
-        (None, None) => least_loaded::choose(count, draw, load),
+        (None, None) => least_loaded::choose(free(least_loaded::begin(count, draw)), load),
     }
 }
 
@@ -31,7 +36,8 @@ mod tests {
             loads in prop::collection::vec(prop::option::of(0u64..9), 0..20),
             draw: u64,
         ) {
-            let chosen = choose(loads.len(), draw, |index| loads[index]);
+            let all = |begin| (begin..loads.len()).chain(0..begin);
+            let chosen = choose(loads.len(), draw, |index| loads[index], all);
             prop_assert_eq!(chosen.is_some(), loads.iter().any(Option::is_some));
             prop_assert!(chosen.is_none_or(|index| loads[index].is_some()));
         }

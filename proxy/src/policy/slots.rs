@@ -5,6 +5,7 @@
 
 use super::choice::Choice;
 use super::consistent_hash::{self, Candidate};
+use super::free::FreePlaces;
 use super::split_mix::SplitMix64;
 use super::{least_loaded, power_of_two};
 
@@ -26,6 +27,8 @@ pub enum Usability {
 #[derive(Debug)]
 pub struct Slots {
     places: Vec<Option<Place>>,
+    /// Which of them have a free slot.
+    free_places: FreePlaces,
     /// Free slots of usable endpoints.
     free: u32,
     /// Slots of usable endpoints.
@@ -65,7 +68,8 @@ impl Slots {
     /// No endpoints. `seed` decides the random draws of the balancing choice.
     pub fn new(choice: Choice, seed: u64) -> Self {
         let random = SplitMix64(seed);
-        Self { places: Vec::new(), free: 0, limit: 0, running: 0, choice, random }
+        let (places, free_places) = (Vec::new(), FreePlaces::default());
+        Self { places, free_places, free: 0, limit: 0, running: 0, choice, random }
     }
 
     /// Adds an endpoint. `identity` is what its keys go by where requests are hashed.
@@ -147,6 +151,8 @@ impl Slots {
         let index = self.choose(key)?;
         let place = self.places[index].as_mut()?;
         place.running += 1;
+        let is_free = place.free() > 0;
+        self.free_places.set(index, is_free);
         self.running += 1;
         self.free -= 1;
         Some(SlotId(index))
@@ -159,6 +165,8 @@ impl Slots {
         let free = place.free();
         place.running -= 1;
         let regained = place.free() - free;
+        let is_free = place.free() > 0;
+        self.free_places.set(id.0, is_free);
         self.running -= 1;
         self.free += regained;
         self.vacate(id);
@@ -196,12 +204,15 @@ impl Slots {
         let draw = self.random.draw();
         let (count, load) = (self.places.len(), |index: usize| self.load(index));
         match (self.choice, key) {
-            (Choice::LeastLoaded, _) => least_loaded::choose(count, draw, load),
+            (Choice::LeastLoaded, _) => {
+                let begin = least_loaded::begin(count, draw);
+                least_loaded::choose(self.free_places.from(begin), load)
+            }
             (Choice::ConsistentHash { factor_percent }, Some(key)) => {
                 consistent_hash::choose(key, factor_percent, self.candidates())
             }
             (Choice::PowerOfTwo | Choice::ConsistentHash { .. }, _) => {
-                power_of_two::choose(count, draw, load)
+                power_of_two::choose(count, draw, load, |begin| self.free_places.from(begin))
             }
         }
     }
@@ -236,6 +247,12 @@ impl Slots {
             || self.places.iter().flatten().filter(|place| place.usability == Usability::Usable);
         self.limit = usable().map(Place::slots).sum();
         self.free = usable().map(Place::free).sum();
+        self.free_places.clear();
+        for (index, place) in self.places.iter().enumerate() {
+            if place.as_ref().is_some_and(|place| place.free() > 0) {
+                self.free_places.set(index, true);
+            }
+        }
     }
 }
 
@@ -329,6 +346,32 @@ mod tests {
         for id in ids {
             let running = slots.running_on(id);
             assert!((45..=55).contains(&running), "{running} of a mean of 50");
+        }
+    }
+
+    #[test]
+    fn whatever_happens_the_free_ones_are_known() {
+        let mut slots = Slots::new(Choice::PowerOfTwo, 7);
+        let (mut random, mut ids, mut taken) = (SplitMix64(3), Vec::new(), Vec::new());
+        for _ in 0..5_000 {
+            let draw = random.draw();
+            let pick = |count: usize| (draw >> 8) as usize % count.max(1);
+            let any = ids.get(pick(ids.len())).copied();
+            let few = (draw >> 40) as u32 % 3;
+            match (draw % 16, any) {
+                (0, _) => ids.push(slots.add(draw, few, Usability::Usable)),
+                (1, Some(id)) => slots.remove(id),
+                (2, Some(id)) => slots.set_limit(id, few),
+                (3, Some(id)) => slots.set_foreign(id, few),
+                (4, Some(id)) => slots.set_usability(id, Usability::Unusable),
+                (5, Some(id)) => slots.set_usability(id, Usability::Usable),
+                (6..11, _) => taken.extend(slots.take(None)),
+                _ if !taken.is_empty() => slots.give(taken.swap_remove(pick(taken.len()))),
+                _ => {}
+            }
+            let is_free = |index: &usize| slots.load(*index).is_some();
+            let want: Vec<usize> = (0..slots.places.len()).filter(is_free).collect();
+            assert_eq!(slots.free_places.from(0).collect::<Vec<_>>(), want);
         }
     }
 

@@ -25,6 +25,7 @@ fn requests(list: &[(f64, f64)], end: u64) -> Workload {
         name: String::new(),
         requests: list.iter().map(request).collect(),
         end: end * SECOND,
+        law: None,
         step: None,
         tenants: vec![String::new()],
     }

@@ -12,7 +12,7 @@ use plotters::prelude::*;
 /// What the lines mean.
 pub(super) const LEGEND: &[(&str, RGBColor, Mark)] = &[
     ("arrivals a second (right)", ARRIVALS, Mark::Line),
-    ("replicas wanted", WANTED, Mark::Line),
+    ("replicas wanted", WANTED, Mark::Thin),
     ("ready", READY, Mark::Line),
     ("ready, knowing the future", BEST, Mark::Dashes),
     ("longest wait (below)", LATE, Mark::Line),
@@ -101,7 +101,7 @@ where
             BEST.stroke_width(2 * zoom),
         ))?;
     }
-    chart.draw_series(LineSeries::new(stairs(&record.ready, end), READY.stroke_width(2 * zoom)))?;
+    chart.draw_series(LineSeries::new(stairs(&record.ready, end), READY.stroke_width(3 * zoom)))?;
     chart.draw_series(LineSeries::new(stairs(&record.wanted, end), WANTED.stroke_width(zoom)))?;
     Ok(())
 }

@@ -69,7 +69,7 @@ where
     let points = frontier.iter().map(|row| (cost(row) / wide, late(row) / high));
     let sized: Vec<_> = points.zip(labels.iter().map(|label| label.chars().count())).collect();
     chart.draw_series(
-        places(&sized)
+        places(&sized, allowed / high)
             .into_iter()
             .zip(labels)
             .map(|((x, y), label)| Text::new(label, (x * wide, y * high), font(12, zoom))),
@@ -78,8 +78,9 @@ where
 }
 
 /// Where labels of so many characters begin, as shares of the picture like the points that they are
-/// of: beside their point, left of it where there is no room to the right, and none over another.
-fn places(points: &[((f64, f64), usize)]) -> Vec<(f64, f64)> {
+/// of: beside their point, left of it where there is no room to the right, and none over another or over
+/// the line of the objective.
+fn places(points: &[((f64, f64), usize)], objective: f64) -> Vec<(f64, f64)> {
     // A character's width, a line's height, and how far a label stays from its point.
     const CHARACTER: f64 = 0.0058;
     const LINE: f64 = 0.028;
@@ -93,7 +94,9 @@ fn places(points: &[((f64, f64), usize)]) -> Vec<(f64, f64)> {
             let near = |&(other, end, height): &(f64, f64, f64)| {
                 (height - at).abs() < LINE * 0.95 && other < from + width && from < end
             };
-            taken.iter().any(near)
+            // A text hangs from where it is.
+            let is_struck = (at - LINE..at).contains(&objective);
+            is_struck || taken.iter().any(near)
         };
         let mut at = y + LINE;
         while is_over(at) {
@@ -143,8 +146,9 @@ mod tests {
     #[test]
     fn labels_lie_inside_and_none_over_another() {
         let points = [((0.1, 0.5), 30), ((0.11, 0.5), 30), ((0.12, 0.49), 30), ((0.95, 0.2), 40)];
-        let found = places(&points);
+        let found = places(&points, 0.225);
         assert!(found[0].1 < found[1].1 && found[1].1 < found[2].1, "{found:?}");
         assert!((0.0..0.95).contains(&found[3].0), "left of its point: {found:?}");
+        assert!(found[3].1 > 0.25, "above the objective's line: {found:?}");
     }
 }

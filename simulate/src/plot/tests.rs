@@ -28,6 +28,11 @@ fn an_svg_has_a_panel_for_each_policy() {
         assert!(text.contains(word), "{word}");
     }
     assert_eq!(text.as_bytes(), draw("b.svg", &["--policies", "concurrency,fixed:3"]));
+    // What is drawn has its counterpart on a dark screen, whatever it is drawn in.
+    let (style, picture) = text.split_once("</style>").unwrap();
+    let colors = picture.split([' ', '/', '>']).filter(|word| word.contains("=\"#"));
+    let missing: Vec<_> = colors.filter(|color| !style.contains(&format!("[{color}]"))).collect();
+    assert!(missing.is_empty() && style.contains("prefers-color-scheme:dark"), "{missing:?}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(crate) enum Shape {
 }
 
 /// A made-up workload.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) shape: Shape,
     /// Requests a second at the least.
@@ -47,7 +47,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Requests a second at second `at`.
-    fn rate_at(&self, at: f64) -> f64 {
+    pub(crate) fn rate_at(&self, at: f64) -> f64 {
         let (low, high) = (self.rate, self.peak);
         match self.shape {
             Shape::Constant | Shape::Poisson => low,
@@ -103,6 +103,7 @@ impl Plan {
             name: self.name(),
             requests: requests.collect(),
             end: nanos(self.duration),
+            law: Some(*self),
             step,
             tenants: vec![String::new()],
         }
