@@ -16,7 +16,7 @@ import rules
 
 # What is set for the planners of `tidegate simulate` who know the rate, or what is needed now.
 RATES = [f"rate:{late}" for late in (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.003)]
-NEEDS = [f"need:{spare}:{hold}" for hold in ("30s", "5m") for spare in (0, 1, 2, 4, 8)]
+NEEDS = [f"need:{spare}:{hold}" for hold in ("30s", "5m") for spare in (0, 1, 2, 4, 8, 16, 32, 64)]
 # An hour of the flat load says as much as four.
 LOADS = {
     name.replace("4 h", "1 h"): [("1h" if word == "4h" else word) for word in load] for name, load in rules.CHOSEN.items()
@@ -38,39 +38,39 @@ A request is late that waits over 200 ms; 1 % may be.
 - **slo**: as it is, and the cheapest of its settings that is in time. **others**: the cheapest setting of any
   other rule that is in time.
 
-For the two planners the setting is chosen in hindsight, and they may take turns between two settings, at the
-line between these (so a cost need not be that of any play). Where none is in time, the least late one stands
-there with its share. The last column says whether 1 % can be met at {ratio} or less: by one who knows the rate,
+For the two planners the setting is chosen in hindsight (it stands there), and they may take turns between two
+settings, at the line between these, so that a cost need not be that of a play. Where none is in time, the least
+late one stands there with its share. The last column says whether 1 % can be met at {ratio} or less: by one who knows the rate,
 and by one who sees only what is needed now.
 """
 RATIO = 1.10
 
 
 def least(points):
-    """The least cost with 1 % late, by one point or in turns between two; nothing where all are later."""
-    early = [(cost, late) for cost, late in points if late <= rules.ALLOWED]
-    costs = [cost for cost, _ in early]
-    for cost, late in early:
-        for other, more in points:
+    """The least cost with 1 % late, by one point or in turns between two, with the one that is in time."""
+    early = [(cost, late, name) for cost, late, name in points if late <= rules.ALLOWED]
+    costs = [(cost, name) for cost, _, name in early]
+    for cost, late, name in early:
+        for other, more, _ in points:
             if more > rules.ALLOWED and other < cost:
                 share = (rules.ALLOWED - late) / (more - late)
-                costs.append(cost + share * (other - cost))
+                costs.append((cost + share * (other - cost), name))
     return min(costs, default=None)
 
 
 def shown(points):
     if not points:
-        return ""
-    cost = least(points)
-    if cost is not None:
-        return f"{cost:.2f}"
-    ratio, late = min(points, key=lambda point: point[1])
-    return f"none; {rules.percent(late)} at {ratio:.2f}"
+        return "–"
+    found = least(points)
+    if found is not None:
+        return f"{found[0]:.2f} ({found[1].partition(':')[2]})"
+    cost, late, _ = min(points, key=lambda point: point[1])
+    return f"none: {rules.percent(late)} at {cost:.2f}"
 
 
 def can(points):
-    cost = least(points)
-    return "no" if cost is None or cost > RATIO else "yes"
+    found = least(points)
+    return "no" if found is None or found[0] > RATIO else "yes"
 
 
 def row(simulator, name, cold, load, seed):
@@ -79,7 +79,8 @@ def row(simulator, name, cold, load, seed):
     found = {one["policy"]: one for one in result["policies"]}
     plan = found["clairvoyant"]["replica_seconds"]
     point = lambda one: (one["replica_seconds"] / plan, one["requests"]["late_share"])  # noqa: E731
-    rates, needs = ([point(found[name]) for name in names if name in found] for names in (RATES, NEEDS))
+    of = lambda names: [(*point(found[name]), name) for name in names if name in found]  # noqa: E731
+    rates, needs = of(RATES), of(NEEDS)
     own, others = [], []
     for policy, axes in rules.SETTINGS.items():
         sweep = [part for axis in axes for part in ("--sweep", axis)]
@@ -89,7 +90,7 @@ def row(simulator, name, cold, load, seed):
     unseen = result["late_beyond_anything_seen"] / result["workload"]["requests"]
     answer = f"{can(rates)}, {can(needs)}" if rates else f"–, {can(needs)}"
     return [
-        name, cold, f"{plan:,.0f}", f"{result['bound_replica_seconds'] / plan:.2f}", shown(rates) or "–", shown(needs),
+        name, cold, f"{plan:,.0f}", f"{result['bound_replica_seconds'] / plan:.2f}", shown(rates), shown(needs),
         rules.percent(unseen), rules.cell(found["slo"]), rules.point_text(sorted(own)), rules.point_text(sorted(others)), answer,
     ]  # fmt: skip
 
