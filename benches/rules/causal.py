@@ -17,10 +17,6 @@ import rules
 # What is set for the planners of `tidegate simulate` who know the rate, or what is needed now.
 RATES = [f"rate:{late}" for late in (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.003)]
 NEEDS = [f"need:{spare}:{hold}" for hold in ("30s", "5m") for spare in (0, 1, 2, 4, 8, 16, 32, 64)]
-# An hour of the flat load says as much as four.
-LOADS = {
-    name.replace("4 h", "1 h"): [("1h" if word == "4h" else word) for word in load] for name, load in rules.CHOSEN.items()
-}
 
 INTRODUCTION = """# What can be met without knowing the future
 
@@ -105,7 +101,7 @@ def main():
     simulator = rules.Simulator(args.binary, 1)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        loads = dict(rules.HELD_OUT if args.held_out else LOADS)
+        loads = dict(rules.HELD_OUT if args.held_out else rules.CHOSEN)
         if args.trace:
             loads["trace"] = rules.halves(args.trace, folder)[1] if args.held_out else ["--trace", args.trace]
         numbers = {"seed": args.seed, "rates": len(RATES), "needs": len(NEEDS), "ratio": f"{RATIO:.2f}"}

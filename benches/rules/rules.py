@@ -189,7 +189,8 @@ def point_text(points):
     if not points:
         return "none"
     ratio, late, policy, settings = points[0]
-    short = " ".join(part.split(".")[-1] for part in settings.split())
+    pairs = [part.split("=", 1) for part in settings.split()]
+    short = " ".join(f"{key.split('.')[-1]}={value}" for key, value in pairs)
     return f"{ratio:.2f}, {percent(late)} ({policy} {short})"
 
 
