@@ -5,6 +5,7 @@
 //! - `request`: what a request asks for; `store`: the objects, as an API server keeps them; `watch`:
 //!   what has changed, as it is told; `apply`: server-side apply; `log`: logs of containers;
 //!   `legacy_events`: events of `v1`;
+//! - `schema`: what the resource's definition makes of an object;
 //! - `cluster`: deployments that get pods, and autoscalers; `sidecars`: the load that pods tell;
 //! - `tokens`: service accounts' tokens;
 //! - `front`: a gateway, and pods with real sidecars;
@@ -26,7 +27,9 @@ mod log;
 mod many;
 mod request;
 mod rights;
+mod rollout;
 mod scaling;
+mod schema;
 mod sidecars;
 mod store;
 mod template;

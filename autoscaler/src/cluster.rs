@@ -9,6 +9,7 @@
 //! - `wake`: a tick of those APIs only for which a gateway holds requests;
 //! - `door`: which gateways may ask for that;
 //! - `act`: marks the pods that are to go, and patches `/scale`;
+//! - `rolling`: versions that take over, step by step;
 //! - `report`: the resources' statuses and events;
 //! - `conditions`: a status as the resource has it. Pure;
 //! - `retire`: which pods are to go. Pure;
@@ -26,6 +27,7 @@ mod metrics;
 mod own;
 mod report;
 mod retire;
+mod rolling;
 mod scaled;
 mod tick;
 mod wake;

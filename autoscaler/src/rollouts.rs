@@ -33,6 +33,20 @@ pub(crate) struct RolloutControl {
     changes: Vec<RolloutChange>,
 }
 
+/// Where a rollout stands, without what was counted.
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Standing {
+    /// What the document asks for, as text.
+    pub(crate) plan: String,
+    /// Its step, or how it has ended.
+    pub(crate) stage: Stage,
+    /// Why: a word.
+    pub(crate) reason: String,
+    /// The same in a sentence.
+    pub(crate) detail: String,
+}
+
 impl RolloutControl {
     /// That of an API, as it was `before` if the document asks for the same; nothing where none is
     /// asked for.
@@ -41,20 +55,47 @@ impl RolloutControl {
         let text = text(wanted);
         let kept = before.take_rollout(&api.name).filter(|kept| kept.plan == text);
         let plan = plan(wanted);
-        let began = RolloutReason::Began.code().to_owned();
-        let (rollout, reason, detail) = match kept {
+        let (rollout, why) = match kept {
             Some(RolloutState { reason, detail, series, .. }) => {
                 let series = Snapshot::from_series(series);
-                (Rollout::restore(plan, &series, before.ago, now), reason, detail)
+                (Rollout::restore(plan, &series, before.ago, now), (reason, detail))
             }
-            None => (Rollout::begin(plan, now), began, "its first step has begun".to_owned()),
+            None => (Rollout::begin(plan, now), began()),
         };
+        Some(Self::new((api, traffic, wanted), rollout, why))
+    }
+
+    /// That of an API where it `stood`, for so long, if the document asks for the same; nobody knows
+    /// any more what was counted. Nothing where none is asked for.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn resume(
+        api: &InferenceApi,
+        stood: Option<(Standing, Duration)>,
+        now: Duration,
+    ) -> Option<Self> {
+        let (traffic, wanted) = (api.traffic.as_ref()?, api.rollout.as_ref()?);
+        let (plan, text) = (plan(wanted), text(wanted));
+        let (rollout, why) = match stood.filter(|(stood, _)| stood.plan == text) {
+            Some((stood, stood_for)) => {
+                let rollout = Rollout::resume(plan, stood.stage, stood_for, now);
+                (rollout, (stood.reason, stood.detail))
+            }
+            None => (Rollout::begin(plan, now), began()),
+        };
+        Some(Self::new((api, traffic, wanted), rollout, why))
+    }
+
+    fn new(
+        (api, traffic, wanted): (&InferenceApi, &document::Traffic, &document::Rollout),
+        rollout: Rollout,
+        (reason, detail): (String, String),
+    ) -> Self {
         let others = traffic.versions.iter().filter(|version| version.api != wanted.to);
         let own = Self {
             api: api.name.clone(),
             to: wanted.to.clone(),
             others: others.map(|version| (version.api.clone(), version.weight)).collect(),
-            plan: text,
+            plan: text(wanted),
             rollout,
             seen: BTreeMap::new(),
             reason,
@@ -63,7 +104,7 @@ impl RolloutControl {
         };
         let (stage, weight, reason) = (own.stage(), own.rollout.weight(), own.reason.as_str());
         tracing::info!(api = own.api, version = own.to, stage, weight, reason, "rollout");
-        Some(own)
+        own
     }
 
     /// Whether a document asks for the same.
@@ -153,6 +194,23 @@ impl RolloutControl {
         }
     }
 
+    /// Where it stands, for whoever takes over.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            plan: self.plan.clone(),
+            stage: self.rollout.stage(),
+            reason: self.reason.clone(),
+            detail: self.detail.clone(),
+        }
+    }
+
+    /// How many steps it has.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn steps(&self) -> usize {
+        self.rollout.steps()
+    }
+
     /// For those who ask.
     pub(crate) fn status(&self) -> RolloutStatus {
         RolloutStatus {
@@ -173,6 +231,10 @@ impl RolloutControl {
             Stage::TakenBack => "taken back".to_owned(),
         }
     }
+}
+
+fn began() -> (String, String) {
+    (RolloutReason::Began.code().to_owned(), "its first step has begun".to_owned())
 }
 
 fn since(now: &BTreeMap<String, Tally>, before: &BTreeMap<String, Tally>, version: &str) -> Tally {

@@ -73,8 +73,9 @@ fn schema() -> Value {
     };
     spec["x-kubernetes-validations"] = rules(&[
         (
-            "has(self.container) || has(self.target) || has(self.template) || has(self.traffic)",
-            "one of container, target, template and traffic must be given",
+            "has(self.container) || has(self.target) || has(self.template) || has(self.traffic) || \
+             has(self.endpoints)",
+            "one of container, target, template, traffic and endpoints must be given",
         ),
         (
             "!has(self.target) || !has(self.template)",
@@ -127,6 +128,7 @@ fn status() -> Value {
             "reason": text("Why so many are asked for: a word."),
             "message": text("Why so many are asked for: a sentence."),
             "selector": text("The labels that the target's pods have."),
+            "rollout": rollout(),
             "conditions": {
                 "type": "array",
                 "description": "What is, and since when.",
@@ -136,7 +138,10 @@ fn status() -> Value {
                     "type": "object",
                     "required": ["type", "status", "lastTransitionTime", "reason", "message"],
                     "properties": {
-                        "type": text("What it is about: `Ready`, `Scaling` or `Applied`."),
+                        "type": text(
+                            "What it is about: `Ready`, `Scaling`, `Applied` or \
+                             `RolloutProgressing`.",
+                        ),
                         "status": {
                             "type": "string",
                             "enum": ["True", "False", "Unknown"],
@@ -157,6 +162,31 @@ fn status() -> Value {
                     },
                 },
             },
+        },
+    })
+}
+
+/// Of [`crate::rollout::RolloutRecord`].
+fn rollout() -> Value {
+    let count = |what: &str| json!({"type": "integer", "minimum": 0, "description": what});
+    let text = |what: &str| json!({"type": "string", "description": what});
+    json!({
+        "type": "object",
+        "description": "How far one version has taken over. Gateways go by it.",
+        "properties": {
+            "to": text("The version that takes over."),
+            "stage": text("Where it stands: `Step`, `Promoted` or `TakenBack`."),
+            "step": count("Which step it is in, or was in last, counted from 1."),
+            "steps": count("How many there are."),
+            "since": text("Since when it stands there."),
+            "weights": {
+                "type": "object",
+                "description": "How many of a hundred requests each version gets.",
+                "additionalProperties": {"type": "integer", "minimum": 0},
+            },
+            "reason": text("Why it stands there: a word."),
+            "message": text("Why it stands there: a sentence."),
+            "plan": text("What `spec.rollout` asked for: when that changes, it begins anew."),
         },
     })
 }

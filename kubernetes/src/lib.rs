@@ -13,6 +13,7 @@
 //! - `claims`: the resources, and the Deployments that ask by annotations. Pure.
 //! - [`connect`]: a client, from the user's configuration or the pod's account.
 //! - [`watch`]: one list and watch for each kind, kept as facts.
+//! - [`rollout`]: what a status says of a version that takes over. Pure.
 //! - [`view`]: the facts as a scaling tick sees them. Pure.
 //! - [`serving`]: the facts as a gateway sees them. Pure.
 //! - [`leader`]: keeps the Lease.
@@ -42,6 +43,7 @@ pub mod lease;
 pub mod logs;
 pub mod owned;
 pub mod resource;
+pub mod rollout;
 pub mod serving;
 mod structural;
 pub mod target;

@@ -5,12 +5,13 @@
 
 use crate::claims::claims;
 use crate::facts::{Key, PodPhase, Resource};
+use crate::rollout;
 use crate::view::{self, PodIndex, PodView};
 use crate::watch::Stores;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tidegate_api::document::{Clash, Route};
-use tidegate_api::endpoints::{EndpointEntry, EndpointState, EndpointsFile};
+use tidegate_api::endpoints::{EndpointEntry, EndpointState, EndpointsFile, TrafficWeights};
 use tidegate_api::{InferenceApi, dangling};
 
 /// What is remembered between two looks.
@@ -149,12 +150,22 @@ impl Serving {
             let entries = pods.iter().filter_map(|pod| entry(pod, document));
             (key.to_string(), entries.collect())
         });
-        EndpointsFile { apis: apis.collect(), ..EndpointsFile::default() }
+        EndpointsFile { apis: apis.collect(), weights: self.weights(stores) }
+    }
+
+    /// The weights in force where a version takes over: those of the resource's status.
+    fn weights(&self, stores: &Stores) -> BTreeMap<String, TrafficWeights> {
+        let weights = self.served.iter().filter_map(|(key, served)| {
+            let resource = stores.resources().get(key).filter(|it| it.uid == served.uid)?;
+            let weights = rollout::weights(key, &served.document, &resource.status)?;
+            Some((key.to_string(), weights))
+        });
+        weights.collect()
     }
 }
 
 /// A document under its namespace and name, as are the APIs that it names.
-fn named(key: &Key, document: &InferenceApi) -> InferenceApi {
+pub fn named(key: &Key, document: &InferenceApi) -> InferenceApi {
     let within = |name: &str| format!("{}/{name}", key.namespace);
     let mut document = InferenceApi { name: key.to_string(), ..document.clone() };
     if let Some(traffic) = &mut document.traffic {

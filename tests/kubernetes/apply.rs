@@ -28,25 +28,26 @@ pub(super) fn apply(
             return Err(bad(&format!("{field} must be set in an apply")));
         }
     }
-    if !place.subresource.is_empty() {
-        let changed = store.change(place, |object| merge(object, of.body))?;
-        return Ok((changed, false));
-    }
-    let Ok(mut object) = store.get(place) else {
+    let is_there = store.get(&Place { subresource: String::new(), ..place.clone() }).is_ok();
+    if !is_there && place.subresource.is_empty() {
         let mut object = of.body.clone();
-        object["metadata"]["managedFields"] = json!([entry(of)]);
+        object["metadata"]["managedFields"] = json!([entry(of, "")]);
         return Ok((store.create(place, object)?, true));
-    };
-    set(&mut object, of)?;
+    }
+    let mut object = store.get(place)?;
+    set(&mut object, of, &place.subresource)?;
     let changed = store.change(place, |before| *before = object)?;
     Ok((changed, false))
 }
 
-fn set(object: &mut Value, of: &Apply<'_>) -> Result<(), Refusal> {
+fn set(object: &mut Value, of: &Apply<'_>, subresource: &str) -> Result<(), Refusal> {
     let mut managers = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
     let new = leaves(&fields(of.body));
     let mut conflicts = Vec::new();
-    for entry in managers.iter_mut().filter(|entry| entry["manager"] != of.manager) {
+    let is_own = |entry: &Value| {
+        entry["manager"] == of.manager && entry["subresource"].as_str().unwrap_or("") == subresource
+    };
+    for entry in managers.iter_mut().filter(|entry| !is_own(entry)) {
         let theirs = leaves(&entry["fieldsV1"]);
         for path in new.iter().filter(|path| theirs.contains(path)) {
             if at(object, path) == at(of.body, path) {
@@ -67,8 +68,8 @@ fn set(object: &mut Value, of: &Apply<'_>) -> Result<(), Refusal> {
             format!("Apply failed with {count} conflict{plural}: {}", conflicts.join("\n"));
         return Err(Refusal(409, "Conflict", message));
     }
-    let is_own = |entry: &&Value| entry["manager"] == of.manager;
-    let before = managers.iter().find(is_own).map(|entry| leaves(&entry["fieldsV1"]));
+    let before =
+        managers.iter().find(|entry| is_own(entry)).map(|entry| leaves(&entry["fieldsV1"]));
     let others: Vec<Vec<String>> = managers
         .iter()
         .filter(|entry| !is_own(entry))
@@ -80,20 +81,24 @@ fn set(object: &mut Value, of: &Apply<'_>) -> Result<(), Refusal> {
         }
     }
     merge(object, of.body);
-    managers.retain(|entry| !is_own(&entry));
-    managers.push(entry(of));
+    managers.retain(|entry| !is_own(entry));
+    managers.push(entry(of, subresource));
     object["metadata"]["managedFields"] = json!(managers);
     Ok(())
 }
 
-fn entry(of: &Apply<'_>) -> Value {
-    json!({
+fn entry(of: &Apply<'_>, subresource: &str) -> Value {
+    let mut entry = json!({
         "manager": of.manager,
         "operation": "Apply",
         "apiVersion": of.body["apiVersion"],
         "fieldsType": "FieldsV1",
         "fieldsV1": fields(of.body),
-    })
+    });
+    if !subresource.is_empty() {
+        entry["subresource"] = json!(subresource);
+    }
+    entry
 }
 
 /// A body's fields as `fieldsV1` has them, without what every object has.
@@ -175,4 +180,20 @@ fn fields_have_managers_and_go_with_the_last_of_them() {
     put("two", true, json!({"b": {"c": 3}})).unwrap();
     let (left, _) = put("one", false, json!({"d": 4})).unwrap();
     assert_eq!(left["spec"], json!({"b": {"c": 3}, "d": 4}));
+}
+
+#[test]
+fn a_status_is_what_its_manager_says_now() {
+    let (mut store, place) = (Store::default(), Place::of("v1", "pods", "n", "a"));
+    store.create(&place, json!({"metadata": {"name": "a"}, "spec": {"a": 1}})).unwrap();
+    let place = Place { subresource: "status".to_owned(), ..place };
+    let mut put = |status: Value| {
+        let body = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"},
+            "status": status});
+        apply(&mut store, &place, &Apply { manager: "one", force: true, body: &body }).unwrap().0
+    };
+    put(json!({"a": 1, "b": {"c": 2}}));
+    let left = put(json!({"a": 2}));
+    assert_eq!((&left["status"], &left["spec"]), (&json!({"a": 2}), &json!({"a": 1})));
+    assert_eq!(left["metadata"]["managedFields"].as_array().unwrap().len(), 1);
 }

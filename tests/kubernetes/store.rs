@@ -1,6 +1,7 @@
 //! Objects as an API server keeps them: versions, generations, subresources, and what has changed.
 
 use super::request::{Place, Selection};
+use super::schema::complete;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -135,6 +136,9 @@ impl Store {
         if place.plural == "customresourcedefinitions" {
             object["status"] = json!({"conditions": [{"type": "Established", "status": "True"}]});
         }
+        if place.plural == "inferenceapis" {
+            complete(&mut object);
+        }
         Ok(self.put(&place, Some(object)))
     }
 
@@ -161,7 +165,13 @@ impl Store {
         let mut after = before.clone();
         match place.subresource.as_str() {
             "scale" => after["spec"]["replicas"] = shown["spec"]["replicas"].clone(),
-            "status" => after["status"] = shown["status"].clone(),
+            "status" => {
+                after["status"] = shown["status"].clone();
+                let managers = &shown["metadata"]["managedFields"];
+                if !managers.is_null() {
+                    after["metadata"]["managedFields"] = managers.clone();
+                }
+            }
             _ => {
                 let status = before["status"].clone();
                 after = shown;
@@ -170,6 +180,9 @@ impl Store {
                     after["status"] = status;
                 }
             }
+        }
+        if place.plural == "inferenceapis" {
+            complete(&mut after);
         }
         if after == before {
             return self.get(place);

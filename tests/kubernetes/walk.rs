@@ -1,8 +1,30 @@
 //! One walk through all that is asked of an API server: on the one made here, and on any real one.
 //!
-//! The real one is that of `KUBECONFIG`. It needs no scheduler, kubelet or controllers, and no
-//! network but its own port: pods are made ready by hand, and their sidecars listen on loopback.
-//! Everything is made in a namespace of its own and taken away at the end.
+//! The real one is that of `KUBECONFIG`, an absolute path or one seen from the repository's root:
+//!
+//! ```sh
+//! KUBECONFIG=/path/to/kubeconfig cargo test --workspace --test tests -- --ignored real_api_server
+//! ```
+//!
+//! What is assumed of it:
+//!
+//! - It is of 1.29 or newer, with the admission plugins that it has by default, and lets the user of
+//!   `KUBECONFIG` do everything. Its Services get their addresses from itself, as they do by default.
+//! - There need not be controllers. Nobody else then makes pods, statuses of Deployments, service
+//!   accounts, endpoint slices, or ends what has an owner or lies in a namespace: the account `default`
+//!   is made here, as pods are refused without it; what is made of a template is taken away here; and
+//!   the namespace's finalizer is taken off here. Where there are controllers they do no harm.
+//! - There need not be a scheduler, a kubelet or a network: pods are made ready by hand, and their
+//!   sidecars and the gateways listen on this machine's loopback, where the autoscaler runs too.
+//! - It need not reach this machine. Where it does it calls the injector; where not, its refusal must
+//!   say that it tried.
+//! - It may need a moment to serve what it has said to be established.
+//!
+//! Everything is made in a namespace of its own and taken away at the end; the definition and the
+//! webhooks only if they were made here. The tests that use a real one run one after the other.
+
+mod objects;
+pub(super) mod real;
 
 use super::api_server::ApiServer;
 use super::cluster::{Autoscaler, kubeconfig, start_autoscaler};
@@ -12,18 +34,18 @@ use crate::support::http::metric;
 use crate::support::{eventually, now, say};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use tidegate_kubernetes::crd;
-use tidegate_kubernetes::kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use tidegate_kubernetes::kube::api::{Patch, PatchParams};
 use tidegate_kubernetes::kube::config::{Config, KubeConfigOptions, Kubeconfig};
-use tidegate_kubernetes::kube::core::{ApiResource, GroupVersionKind};
-use tidegate_kubernetes::kube::{Api, Client, Error};
+use tidegate_kubernetes::kube::core::ApiResource;
+use tidegate_kubernetes::kube::{Client, Error};
 use tokio::runtime::Runtime;
 
+const API: (&str, &str) = ("tidegate.dev/v1alpha1", "InferenceApi");
 const LEASE: &str = "tidegate-autoscaler";
 
 #[test]
@@ -37,8 +59,8 @@ fn the_walk_is_passed_on_the_api_server_made_here() {
 #[test]
 #[ignore = "needs a Kubernetes API server: set KUBECONFIG"]
 fn the_walk_is_passed_on_a_real_api_server() {
-    let config = std::env::var_os("KUBECONFIG").expect("KUBECONFIG names the API server");
-    walk(Path::new(&config), true);
+    let (config, _turn) = real::config();
+    walk(&config, true);
 }
 
 /// Objects in one namespace of one API server.
@@ -58,6 +80,8 @@ fn walk(config: &Path, is_real: bool) {
     walk.define();
     if is_real {
         walk.mistakes_are_refused();
+        walk.the_chart_is_accepted();
+        walk.the_injector_is_called();
     }
     walk.create("apps/v1", "Deployment", deployment("digits", 1));
     walk.create("tidegate.dev/v1alpha1", "InferenceApi", inference_api("digits", &spec(1, 8)));
@@ -85,12 +109,13 @@ fn walk(config: &Path, is_real: bool) {
     walk.in_flight.store(3, Ordering::Relaxed);
     eventually("it scales", || walk.replicas() == 6);
 
-    walk.change(
-        "tidegate.dev/v1alpha1",
-        "InferenceApi",
-        "digits",
-        &json!({"spec": {"paused": true}}),
-    );
+    walk.a_rollout_is_kept();
+    walk.a_template_is_applied();
+    if is_real {
+        walk.only_the_right_token_wakes(two.admin);
+    }
+
+    walk.change(API.0, API.1, "digits", &json!({"spec": {"paused": true}}));
     eventually("it is paused", || walk.condition("Scaling") == "False Paused");
     walk.change("apps/v1", "Deployment", "digits", &json!({"spec": {"replicas": 2}}));
     eventually("what a human asks for is told", || walk.status()["wanted"] == 2);
@@ -173,6 +198,9 @@ impl Walk {
         let definition = crd::definition();
         let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
         let (group, kind) = ("apiextensions.k8s.io/v1", "CustomResourceDefinition");
+        if self.is_going("", group, kind, &name) {
+            assert!(self.is_gone("", group, kind, &name), "{name} is being deleted, for long");
+        }
         match self.try_create_in("", group, kind, &definition) {
             Ok(()) => {}
             Err(Error::Api(status)) if status.code == 409 => {
@@ -187,28 +215,84 @@ impl Walk {
                 condition["type"] == "Established" && condition["status"] == "True"
             })
         });
+        // Who serves it hears of that a moment later.
+        let apis = self.api(&self.namespace, API.0, API.1);
+        eventually("it is served", || {
+            self.runtime.block_on(apis.list(&Default::default())).is_ok()
+        });
     }
 
-    /// The definition's own rules.
-    fn mistakes_are_refused(&mut self) {
-        let refused = |walk: &mut Self, spec: Value, what: &str| {
-            let object = json!({"metadata": {"name": "wrong"}, "spec": spec});
-            let made = walk.try_create("tidegate.dev/v1alpha1", "InferenceApi", &object);
-            let Err(Error::Api(status)) = made else { panic!("taken: {what}") };
-            assert_eq!(status.code, 422, "{what}: {}", status.message);
-            assert!(status.message.contains(what), "{what}: {}", status.message);
+    /// One version takes over: the status says where it stands, and says no more of it afterwards.
+    fn a_rollout_is_kept(&mut self) {
+        let versions = json!([{"api": "digits", "weight": 90}, {"api": "next", "weight": 10}]);
+        let rollout = json!({"to": "next", "steps": [{"weight": 20, "pause": "1h"}]});
+        let spec = json!({"traffic": {"versions": versions}, "rollout": rollout});
+        self.create(API.0, API.1, json!({"metadata": {"name": "split"}, "spec": spec}));
+        let status = |walk: &Self| walk.get(API.0, API.1, "split")["status"].clone();
+        let progressing = |walk: &Self| {
+            let status = status(walk);
+            let all = status["conditions"].as_array().cloned().unwrap_or_default();
+            all.into_iter().find(|condition| condition["type"] == "RolloutProgressing")
         };
-        refused(self, json!({}), "container and target");
-        let target = json!({"name": "digits"});
-        let limits = json!({"minReplicas": 3, "maxReplicas": 2});
-        refused(self, json!({"target": target, "autoscaling": limits}), "at most maxReplicas");
-        refused(self, json!({"target": target, "concurrency": {"limit": 0}}), "limit");
-        refused(self, json!({"target": target, "paused": "yes"}), "paused");
+        eventually("the first step", || status(self)["rollout"]["stage"] == "Step");
+        let weights = json!({"digits": 80, "next": 20});
+        assert_eq!(status(self)["rollout"]["weights"], weights, "{}", status(self));
+        assert_eq!(progressing(self).unwrap()["status"], "True");
+        eventually("an event tells it", || self.has_event("RolloutStarted"));
+        self.change(API.0, API.1, "split", &json!({"spec": {"rollout": null}}));
+        eventually("nothing is left of it", || {
+            status(self)["rollout"].is_null() && progressing(self).is_none()
+        });
+    }
+
+    /// What is made of a template is taken, and changed with it.
+    fn a_template_is_applied(&mut self) {
+        let template = |image: &str| {
+            json!({"template": {"spec": {"containers": [
+                {"name": "model", "image": image, "ports": [{"containerPort": 9000}]}]}}})
+        };
+        self.create(
+            API.0,
+            API.1,
+            json!({"metadata": {"name": "made"}, "spec": template("model:1")}),
+        );
+        let applied = |walk: &Self| {
+            let status = walk.get(API.0, API.1, "made")["status"].clone();
+            let all = status["conditions"].as_array().cloned().unwrap_or_default();
+            let one = all.into_iter().find(|condition| condition["type"] == "Applied");
+            one.map(|one| format!("{} {}", one["status"], one["message"]))
+        };
+        eventually("it is applied", || {
+            let said = applied(self);
+            assert!(!said.iter().any(|said| said.contains("False")), "{said:?}");
+            said.is_some()
+        });
+        for (group_version, kind) in
+            [("apps/v1", "Deployment"), ("v1", "Service"), ("policy/v1", "PodDisruptionBudget")]
+        {
+            let object = self.get(group_version, kind, "made");
+            assert_eq!(object["metadata"]["ownerReferences"][0]["kind"], API.1, "{object}");
+            self.made.push((
+                objects::resource(group_version, kind),
+                self.namespace.clone(),
+                "made".to_owned(),
+            ));
+        }
+        self.change(API.0, API.1, "made", &json!({"spec": template("model:2")}));
+        eventually("it is changed", || {
+            let deployment = self.get("apps/v1", "Deployment", "made");
+            deployment["spec"]["template"]["spec"]["containers"][0]["image"] == "model:2"
+        });
     }
 
     pub(super) fn autoscaler(&self, name: &str) -> Autoscaler {
-        let flags = ["--namespace", &self.namespace, "--own-namespace", &self.namespace];
-        start_autoscaler(&self.config, name, &flags)
+        let account = format!("{}/gateway", self.namespace);
+        let flags = [
+            ["--namespace", &self.namespace],
+            ["--own-namespace", &self.namespace],
+            ["--wake-service-accounts", &account],
+        ];
+        start_autoscaler(&self.config, name, &flags.concat())
     }
 
     /// A pod of `digits` that is ready, with a sidecar on this machine.
@@ -264,99 +348,5 @@ impl Walk {
         let events = self.api(&self.namespace, "events.k8s.io/v1", "Event");
         let events = self.runtime.block_on(events.list(&Default::default())).unwrap();
         events.iter().any(|event| event.data["reason"] == reason)
-    }
-
-    // === objects of any kind ===
-
-    fn api(&self, namespace: &str, group_version: &str, kind: &str) -> Api<DynamicObject> {
-        let resource = resource(group_version, kind);
-        match namespace {
-            "" => Api::all_with(self.client.clone(), &resource),
-            namespace => Api::namespaced_with(self.client.clone(), namespace, &resource),
-        }
-    }
-
-    pub(super) fn get(&self, group_version: &str, kind: &str, name: &str) -> Value {
-        self.get_in(&self.namespace, group_version, kind, name)
-    }
-
-    fn get_in(&self, namespace: &str, group_version: &str, kind: &str, name: &str) -> Value {
-        let api = self.api(namespace, group_version, kind);
-        serde_json::to_value(self.runtime.block_on(api.get(name)).unwrap()).unwrap()
-    }
-
-    pub(super) fn create(&mut self, group_version: &str, kind: &str, object: Value) {
-        self.try_create(group_version, kind, &object).unwrap();
-    }
-
-    fn try_create(&mut self, group_version: &str, kind: &str, object: &Value) -> Result<(), Error> {
-        let namespace = self.namespace.clone();
-        self.try_create_in(&namespace, group_version, kind, object)
-    }
-
-    fn try_create_in(
-        &mut self,
-        namespace: &str,
-        group_version: &str,
-        kind: &str,
-        object: &Value,
-    ) -> Result<(), Error> {
-        let api = self.api(namespace, group_version, kind);
-        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
-        let mut object = object.clone();
-        object["apiVersion"] = json!(group_version);
-        object["kind"] = json!(kind);
-        let object: DynamicObject = serde_json::from_value(object).unwrap();
-        self.runtime.block_on(api.create(&PostParams::default(), &object))?;
-        self.made.push((resource(group_version, kind), namespace.to_owned(), name));
-        Ok(())
-    }
-
-    pub(super) fn apply(
-        &self,
-        namespace: &str,
-        group_version: &str,
-        kind: &str,
-        name: &str,
-        object: &Value,
-    ) {
-        let api = self.api(namespace, group_version, kind);
-        let params = PatchParams::apply("tidegate-test").force();
-        self.runtime.block_on(api.patch(name, &params, &Patch::Apply(object))).unwrap();
-    }
-
-    fn change(&self, group_version: &str, kind: &str, name: &str, patch: &Value) {
-        let api = self.api(&self.namespace, group_version, kind);
-        let params = PatchParams::default();
-        self.runtime.block_on(api.patch(name, &params, &Patch::Merge(patch))).unwrap();
-    }
-}
-
-impl Drop for Walk {
-    fn drop(&mut self) {
-        // The last first: the namespace goes when it is empty. What fails is left and told.
-        let lease = resource("coordination.k8s.io/v1", "Lease");
-        self.made.push((lease, self.namespace.clone(), LEASE.to_owned()));
-        for (resource, namespace, name) in self.made.drain(..).rev() {
-            let client = self.client.clone();
-            let api: Api<DynamicObject> = match namespace.as_str() {
-                "" => Api::all_with(client, &resource),
-                namespace => Api::namespaced_with(client, namespace, &resource),
-            };
-            let params = DeleteParams::default().grace_period(0);
-            if let Err(error) = self.runtime.block_on(api.delete(&name, &params)) {
-                say(&format!("left behind: {} {namespace}/{name}: {error}", resource.kind));
-            }
-        }
-    }
-}
-
-fn resource(group_version: &str, kind: &str) -> ApiResource {
-    let plurals: BTreeMap<&str, &str> = [("InferenceApi", "inferenceapis")].into();
-    let (group, version) = group_version.split_once('/').unwrap_or(("", group_version));
-    let of = GroupVersionKind::gvk(group, version, kind);
-    match plurals.get(kind) {
-        Some(plural) => ApiResource::from_gvk_with_plural(&of, plural),
-        None => ApiResource::from_gvk(&of),
     }
 }

@@ -2,10 +2,14 @@
 
 use serde_json::{Value, json};
 use tidegate_kubernetes::facts::PodPhase;
+use tidegate_kubernetes::rollout::{RolloutRecord, RolloutStage};
 use tidegate_kubernetes::view::{ApiView, Problem};
 
+/// The condition that says whether a version is on its way.
+const PROGRESSING: &str = "RolloutProgressing";
+
 /// What the ticks know beside the view.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Known<'a> {
     /// Replicas asked for.
     pub(super) wanted: u32,
@@ -19,6 +23,8 @@ pub(super) struct Known<'a> {
     pub(super) failure: Option<&'a str>,
     /// Whether what is made of its template is as that says; nothing where there is no template.
     pub(super) applied: Option<Result<(), &'a str>>,
+    /// Where the version stands that takes over, if one does.
+    pub(super) rollout: Option<RolloutRecord>,
     /// The time of day.
     pub(super) now: &'a str,
 }
@@ -42,6 +48,10 @@ pub(super) fn status(view: &ApiView, known: &Known<'_>) -> Value {
     });
     if let (Some(applied), Some(all)) = (known.applied, status["conditions"].as_array_mut()) {
         all.push(condition(before, view, "Applied", is_applied(applied), known.now));
+    }
+    if let (Some(rollout), Some(all)) = (&known.rollout, status["conditions"].as_array_mut()) {
+        all.push(condition(before, view, PROGRESSING, is_progressing(rollout), known.now));
+        status["rollout"] = json!(rollout);
     }
     if let Some((reason, message)) = known.last {
         status["reason"] = json!(reason);
@@ -92,6 +102,23 @@ fn is_applied(applied: Result<(), &str>) -> Verdict {
     }
 }
 
+fn is_progressing(rollout: &RolloutRecord) -> Verdict {
+    let RolloutRecord { to, step, steps, reason, message, .. } = rollout;
+    let weight = rollout.weights.get(to).copied().unwrap_or_default();
+    match rollout.stage {
+        RolloutStage::Step => {
+            let place = format!("step {step} of {steps}, {to} gets {weight} of 100 requests");
+            ("True", "Step", format!("{place}; {reason}: {message}"))
+        }
+        RolloutStage::Promoted => {
+            ("False", "Promoted", format!("{to} gets all requests; {message}"))
+        }
+        RolloutStage::TakenBack => {
+            ("False", "TakenBack", format!("{to} gets no requests; {reason}: {message}"))
+        }
+    }
+}
+
 fn condition(before: &Value, view: &ApiView, kind: &str, verdict: Verdict, now: &str) -> Value {
     let (status, reason, message) = verdict;
     let old = before["conditions"].as_array().into_iter().flatten();
@@ -113,6 +140,13 @@ pub(super) fn is_same_but_for_load(one: &Value, other: &Value) -> bool {
         let mut status = status.clone();
         if let Some(fields) = status.as_object_mut() {
             fields.remove("inFlight");
+        }
+        // Why a step waits is said in numbers of requests, or of seconds.
+        if status["rollout"]["stage"] == json!(RolloutStage::Step) {
+            status["rollout"]["message"] = Value::Null;
+            let all = status["conditions"].as_array_mut().into_iter().flatten();
+            let progressing = all.filter(|condition| condition["type"] == PROGRESSING);
+            progressing.for_each(|condition| condition["message"] = Value::Null);
         }
         status
     };
@@ -167,6 +201,7 @@ mod tests {
         is_measured: true,
         failure: None,
         applied: None,
+        rollout: None,
         now: "2026-01-01T00:00:00Z",
     };
 

@@ -1,12 +1,14 @@
 //! Report: statuses and events of the resources, beside the ticks, and the status of this process.
 
 use super::conditions::{Known, is_same_but_for_load, status};
+use super::rolling::{News, Rolling};
 use super::tick::{Cluster, ClusterApi};
 use crate::status::{ApiStatus, ReplicaState, ReplicaStatus};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 use tidegate_kubernetes::facts::{Key, Origin, PodPhase};
 use tidegate_kubernetes::failure::Failure;
+use tidegate_kubernetes::rollout::RolloutRecord;
 use tidegate_kubernetes::view::{ApiView, PodView};
 use tidegate_kubernetes::write::Told;
 
@@ -25,10 +27,22 @@ const LOAD_PERIOD: Duration = Duration::from_secs(15);
 /// What came of a report.
 #[derive(Debug)]
 pub(super) enum Sent {
-    /// A status, the version that it was written for, and the one that it became.
-    Status(Key, String, Result<String, Failure>),
+    /// A status.
+    Status(SentStatus),
     /// An event.
     Event(Result<(), Failure>),
+}
+
+/// A status that was sent.
+#[derive(Debug)]
+pub(super) struct SentStatus {
+    key: Key,
+    /// The version that it was written for.
+    of: String,
+    /// The one that it became.
+    done: Result<String, Failure>,
+    /// What is to be told, now that it is there.
+    news: Vec<News>,
 }
 
 impl Cluster {
@@ -38,18 +52,7 @@ impl Cluster {
         while let Some(sent) = self.reports.try_join_next() {
             match sent {
                 Ok(Sent::Event(Ok(()))) => {}
-                Ok(Sent::Status(key, of, Ok(version))) => {
-                    if let Some(api) = self.apis.get_mut(&key) {
-                        api.wrote(of, version);
-                    }
-                }
-                Ok(Sent::Status(key, _, Err(failure))) => {
-                    // What stands there is what the watch says, until the next try.
-                    if let Some(api) = self.apis.get_mut(&key) {
-                        (api.sent, api.is_sending) = (None, false);
-                    }
-                    self.not_sent(&failure, now);
-                }
+                Ok(Sent::Status(sent)) => self.status_sent(sent, now),
                 Ok(Sent::Event(Err(failure))) => self.not_sent(&failure, now),
                 Err(error) => tracing::error!(%error, "a report has broken"),
             }
@@ -92,17 +95,44 @@ impl Cluster {
                 let turns = Arc::clone(&self.report_turns);
                 api.sent = Some((value.clone(), now));
                 api.is_sending = true;
-                let version = api.version(&view.resource.version);
+                let of = api.version(&view.resource.version);
+                let news = match &mut api.rolling {
+                    Some(rolling) => rolling.sends(rolling.record()),
+                    None => Vec::new(),
+                };
                 self.reports.spawn(async move {
                     // Never closed; were it, there would just be no bound.
                     let _turn = turns.acquire_owned().await.ok();
-                    let done = writer.status(&key, &version, &value).await;
-                    Sent::Status(key, version, done)
+                    let done = writer.status(&key, &of, &value).await;
+                    Sent::Status(SentStatus { key, of, done, news })
                 });
             }
         }
         for told in news {
             self.send(told);
+        }
+    }
+
+    fn status_sent(&mut self, sent: SentStatus, now: Duration) {
+        let SentStatus { key, of, done, news } = sent;
+        let Some(api) = self.apis.get_mut(&key) else { return };
+        match done {
+            Ok(version) => {
+                api.wrote(of, version);
+                api.rolling.iter_mut().for_each(Rolling::is_there);
+                for News { is_warning, reason, note } in news {
+                    let key_of = key.clone();
+                    self.tell(&key, |uid| Told { key: key_of, uid, is_warning, reason, note });
+                }
+            }
+            Err(failure) => {
+                // What stands there is what the watch says, until the next try.
+                (api.sent, api.is_sending) = (None, false);
+                if let Some(rolling) = &mut api.rolling {
+                    rolling.keep(news);
+                }
+                self.not_sent(&failure, now);
+            }
         }
     }
 
@@ -144,7 +174,10 @@ impl Cluster {
         for api in &apis {
             self.metrics.replicas(&api.name, api.wanted, api.ready);
         }
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).apis = apis;
+        let rollouts = self.apis.values().filter_map(|api| api.rolling.as_ref());
+        let rollouts = rollouts.map(|rolling| rolling.control.status()).collect();
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        (status.apis, status.rollouts) = (apis, rollouts);
     }
 }
 
@@ -171,10 +204,11 @@ fn known<'a>(api: &'a ClusterApi, view: &ApiView, now: &'a str) -> Known<'a> {
     let asked = view.workload.as_ref().map_or(0, |workload| workload.replicas);
     let has_template = view.document().is_some_and(|document| document.template.is_some());
     let applied = api.owning.is_applied().filter(|_| has_template);
+    let rollout = rollout(api, view);
     let Some(scaled) = &api.scaled else {
         let (last, failure) = (None, None);
         let (wanted, in_flight, is_measured) = (asked, 0, false);
-        return Known { wanted, in_flight, last, is_measured, failure, applied, now };
+        return Known { wanted, in_flight, last, is_measured, failure, applied, rollout, now };
     };
     let last = scaled.decisions.back();
     Known {
@@ -184,7 +218,19 @@ fn known<'a>(api: &'a ClusterApi, view: &ApiView, now: &'a str) -> Known<'a> {
         is_measured: scaled.is_measured,
         failure: scaled.failure.as_deref(),
         applied,
+        rollout,
         now,
+    }
+}
+
+/// Where the API's rollout stands. Before that was looked at, and where the spec is wrong, it is what
+/// the status says: nothing else remembers it.
+fn rollout(api: &ClusterApi, view: &ApiView) -> Option<RolloutRecord> {
+    let kept = || RolloutRecord::of(&view.resource.status);
+    match (&api.rolling, view.document()) {
+        (Some(rolling), _) => Some(rolling.record()),
+        (None, Some(document)) if document.rollout.is_none() => None,
+        (None, _) => kept(),
     }
 }
 

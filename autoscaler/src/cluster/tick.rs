@@ -1,10 +1,11 @@
-//! One tick on a cluster, top to bottom: follow, own, observe, aggregate, decide, act, report.
+//! One tick on a cluster, top to bottom: follow, own, observe, aggregate, decide, act, roll, report.
 
 use super::act::Order;
 use super::metrics::ClusterMetrics;
 use super::own::Owning;
 use super::report::Sent;
 use super::retire::marks;
+use super::rolling::Rolling;
 use super::scaled::Scaled;
 use crate::clock::Clock;
 use crate::metrics::{Metrics, Source};
@@ -67,6 +68,8 @@ pub(super) struct ClusterApi {
     pub(super) versions: Vec<String>,
     /// What is made of its template.
     pub(super) owning: Owning,
+    /// The version that takes over, if one does and we lead.
+    pub(super) rolling: Option<Rolling>,
     /// The problem that an event was told of.
     pub(super) told: Option<&'static str>,
 }
@@ -92,6 +95,7 @@ impl Cluster {
             let now = self.clock.now();
             let orders = self.decide(&seeing, now);
             self.act(orders).await;
+            self.roll(&seeing, now);
             self.report();
         }
         self.publish();
@@ -116,6 +120,7 @@ impl Cluster {
         for key in gone {
             self.apis.remove(&key);
             self.metrics.end(&key.to_string());
+            self.metrics.end_rollout(&key.to_string());
         }
         for (key, view) in &self.view.apis {
             let api = self.apis.entry(key.clone()).or_insert_with(|| {
@@ -148,6 +153,9 @@ impl Cluster {
     pub(super) fn lead(&mut self, now: Duration) {
         let leads = self.leader.may_write();
         self.own.leads(leads);
+        if leads != self.leads {
+            self.forget_rollouts();
+        }
         if leads && !self.leads {
             tracing::info!(apis = self.apis.len(), "leads");
             for (key, api) in &mut self.apis {

@@ -88,6 +88,8 @@ pub struct Rollout {
     plan: Plan,
     stage: Stage,
     since: Duration,
+    /// Since when its requests are counted, which may be later.
+    counted_since: Duration,
     own: Tally,
     others: Tally,
 }
@@ -135,7 +137,18 @@ impl Rollout {
     /// One that begins its first step.
     pub fn begin(plan: Plan, now: Duration) -> Self {
         let (own, others) = Default::default();
-        Self { plan, stage: Stage::Step(0), since: now, own, others }
+        Self { plan, stage: Stage::Step(0), since: now, counted_since: now, own, others }
+    }
+
+    /// One that has stood at a stage for so long, and of which nobody knows any more what was counted.
+    /// A step that the plan does not have begins it anew.
+    pub fn resume(plan: Plan, stage: Stage, stood_for: Duration, now: Duration) -> Self {
+        let steps = plan.steps.len();
+        let own = Self::begin(plan, now);
+        if matches!(stage, Stage::Step(index) if index >= steps) {
+            return own;
+        }
+        Self { stage, since: now.saturating_sub(stood_for), ..own }
     }
 
     /// Where it stands.
@@ -179,7 +192,9 @@ impl Rollout {
             Verdict::Unsure(finding) => (RolloutReason::Unsure, finding.to_string()),
             Verdict::TooFew(few) => (RolloutReason::TooFewRequests, few.to_string()),
         };
-        if waited < step.pause + condition.max_wait {
+        // Who has just begun to count has not waited yet.
+        let waits_since = self.counted_since.max(self.since + step.pause);
+        if now < waits_since + condition.max_wait {
             return Some(waits(reason, detail));
         }
         let detail = format!("still not sure after all that may be waited: {detail}");
@@ -201,7 +216,7 @@ impl Rollout {
     }
 
     fn enter(&mut self, stage: Stage, now: Duration) {
-        (self.stage, self.since) = (stage, now);
+        (self.stage, self.since, self.counted_since) = (stage, now, now);
         (self.own, self.others) = Default::default();
     }
 
@@ -234,6 +249,7 @@ impl Rollout {
             _ => return own,
         };
         own.since = moment(age + ago.as_secs_f64(), now).unwrap_or_default();
+        own.counted_since = own.since;
         let tally = |name: &str| {
             let [well, failed, beyond] = kept.row::<3>(name)?;
             let rows = format!("{name}.buckets");

@@ -180,3 +180,27 @@ fn an_api_that_goes_has_its_endpoints_until_its_requests_are_answered() {
     assert!(serving.endpoints(&stores, |_| false).apis.is_empty());
     assert!(serving.endpoints(&stores, |_| true).apis.is_empty(), "it is forgotten");
 }
+
+#[test]
+fn weights_are_those_of_the_status_and_change_without_a_new_plan() {
+    let (mut stores, mut serving) = (stores(), Serving::default());
+    for (index, name) in ["old", "new"].into_iter().enumerate() {
+        let api = resource(name, 1, index as i64, spec(&format!("/{name}")));
+        stores.apis().set(key(name), Some(api));
+    }
+    let versions = json!([{"api": "old", "weight": 90}, {"api": "new", "weight": 10}]);
+    let rollout = json!({"to": "new", "steps": [{"weight": 10, "pause": "1m"}]});
+    let split = json!({"traffic": {"versions": versions}, "rollout": rollout,
+        "routes": [{"path": "/s"}]});
+    let mut with = |serving: &mut Serving, status: Value| {
+        let resource = resource("s", 1, 9, split.clone());
+        stores.apis().set(key("s"), Some(Resource { status: Arc::new(status), ..resource }));
+        let plan = serving.plan(&stores);
+        (plan.is_some(), serving.endpoints(&stores, |_| false).weights)
+    };
+    assert_eq!(with(&mut serving, Value::Null), (true, BTreeMap::new()));
+    let status = json!({"rollout": {"to": "new", "stage": "Step", "step": 1, "steps": 1,
+        "since": "", "weights": {"old": 40, "new": 60}, "reason": "", "message": "", "plan": ""}});
+    let told = [("n/old".to_owned(), 40), ("n/new".to_owned(), 60)].into();
+    assert_eq!(with(&mut serving, status), (false, [("n/s".to_owned(), told)].into()));
+}

@@ -1,9 +1,10 @@
-//! The commands on the API server made here, and on any real one: that of `KUBECONFIG`.
+//! The commands on the API server made here, and on any real one: that of `KUBECONFIG`. What is assumed
+//! of it stands in `kubernetes/walk.rs`.
 
 use super::{Documents, Done};
 use crate::kubernetes::api_server::ApiServer;
 use crate::kubernetes::cluster::kubeconfig;
-use crate::kubernetes::walk::{Walk, deployment};
+use crate::kubernetes::walk::{Walk, deployment, real};
 use crate::support::eventually;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -20,8 +21,8 @@ fn the_commands_work_on_the_api_server_made_here() {
 #[test]
 #[ignore = "needs a Kubernetes API server: set KUBECONFIG"]
 fn the_commands_work_on_a_real_api_server() {
-    let config = std::env::var_os("KUBECONFIG").expect("KUBECONFIG names the API server");
-    commands(Path::new(&config));
+    let (config, _turn) = real::config();
+    commands(&config);
 }
 
 fn commands(config: &Path) {

@@ -198,3 +198,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_takes_over_keeps_the_pause_and_waits_as_long_as_anybody_for_requests() {
+    let (few, others) = (tally(10.0, 0.0, 0.0), tally(10_000.0, 0.0, 0.0));
+    // 50 s of the pause are over when the new one begins at 1000 s.
+    let resume = |stage, stood_for| Rollout::resume(plan(), stage, at(stood_for), at(1000));
+    let mut rollout = resume(Stage::Step(1), 50);
+    assert_eq!(rollout.weight(), 50);
+    assert_eq!(rollout.look(&few, &others, at(1009)).unwrap().reason, RolloutReason::Pause);
+    rollout.look(&tally(90.0, 0.0, 0.0), &others, at(1010)).unwrap();
+    assert_eq!(rollout.stage(), Stage::Promoted);
+    // It was over long ago: what nobody has counted is no reason to take it back.
+    let mut rollout = resume(Stage::Step(0), 900);
+    let at_once = rollout.look(&few, &others, at(1001)).unwrap();
+    assert_eq!((at_once.reason, at_once.is_change), (RolloutReason::TooFewRequests, false));
+    assert!(!rollout.look(&few, &others, at(1599)).unwrap().is_change);
+    assert_eq!(rollout.look(&few, &others, at(1600)).unwrap().reason, RolloutReason::MaxWait);
+    for (stage, weight) in [(Stage::TakenBack, 0), (Stage::Promoted, 100), (Stage::Step(2), 10)] {
+        assert_eq!(resume(stage, 5).weight(), weight);
+    }
+}
