@@ -158,9 +158,13 @@ fn give_up(fields: &mut Value, path: &[String]) {
 
 fn remove(object: &mut Value, path: &[String]) {
     let Some((last, parents)) = path.split_last() else { return };
-    let parent = parents.iter().try_fold(object, |at, part| at.get_mut(part));
+    let parent = parents.iter().try_fold(&mut *object, |at, part| at.get_mut(part));
     if let Some(fields) = parent.and_then(Value::as_object_mut) {
         fields.remove(last);
+        // What has nothing left in it goes, too.
+        if fields.is_empty() && !parents.is_empty() {
+            remove(object, parents);
+        }
     }
 }
 

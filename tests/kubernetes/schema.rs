@@ -82,9 +82,9 @@ fn a_document_means_the_same_when_it_is_filled_in() {
         policy("ray", json!({})),
         policy("slo", json!({})),
         policy("metric", json!({"query": "sum(up)", "target": 2})),
-        json!({"container": {"command": ["m", "{port}"]}, "readiness": {"httpGet": {}}}),
+        json!({"container": {"command": ["m", "{port}"]}, "readiness": {"httpGet": {"path": "/h"}}}),
         json!({"template": {"spec": {"containers": [{"name": "m", "image": "m:1"}]}}}),
-        target(json!({"routes": [{"path": "/a"}], "models": ["a"], "access": {},
+        target(json!({"routes": [{"path": "/a"}], "openai": {"models": ["a"]}, "access": {},
             "balancing": {}, "coldStart": {}, "timeouts": {}, "concurrency": {}})),
         json!({"traffic": {"versions": [{"api": "a", "weight": 100}, {"api": "b", "weight": 0}]},
             "rollout": {"to": "b", "steps": [{"weight": 1, "pause": "1m"}]}}),
@@ -101,7 +101,7 @@ fn a_document_means_the_same_when_it_is_filled_in() {
     let resource = tidegate_kubernetes::resource::inference_api();
     for spec in specs {
         let read = |spec: &Value| {
-            let mut object = DynamicObject::new("a", &resource);
+            let mut object = DynamicObject::new("x", &resource);
             object.data = json!({ "spec": spec });
             tidegate_kubernetes::resource::document(&object)
         };

@@ -241,7 +241,7 @@ impl Walk {
         eventually("an event tells it", || self.has_event("RolloutStarted"));
         self.change(API.0, API.1, "split", &json!({"spec": {"rollout": null}}));
         eventually("nothing is left of it", || {
-            status(self)["rollout"].is_null() && progressing(self).is_none()
+            status(self)["rollout"]["stage"].is_null() && progressing(self).is_none()
         });
     }
 
