@@ -133,6 +133,13 @@ impl Sources {
         samples.map(held).fold(0, u32::saturating_add)
     }
 
+    /// Requests that wait, at sidecars and gateways, by what they said last.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn queued(&self) -> u32 {
+        let samples = self.replicas.values().filter_map(|seen| seen.last);
+        samples.map(|sample| sample.queued).fold(self.held(), u32::saturating_add)
+    }
+
     /// Requests that wait at gateways, by what they said last.
     pub(crate) fn held(&self) -> u32 {
         let queues = self.gateways.values().filter_map(|seen| seen.last);

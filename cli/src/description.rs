@@ -63,6 +63,8 @@ fn head(object: &Value, now: Duration) -> Vec<Vec<String>> {
     row("Wanted", number(&status["wanted"]));
     row("Ready", number(&status["ready"]));
     row("In flight", number(&status["inFlight"]));
+    row("Queued", number(&status["queued"]));
+    row("Versions", versions(object));
     let (reason, message) = (text(&status["reason"]), text(&status["message"]));
     row(
         "Last change",
@@ -73,6 +75,18 @@ fn head(object: &Value, now: Duration) -> Vec<Vec<String>> {
             .join(": "),
     );
     rows
+}
+
+/// "old 50, new 50": the weights in force, else those of the spec.
+fn versions(object: &Value) -> String {
+    let told = object["status"]["rollout"]["weights"].as_object();
+    let versions = object["spec"]["traffic"]["versions"].as_array().into_iter().flatten();
+    let weights = versions.map(|version| {
+        let api = text(&version["api"]);
+        let weight = told.and_then(|told| told.get(&api)).unwrap_or(&version["weight"]);
+        format!("{api} {}", number(weight))
+    });
+    weights.collect::<Vec<_>>().join(", ")
 }
 
 fn limit(concurrency: &Value) -> String {
@@ -218,6 +232,15 @@ Events:
   2s (x7)   Warning   BackOff   Pod/digits-2   a note
 Not known: logs: forbidden";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn versions_have_the_weights_in_force() {
+        let versions = json!([{"api": "old", "weight": 90}, {"api": "new", "weight": 10}]);
+        let mut object = json!({"spec": {"traffic": {"versions": versions}}});
+        assert_eq!(super::versions(&object), "old 90, new 10");
+        object["status"] = json!({"rollout": {"weights": {"old": 50, "new": 50}}});
+        assert_eq!(super::versions(&object), "old 50, new 50");
     }
 
     #[test]

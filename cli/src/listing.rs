@@ -10,7 +10,7 @@ use std::time::Duration;
 pub(crate) struct Columns {
     /// The namespace too, first.
     pub(crate) namespace: bool,
-    /// What is scaled, and the whole sentence, last.
+    /// How many requests wait, what is scaled, and the whole sentence, last.
     pub(crate) wide: bool,
 }
 
@@ -45,7 +45,7 @@ impl Table {
         names.extend(self.columns.namespace.then_some("NAMESPACE"));
         names.extend(["NAME", "READY", "WANTED", "IN-FLIGHT", "POLICY", "REASON", "AGE"]);
         if self.columns.wide {
-            names.extend(["TARGET", "MESSAGE"]);
+            names.extend(["QUEUED", "TARGET", "MESSAGE"]);
         }
         names.into_iter().map(str::to_owned).collect()
     }
@@ -62,18 +62,18 @@ impl Table {
         cells.push(text(&status["reason"]));
         cells.push(age(&api["metadata"]["creationTimestamp"], now));
         if self.columns.wide {
-            cells.extend([target(api), message(status)]);
+            cells.extend([number(&status["queued"]), target(api), message(status)]);
         }
         cells
     }
 }
 
-/// What stands in the way, else why there are so many replicas.
+/// How far a version has taken over, what stands in the way, else why there are so many replicas.
 fn message(status: &Value) -> String {
-    let conditions = status["conditions"].as_array();
-    let wrong = conditions.into_iter().flatten().find(|condition| condition["status"] == "False");
-    let said = wrong.map_or(&status["message"], |condition| &condition["message"]);
-    text(said)
+    let mut conditions = status["conditions"].as_array().into_iter().flatten();
+    let rollout = conditions.clone().find(|condition| condition["type"] == "RolloutProgressing");
+    let told = rollout.or_else(|| conditions.find(|condition| condition["status"] == "False"));
+    text(told.map_or(&status["message"], |condition| &condition["message"]))
 }
 
 #[cfg(test)]
@@ -108,11 +108,20 @@ mod tests {
         let wrong = json!({"message": "because", "conditions": [
             {"type": "Ready", "status": "True", "message": "all"},
             {"type": "Scaling", "status": "False", "message": "an HPA has it"}]});
-        let fine = json!({"message": "because"});
-        let lines = table.lines(&[api("a", wrong), api("b", fine)], Duration::from_secs(10));
+        let fine = json!({"message": "because", "queued": 4});
+        let rolls = json!({"conditions": [
+            {"type": "Scaling", "status": "False", "message": "it is split"},
+            {"type": "RolloutProgressing", "status": "True", "message": "step 1 of 2"}]});
+        let all = [api("a", wrong), api("b", fine), api("c", rolls)];
+        let lines = table.lines(&all, Duration::from_secs(10));
         assert!(lines[0].starts_with("NAMESPACE   NAME   READY"), "{}", lines[0]);
-        assert!(lines[0].ends_with("AGE   TARGET               MESSAGE"), "{}", lines[0]);
-        assert!(lines[1].ends_with("0s    StatefulSet/digits   an HPA has it"), "{}", lines[1]);
-        assert!(lines[2].ends_with("StatefulSet/digits   because"), "{}", lines[2]);
+        assert!(lines[0].ends_with("AGE   QUEUED   TARGET               MESSAGE"), "{}", lines[0]);
+        assert!(
+            lines[1].ends_with("0s             StatefulSet/digits   an HPA has it"),
+            "{}",
+            lines[1]
+        );
+        assert!(lines[2].ends_with("0s    4        StatefulSet/digits   because"), "{}", lines[2]);
+        assert!(lines[3].ends_with("   step 1 of 2"), "{}", lines[3]);
     }
 }

@@ -11,7 +11,7 @@ const SETTLED: Duration = Duration::from_secs(5);
 const LASTING: [&str; 6] =
     ["InvalidSpec", "NoTarget", "UnknownKind", "TargetNotFound", "NotOurs", "InvalidSelector"];
 
-/// The reason of a rollout that goes no further.
+/// The reason where replicas are not exchanged any further.
 const STOPPED: &str = "Stopped";
 
 /// How far it has come.
@@ -93,12 +93,12 @@ fn progress(object: &Value, generation: i64) -> Progress {
         let what = "the autoscaler has not looked at this version yet";
         return Progress::Waiting(what.to_owned());
     }
-    match condition(object, "RolloutProgressing") {
-        Some(rollout) if rollout.status == "True" => {
-            return Progress::Waiting(rollout.message.to_owned());
+    match condition(object, "ReplicasProgressing") {
+        Some(exchange) if exchange.status == "True" => {
+            return Progress::Waiting(exchange.message.to_owned());
         }
-        Some(rollout) if rollout.reason == STOPPED => {
-            return Progress::Stuck(rollout.message.to_owned());
+        Some(exchange) if exchange.reason == STOPPED => {
+            return Progress::Stuck(exchange.message.to_owned());
         }
         _ => {}
     }
@@ -150,7 +150,7 @@ mod tests {
             ("False", "Complete", ready("all serve")),
         ] {
             let mut rolling = conditions(["True", "Replicas", "all serve"]);
-            let more = json!({"type": "RolloutProgressing", "status": status, "reason": reason,
+            let more = json!({"type": "ReplicasProgressing", "status": status, "reason": reason,
                 "message": "two are left"});
             rolling.as_array_mut().unwrap().push(more);
             assert_eq!(progress(&object(2, &rolling), 2), want);

@@ -125,6 +125,7 @@ fn status() -> Value {
             "ready": count("Replicas that can serve."),
             "wanted": count("Replicas that are asked for."),
             "inFlight": count("Requests that run or wait."),
+            "queued": count("Those of them that wait."),
             "reason": text("Why so many are asked for: a word."),
             "message": text("Why so many are asked for: a sentence."),
             "selector": text("The labels that the target's pods have."),

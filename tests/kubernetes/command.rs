@@ -86,7 +86,7 @@ fn deploy_says_what_it_did_and_waits_until_it_serves() {
     assert_eq!((done.code, done.out.lines().next()), (0, Some("digits updated")), "{done:?}");
     let place = Place::of("tidegate.dev/v1alpha1", "inferenceapis", NAMESPACE, "digits");
     let object = cluster.api.shared().store(|store| store.get(&place)).unwrap();
-    assert_eq!(object["spec"].get("paused"), None, "{object}");
+    assert_eq!(object["spec"]["paused"], false, "the default: {object}");
     assert_eq!(object["metadata"]["managedFields"][0]["manager"], "tidegate");
     assert!(done.out.contains("digits: ready: every replica can serve\n"), "{done:?}");
 }

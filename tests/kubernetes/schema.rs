@@ -109,8 +109,18 @@ fn a_document_means_the_same_when_it_is_filled_in() {
         let mut object = json!({ "spec": spec });
         complete(&mut object);
         match read(&object["spec"]) {
-            Ok(filled) => assert_eq!(filled, meant, "{spec}"),
+            Ok(filled) => assert_eq!(unplaced(&filled), unplaced(&meant), "{spec}"),
             Err(report) => panic!("{spec}: {:?}", report.mistakes),
         }
     }
+}
+
+/// A document without the places of its parts in the text.
+fn unplaced(document: &tidegate_api::InferenceApi) -> String {
+    let text = format!("{document:?}");
+    let mut parts = text.split("column: ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        text + part.trim_start_matches(|letter: char| letter.is_ascii_digit())
+    })
 }

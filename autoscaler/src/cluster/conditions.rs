@@ -15,6 +15,8 @@ pub(super) struct Known<'a> {
     pub(super) wanted: u32,
     /// Requests that run or wait.
     pub(super) in_flight: u32,
+    /// Those of them that wait.
+    pub(super) queued: u32,
     /// The last change's reason and its sentence; nothing before the first.
     pub(super) last: Option<(&'a str, &'a str)>,
     /// Whether it is known what the load is.
@@ -41,6 +43,7 @@ pub(super) fn status(view: &ApiView, known: &Known<'_>) -> Value {
         "ready": ready,
         "wanted": known.wanted,
         "inFlight": known.in_flight,
+        "queued": known.queued,
         "conditions": [
             condition(before, view, "Ready", is_ready(view, ready, known.wanted), known.now),
             condition(before, view, "Scaling", is_scaling(view, known), known.now),
@@ -140,6 +143,7 @@ pub(super) fn is_same_but_for_load(one: &Value, other: &Value) -> bool {
         let mut status = status.clone();
         if let Some(fields) = status.as_object_mut() {
             fields.remove("inFlight");
+            fields.remove("queued");
         }
         // Why a step waits is said in numbers of requests, or of seconds.
         if status["rollout"]["stage"] == json!(RolloutStage::Step) {
@@ -197,6 +201,7 @@ mod tests {
     const KNOWN: Known<'_> = Known {
         wanted: 2,
         in_flight: 5,
+        queued: 1,
         last: Some(("stable-window", "because")),
         is_measured: true,
         failure: None,

@@ -206,14 +206,23 @@ fn known<'a>(api: &'a ClusterApi, view: &ApiView, now: &'a str) -> Known<'a> {
     let applied = api.owning.is_applied().filter(|_| has_template);
     let rollout = rollout(api, view);
     let Some(scaled) = &api.scaled else {
-        let (last, failure) = (None, None);
-        let (wanted, in_flight, is_measured) = (asked, 0, false);
-        return Known { wanted, in_flight, last, is_measured, failure, applied, rollout, now };
+        return Known {
+            wanted: asked,
+            in_flight: 0,
+            queued: 0,
+            last: None,
+            is_measured: false,
+            failure: None,
+            applied,
+            rollout,
+            now,
+        };
     };
     let last = scaled.decisions.back();
     Known {
         wanted: scaled.wanted,
         in_flight: scaled.sources.running().saturating_add(scaled.sources.held()),
+        queued: scaled.sources.queued(),
         last: last.map(|last| (last.reason.as_str(), last.detail.as_str())),
         is_measured: scaled.is_measured,
         failure: scaled.failure.as_deref(),
@@ -238,15 +247,15 @@ fn api_status(key: &Key, api: &ClusterApi, view: &ApiView) -> ApiStatus {
     let replicas: Vec<ReplicaStatus> =
         view.pods.iter().map(|pod| replica_status(key, api, pod)).collect();
     let (ready, draining) = (view.count(PodPhase::Ready), view.count(PodPhase::Leaving));
-    let waiting = api.scaled.as_ref().map_or(0, |scaled| scaled.sources.held());
+    let known = known(api, view, "");
     ApiStatus {
         name: key.to_string(),
-        wanted: known(api, view, "").wanted,
+        wanted: known.wanted,
         ready,
         starting: view.count(PodPhase::Starting),
         draining,
         in_flight: replicas.iter().map(|replica| replica.in_flight).sum(),
-        queued: replicas.iter().map(|replica| replica.queued).sum::<u32>() + waiting,
+        queued: known.queued,
         decisions: api.scaled.iter().flat_map(|scaled| scaled.decisions.iter().cloned()).collect(),
         replicas,
         ..ApiStatus::default()

@@ -178,7 +178,9 @@ impl Rolling {
 
     /// The status is there.
     pub(super) fn is_there(&mut self) {
-        self.known = self.sent.clone().or(self.known.take());
+        if self.sent.is_some() {
+            self.known.clone_from(&self.sent);
+        }
     }
 
     /// The status is not there: it is told another time.

@@ -16,7 +16,7 @@ type Verdict = (&'static str, &'static str, String);
 pub(super) fn object(api: &ApiStatus, document: Option<(&Path, &Written)>) -> Value {
     let last = api.decisions.last();
     let mut conditions = vec![condition("Ready", is_ready(api))];
-    conditions.extend(progress(api).map(|verdict| condition("RolloutProgressing", verdict)));
+    conditions.extend(progress(api).map(|verdict| condition("ReplicasProgressing", verdict)));
     let mut object = json!({
         "apiVersion": API_VERSION,
         "kind": API_KIND,
