@@ -82,8 +82,8 @@ pub struct RunArgs {
         env = "TIDEGATE_AUTOSCALER_PYTHON_BIN"
     )]
     python_bin: Vec<(String, PathBuf)>,
-    /// Where Prometheus is, for APIs whose policy is a query: http://host:port, perhaps with a path.
-    /// spec.autoscaling.metric.prometheus comes first.
+    /// Where Prometheus is, for APIs whose policy is a query, and on Kubernetes for --source: as in
+    /// http://host:port, perhaps with a path. spec.autoscaling.metric.prometheus comes first.
     #[arg(
         long,
         value_name = "URL",
@@ -222,6 +222,7 @@ fn try_run(args: RunArgs) -> Result<(), Failure> {
 /// On a cluster the first signal ends it: there is nothing here to drain.
 #[cfg(feature = "kubernetes")]
 fn run_on_cluster(args: RunArgs) -> Result<(), Failure> {
+    let recorded = args.kubernetes.recorded();
     let KubernetesArgs { identity, most_scrapes, .. } = args.kubernetes;
     let settings = ClusterSettings {
         context: args.kubernetes.context,
@@ -238,6 +239,7 @@ fn run_on_cluster(args: RunArgs) -> Result<(), Failure> {
         admin: args.admin,
         tick: args.tick,
         prometheus: args.prometheus,
+        recorded,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -5,6 +5,7 @@
 //! - `app`: the wiring: watches, the Lease, the ticks;
 //! - `own`: applies what is made of the APIs that carry a pod template;
 //! - `tick`: observe (pods' sidecars and gateways), aggregate, decide;
+//! - `recorded`: observe by what a Prometheus has scraped;
 //! - `scaled`: one API whose target is known, between ticks;
 //! - `wake`: a tick of those APIs only for which a gateway holds requests;
 //! - `door`: which gateways may ask for that;
@@ -25,6 +26,7 @@ mod conditions;
 mod door;
 mod metrics;
 mod own;
+mod recorded;
 mod report;
 mod retire;
 mod rolling;

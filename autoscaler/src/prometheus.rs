@@ -1,5 +1,8 @@
 //! Prometheus' HTTP API: the address of a query, and the one number in its answer. Pure.
 
+#[cfg(feature = "kubernetes")]
+pub(crate) mod pods;
+
 use crate::policy::observation::{Gap, is_load};
 use serde::Deserialize;
 

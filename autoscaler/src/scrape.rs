@@ -19,6 +19,10 @@ use tokio::task::JoinSet;
 /// The largest answer that is read. A sidecar's is some ten KiB; a gateway's grows with its APIs.
 const MOST_BYTES: usize = 4 << 20;
 
+/// The largest answer of a Prometheus that has scraped a cluster's pods.
+#[cfg(feature = "kubernetes")]
+const MOST_RECORDED_BYTES: usize = 64 << 20;
+
 /// Scrapes that run at once: enough for a laptop's replicas, few enough to spare file descriptors.
 const MOST_AT_ONCE: usize = 32;
 
@@ -148,7 +152,17 @@ impl Scraper {
 
     /// What an HTTP server answers, whatever its status.
     pub(crate) async fn answer(&self, url: &str, deadline: Duration) -> Result<Bytes, ScrapeError> {
-        self.get(url, deadline).await.map(|(_, body)| body)
+        self.get(url, deadline, MOST_BYTES).await.map(|(_, body)| body)
+    }
+
+    /// Likewise, of what a Prometheus has scraped of many.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) async fn large_answer(
+        &self,
+        url: &str,
+        deadline: Duration,
+    ) -> Result<Bytes, ScrapeError> {
+        self.get(url, deadline, MOST_RECORDED_BYTES).await.map(|(_, body)| body)
     }
 
     async fn sample<T>(
@@ -165,19 +179,24 @@ impl Scraper {
 
     /// What is answered with 200.
     async fn ok(&self, url: &str) -> Result<Bytes, ScrapeError> {
-        match self.get(url, self.deadline).await? {
+        match self.get(url, self.deadline, MOST_BYTES).await? {
             (StatusCode::OK, body) => Ok(body),
             (status, _) => Err(ScrapeError::Status { from: url.to_owned(), status }),
         }
     }
 
-    async fn get(&self, url: &str, deadline: Duration) -> Result<(StatusCode, Bytes), ScrapeError> {
+    async fn get(
+        &self,
+        url: &str,
+        deadline: Duration,
+        most: usize,
+    ) -> Result<(StatusCode, Bytes), ScrapeError> {
         let failed = |source| ScrapeError::Http { from: url.to_owned(), source };
         let fetch = async {
             let uri: hyper::Uri = url.parse().map_err(|error| failed(Box::new(error)))?;
             let answer = self.client.get(uri).await.map_err(|error| failed(Box::new(error)))?;
             let status = answer.status();
-            let body = Limited::new(answer.into_body(), MOST_BYTES);
+            let body = Limited::new(answer.into_body(), most);
             Ok((status, body.collect().await.map_err(failed)?.to_bytes()))
         };
         tokio::time::timeout(deadline, fetch)

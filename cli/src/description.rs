@@ -83,7 +83,7 @@ fn versions(object: &Value) -> String {
     let versions = object["spec"]["traffic"]["versions"].as_array().into_iter().flatten();
     let weights = versions.map(|version| {
         let api = text(&version["api"]);
-        let weight = told.and_then(|told| told.get(&api)).unwrap_or(&version["weight"]);
+        let weight = told.and_then(|told| told.get(&api)).unwrap_or_else(|| &version["weight"]);
         format!("{api} {}", number(weight))
     });
     weights.collect::<Vec<_>>().join(", ")

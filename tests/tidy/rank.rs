@@ -118,7 +118,7 @@ pub(super) const AUTOSCALER: Crate = Crate {
         ("door", 1),
         ("explain", 1),
         ("line", 1),
-        ("prometheus", 1),
+        ("prometheus", 2),
         ("replace", 1),
         ("sample", 1),
         ("status", 1),

@@ -2,6 +2,7 @@
 
 use super::door::door;
 use super::metrics::ClusterMetrics;
+use super::recorded::Recorded;
 use super::report;
 use super::tick::Cluster;
 use crate::admin::{self, Admin};
@@ -48,6 +49,8 @@ pub(crate) struct ClusterSettings {
     pub(crate) admin: SocketAddr,
     pub(crate) tick: Duration,
     pub(crate) prometheus: Option<String>,
+    /// How often that Prometheus says what pods do; nothing where they are asked.
+    pub(crate) recorded: Option<Duration>,
     /// Whose gateways may wake, each as `namespace/name`.
     pub(crate) wake_accounts: Vec<String>,
     /// Whom their tokens are for.
@@ -145,8 +148,12 @@ fn cluster(
     own: ClusterMetrics,
 ) -> Cluster {
     let clock = Clock::start();
+    let recorded = settings.recorded.zip(settings.prometheus.as_deref());
+    let recorded = recorded
+        .map(|(period, base)| Recorded::new(base, settings.namespace.as_deref(), period, clock));
     Cluster {
         clock,
+        recorded,
         scraper: Scraper::of_many(clock, SCRAPE_DEADLINE),
         watched: Arc::default(),
         leader,

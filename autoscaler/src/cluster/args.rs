@@ -72,6 +72,28 @@ pub(crate) struct KubernetesArgs {
         env = "TIDEGATE_AUTOSCALER_MOST_SCRAPES"
     )]
     pub(crate) most_scrapes: u32,
+    /// Who says what sidecars and gateways do: they themselves, or the Prometheus of --prometheus, which
+    /// must scrape them at least twice a minute, with the labels `namespace` and `pod` as the chart's
+    /// PodMonitors have it. It spares the network, and decisions come later by the time between two
+    /// scrapes.
+    #[arg(
+        long,
+        value_name = "WHO",
+        value_enum,
+        default_value = "pods",
+        requires_if("prometheus", "prometheus"),
+        env = "TIDEGATE_AUTOSCALER_SOURCE"
+    )]
+    pub(crate) source: SampleSource,
+    /// How often that Prometheus is asked.
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "5s",
+        value_parser = humantime::parse_duration,
+        env = "TIDEGATE_AUTOSCALER_SOURCE_PERIOD"
+    )]
+    pub(crate) source_period: Duration,
     /// The service accounts of gateways that may wake APIs (`POST /wake/NAMESPACE/NAME`), by their
     /// tokens; by default none.
     #[arg(
@@ -90,6 +112,22 @@ pub(crate) struct KubernetesArgs {
         env = "TIDEGATE_AUTOSCALER_WAKE_AUDIENCE"
     )]
     pub(crate) wake_audience: String,
+}
+
+/// Who says what sidecars and gateways do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum SampleSource {
+    /// They themselves, each at each tick.
+    Pods,
+    /// A Prometheus that scrapes them.
+    Prometheus,
+}
+
+impl KubernetesArgs {
+    /// How often Prometheus is asked for what pods do, if it is.
+    pub(crate) fn recorded(&self) -> Option<Duration> {
+        (self.source == SampleSource::Prometheus).then_some(self.source_period)
+    }
 }
 
 fn service_account(text: &str) -> Result<String, String> {

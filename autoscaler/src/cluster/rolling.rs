@@ -41,7 +41,7 @@ impl Cluster {
     pub(super) fn roll(&mut self, seeing: &Seeing, now: Duration) {
         let wall = self.clock.wall();
         let said = seeing.gateways.iter().filter_map(|(id, reading)| {
-            let reading = reading.as_ref().ok()?;
+            let reading = reading.as_ref()?.as_ref().ok()?;
             Some((id.as_str(), &reading.sample.versions))
         });
         let said: Vec<_> = said.collect();

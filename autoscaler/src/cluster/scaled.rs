@@ -154,11 +154,12 @@ impl Scaled {
         let mut gateways = Vec::new();
         for (id, reading) in &seeing.gateways {
             let heard = match reading {
-                Ok(reading) => {
+                None => Heard::NotAsked,
+                Some(Ok(reading)) => {
                     let queue = reading.sample.queues.get(&name).copied().unwrap_or_default();
                     Heard::Said(reading.at, queue)
                 }
-                Err(_) => {
+                Some(Err(_)) => {
                     lost.push(Source::Gateway);
                     Heard::Lost
                 }

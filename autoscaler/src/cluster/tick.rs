@@ -3,6 +3,7 @@
 use super::act::Order;
 use super::metrics::ClusterMetrics;
 use super::own::Owning;
+use super::recorded::Recorded;
 use super::report::Sent;
 use super::retire::marks;
 use super::rolling::Rolling;
@@ -31,6 +32,8 @@ use tokio::task::JoinSet;
 pub(super) struct Cluster {
     pub(super) clock: Clock,
     pub(super) scraper: Scraper,
+    /// Where Prometheus says what pods do; else they are asked.
+    pub(super) recorded: Option<Recorded>,
     pub(super) watched: Arc<Watched>,
     pub(super) leader: Arc<Leader>,
     pub(super) writer: Arc<Writer>,
@@ -80,7 +83,8 @@ pub(super) struct Seeing {
     /// The sidecars that were asked.
     pub(super) asked: BTreeSet<String>,
     pub(super) replicas: ReplicaReadings,
-    pub(super) gateways: Vec<(String, GatewayReading)>,
+    /// Every gateway; nothing of one whose turn it was not.
+    pub(super) gateways: Vec<(String, Option<GatewayReading>)>,
 }
 
 impl Cluster {
@@ -173,6 +177,9 @@ impl Cluster {
 
     /// Observe: asks sidecars and gateways, all at once; of too many sidecars, some in turn.
     async fn observe(&mut self) -> Seeing {
+        if let Some(recorded) = &mut self.recorded {
+            return recorded.observe(&self.view, &self.scraper);
+        }
         let mut targets: Vec<(String, SocketAddr)> = Vec::new();
         for (key, view) in &self.view.apis {
             let admin =
@@ -188,8 +195,7 @@ impl Cluster {
         let asked = targets.iter().map(|(id, _)| id.clone()).collect();
         let (replicas, gateways) =
             tokio::join!(self.scraper.replicas(targets), self.gateways(None));
-        let gateways = gateways.into_iter().filter_map(|(id, reading)| Some((id, reading?)));
-        Seeing { asked, replicas, gateways: gateways.collect() }
+        Seeing { asked, replicas, gateways }
     }
 
     /// Aggregate and decide: what each API's target is to be asked for.
