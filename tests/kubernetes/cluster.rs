@@ -114,7 +114,8 @@ impl Cluster {
                 let queue = |(api, held): (&String, &u32)| {
                     format!("tidegate_requests_queued{{api=\"{api}\"}} {held}\n")
                 };
-                held.iter().map(queue).collect::<String>()
+                let first = "tidegate_build_info{version=\"1\"} 1\n".to_owned();
+                std::iter::once(first).chain(held.iter().map(queue)).collect::<String>()
             };
             let port = serve_text("gateway".to_owned(), text).await;
             let place = Place::of("v1", "pods", OWN, "");

@@ -44,11 +44,13 @@ def scrape_all():
 
 def answer(query):
     names = re.search(r'__name__=~"([^"]*)"', query)[1].split("|")
-    wants_api = 'api!=""' in query
+    pods = re.search(r'pod=~"([^"]*)"', query)
+    no_api = 'api=""' in query
     result = []
     for key, values in list(samples.items()):
         labels = dict(key)
-        if labels["__name__"] in names and ("api" in labels) == wants_api and labels.get("pod"):
+        is_meant = not pods or labels["pod"] in pods[1].replace("\\\\", "").split("|")
+        if labels["__name__"] in names and is_meant and not (no_api and "api" in labels):
             result.append({"metric": labels, "values": list(values)})
     return {"status": "success", "data": {"resultType": "matrix", "result": result}}
 

@@ -5,7 +5,7 @@
 
 use super::tick::Seeing;
 use crate::clock::Clock;
-use crate::prometheus::pods::{self, Page, pages};
+use crate::prometheus::pods::{self, Page};
 use crate::prometheus::query_url;
 use crate::sample::{self, SampleError};
 use crate::scrape::{Reading, ScrapeError, Scraper};
@@ -23,8 +23,9 @@ const STALE: Duration = Duration::from_secs(60);
 /// What Prometheus has said of pods.
 #[derive(Debug)]
 pub(super) struct Recorded {
-    /// The addresses of the two queries: sidecars and gateways.
-    urls: [String; 2],
+    base: String,
+    /// The address of the query for sidecars.
+    sidecars: String,
     period: Duration,
     clock: Clock,
     /// The clock's time at the Unix epoch, in seconds, as it was at the beginning: a clock that is set
@@ -53,9 +54,9 @@ enum Known<T> {
 impl Recorded {
     /// Nothing yet of a Prometheus at `base`, which is asked each `period`.
     pub(super) fn new(base: &str, namespace: Option<&str>, period: Duration, clock: Clock) -> Self {
-        let urls = [pods::sidecars(namespace), pods::gateways()];
         Self {
-            urls: urls.map(|query| query_url(base, &query)),
+            base: base.to_owned(),
+            sidecars: query_url(base, &pods::sidecars(namespace)),
             period,
             clock,
             epoch: clock.now().as_secs_f64() - clock.wall().as_secs_f64(),
@@ -72,7 +73,7 @@ impl Recorded {
     pub(super) fn observe(&mut self, view: &View, scraper: &Scraper) -> Seeing {
         let now = self.clock.now();
         self.hear(now);
-        self.ask(scraper, now);
+        self.ask(view, scraper, now);
         let (mut asked, mut replicas) = (BTreeSet::new(), BTreeMap::new());
         let mut gateways = Vec::new();
         let mut present = BTreeSet::new();
@@ -150,25 +151,21 @@ impl Recorded {
     }
 
     /// Asks when it is time, unless it is still being answered.
-    fn ask(&mut self, scraper: &Scraper, now: Duration) {
+    fn ask(&mut self, view: &View, scraper: &Scraper, now: Duration) {
         if now < self.due || !self.asking.is_empty() {
             return;
         }
         self.due = now + self.period;
-        let (scraper, [sidecars, gateways]) = (scraper.clone(), self.urls.clone());
+        let gateways = pods::gateways(view.gateways.iter().map(|(id, _)| id.as_str()));
+        let gateways = gateways.map(|query| query_url(&self.base, &query));
+        let (scraper, sidecars) = (scraper.clone(), self.sidecars.clone());
         self.asking.spawn(async move {
-            let one = |url: String| {
-                let scraper = scraper.clone();
-                async move {
-                    let answer = scraper.large_answer(&url, DEADLINE).await;
-                    let answer = answer.map_err(|error| error.to_string())?;
-                    pages(&answer).map_err(|gap| format!("{gap:?}"))
-                }
-            };
-            let (sidecars, gateways) = tokio::join!(one(sidecars), one(gateways));
-            let mut pages = sidecars?;
-            // A pod is one or the other.
-            pages.extend(gateways?);
+            let mut pages = Pages::new();
+            for url in std::iter::once(sidecars).chain(gateways) {
+                let answer = scraper.large_answer(&url, DEADLINE).await;
+                let answer = answer.map_err(|error| error.to_string())?;
+                pages.extend(pods::pages(&answer).map_err(|gap| format!("{gap:?}"))?);
+            }
             Ok(pages)
         });
     }

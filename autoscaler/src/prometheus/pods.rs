@@ -6,7 +6,7 @@
 use super::Answer;
 use crate::policy::observation::Gap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use tidegate_api::names::{label, metric};
 
@@ -24,8 +24,9 @@ const SIDECAR: [&str; 7] = [
     metric::DRAINING,
 ];
 
-/// What a gateway says of each API.
-const GATEWAY: [&str; 5] = [
+/// What a gateway says of each API, and what it says where it has none.
+const GATEWAY: [&str; 6] = [
+    metric::BUILD_INFO,
     metric::QUEUE_SECONDS,
     metric::REQUESTS_IN_FLIGHT,
     metric::REQUESTS_QUEUED,
@@ -52,9 +53,21 @@ pub(crate) fn sidecars(namespace: Option<&str>) -> String {
     format!("{{__name__=~\"{names}\",pod!=\"\",{}=\"\"{namespace}}}[{RANGE}]", label::API)
 }
 
-/// The query for all gateways.
-pub(crate) fn gateways() -> String {
-    format!("{{__name__=~\"{}\",pod!=\"\",{}!=\"\"}}[{RANGE}]", GATEWAY.join("|"), label::API)
+/// The query for these gateways, each as namespace and name; nothing where there are none.
+pub(crate) fn gateways<'a>(ids: impl Iterator<Item = &'a str>) -> Option<String> {
+    let (mut namespaces, mut pods) = (BTreeSet::new(), BTreeSet::new());
+    for (namespace, pod) in ids.filter_map(|id| id.split_once('/')) {
+        namespaces.insert(namespace);
+        // The only letter of a pod's name that means something else in an expression.
+        pods.insert(pod.replace('.', "\\\\."));
+    }
+    let any = |all: Vec<String>| all.join("|");
+    let names = GATEWAY.join("|");
+    let namespaces = any(namespaces.into_iter().map(str::to_owned).collect());
+    let pods = any(pods.into_iter().collect());
+    let range =
+        format!("{{__name__=~\"{names}\",namespace=~\"{namespaces}\",pod=~\"{pods}\"}}[{RANGE}]");
+    (!pods.is_empty()).then_some(range)
 }
 
 /// The last page of each pod, by namespace and name.
@@ -192,6 +205,8 @@ mod tests {
             namespace=\"models\"}[1m]";
         assert_eq!(sidecars(Some("models")), want);
         assert!(sidecars(None).ends_with("api=\"\"}[1m]"));
-        assert!(gateways().ends_with("\",pod!=\"\",api!=\"\"}[1m]"), "{}", gateways());
+        let two = gateways(["t/g-1", "t/g.2"].into_iter()).unwrap();
+        assert!(two.ends_with(r#"",namespace=~"t",pod=~"g-1|g\\.2"}[1m]"#), "{two}");
+        assert_eq!(gateways(std::iter::empty()), None);
     }
 }
