@@ -241,3 +241,54 @@ fn what_can_not_be_done_says_why_and_what_to_do() {
     assert!(done.err.contains("no Kubernetes cluster is configured"), "{done:?}");
     assert!(done.err.contains("set KUBECONFIG"), "{done:?}");
 }
+
+#[test]
+fn top_shows_what_waits_and_how_far_a_version_has_come() {
+    let cluster = Cluster::start();
+    cluster.gateway();
+    cluster.serve("digits", 1, &spec(1, 1));
+    cluster.deploy("next", 0);
+    cluster.create_api("next", &spec(0, 1));
+    let versions = json!([{"api": "digits", "weight": 90}, {"api": "next", "weight": 10}]);
+    let rollout = json!({"to": "next", "steps": [{"weight": 20, "pause": "1h"}]});
+    let split = json!({"traffic": {"versions": versions}, "rollout": rollout});
+    let object = json!({"metadata": {"name": "split"}, "spec": split});
+    cluster.create("tidegate.dev/v1alpha1", "inferenceapis", object);
+    cluster.load("digits", 2);
+    cluster.hold("digits", 3);
+    let autoscaler = cluster.autoscaler("one", &[]);
+    let config = cluster.config("me");
+    let top = |flags: &[&str]| run(&config, &[&["top", "--cluster", "--once"], flags].concat());
+    eventually("all is told", || {
+        let done = top(&[]);
+        assert_eq!(done.code, 0, "{done:?}");
+        let lines: Vec<&str> = done.out.lines().collect();
+        let cells = |name: &str| {
+            let line = lines.iter().find(|line| line.starts_with(name)).unwrap_or(&"");
+            line.split_whitespace().collect::<Vec<_>>()
+        };
+        let header = cells("NAME");
+        let at = |name: &str| header.iter().position(|cell| *cell == name).unwrap();
+        let (queued, in_flight) = (at("QUEUED"), at("IN-FLIGHT"));
+        assert_eq!((in_flight, header[queued + 1], at("AGE")), (3, "TARGET", queued - 1));
+        // The reason may be missing, and its column empty: those behind it are found by the last one.
+        let digits = cells("digits");
+        digits.get(in_flight) == Some(&"5")
+            && digits
+                .iter()
+                .position(|cell| *cell == "Deployment/digits")
+                .is_some_and(|target| digits[target - 1] == "3")
+            && done.out.contains("step 1 of 1, next gets 20 of 100 requests")
+    });
+    let done = top(&["--json", "-A"]);
+    let all: Value = serde_json::from_str(&done.out).unwrap();
+    let digits = &all["items"].as_array().unwrap()[0];
+    assert_eq!(
+        (&digits["metadata"]["name"], &digits["status"]["queued"]),
+        (&json!("digits"), &json!(3))
+    );
+    let done = run(&config, &["describe", "split"]);
+    assert!(done.out.contains("digits 80, next 20"), "{done:?}");
+    assert!(done.out.contains("RolloutProgressing   True     "), "{done:?}");
+    drop(autoscaler);
+}
