@@ -5,6 +5,7 @@ mod events;
 mod fields;
 mod grpc;
 mod large;
+mod leaving;
 mod misbehaving;
 mod mixed;
 mod patience;

@@ -7,7 +7,9 @@ use crate::error::IncomingError;
 use crate::framing::{Decoded, Decoder, Framing, has_bare_line_end};
 use crate::head::encode::{ResponseHop, encode_response};
 use crate::head::{HeadScan, skip_leading_breaks};
+use crate::leaving::Leaving;
 use crate::message::Response;
+use crate::room::{Room, Taken};
 use crate::wire::{Outgoing, Wire};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -19,6 +21,11 @@ use tidegate_api::reason::Reason;
 
 /// How much is read ahead of what was asked for, only to see whether the client is still there.
 const LOOK_AHEAD_BYTES: usize = 64 << 10;
+/// How much more of a body that nobody reads yet, where there is room: as much as Linux lets a client
+/// leave behind that closes its connection. The close can't be seen before that.
+const LOOK_FAR_BYTES: usize = 4 << 20;
+/// All connections together, beyond the first part of each.
+pub const LOOK_AHEAD_ROOM_BYTES: usize = 64 << 20;
 /// An unread body up to this size is read and dropped, so that the connection can be used again.
 const DISCARD_BYTES: usize = 256 << 10;
 /// Interim answers that wait to be written.
@@ -40,6 +47,12 @@ struct State {
     interim: Outgoing,
     /// A body's reader has asked to be woken: nobody else may ask, or it would not be.
     body_waits: bool,
+    /// Nobody reads the body yet.
+    body_rests: bool,
+    /// What is held of a resting body beyond what each connection may hold.
+    far: Taken,
+    /// Sees the client leave where as much was read ahead as may be.
+    leaving: Option<Box<Leaving>>,
 }
 
 /// The body of the request that a connection carries now.
@@ -50,13 +63,16 @@ pub struct Http1Body(Inbound);
 
 impl Inbound {
     /// A connection from which nothing was read.
-    pub fn new(wire: Wire) -> Self {
+    pub fn new(wire: Wire, room: &Arc<Room>) -> Self {
         Self(Arc::new(Mutex::new(State {
             wire,
             decoder: Decoder::new(Framing::Length(0)),
             owes_continue: false,
             interim: Outgoing::default(),
             body_waits: false,
+            body_rests: false,
+            far: room.none_taken(),
+            leaving: None,
         })))
     }
 
@@ -110,11 +126,13 @@ impl Inbound {
         state.decoder = Decoder::new(framing);
         state.owes_continue = expects_continue && !state.decoder.is_done();
         state.body_waits = false;
+        state.body_rests = !state.decoder.is_done();
+        state.leaving = None;
         (!state.decoder.is_done()).then(|| Http1Body(self.clone()))
     }
 
     /// Ready when the client has left. Call only while no answer is due to be read: what comes
-    /// meanwhile is kept, up to a bound past which leaving can't be seen.
+    /// meanwhile is kept, up to a bound past which only an end is seen that has reached this system.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         let State { wire, interim, .. } = &mut *state;
@@ -126,13 +144,13 @@ impl Inbound {
         if state.body_waits {
             return Poll::Pending;
         }
-        while state.wire.read.len() < LOOK_AHEAD_BYTES {
+        while state.may_look_further() {
             match ready!(state.wire.poll_fill(cx)) {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Poll::Ready(()),
             }
         }
-        Poll::Pending
+        state.poll_left_unread(cx)
     }
 
     /// Writes; ready when all is written. Interim answers go first.
@@ -224,12 +242,42 @@ impl Inbound {
     }
 }
 
+// === impl State ===
+
+impl State {
+    /// Whether more may be read ahead.
+    fn may_look_further(&mut self) -> bool {
+        let Some(far) = self.wire.read.len().checked_sub(LOOK_AHEAD_BYTES) else { return true };
+        self.body_rests && far < LOOK_FAR_BYTES && self.far.reach(far + LOOK_AHEAD_BYTES)
+    }
+
+    fn poll_left_unread(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.leaving.is_none() {
+            // If no file may be opened for it, it is seen when the body is read.
+            self.leaving = self.wire.watch_leaving().ok().map(Box::new);
+        }
+        self.leaving.as_ref().map_or(Poll::Pending, |leaving| leaving.poll(cx))
+    }
+
+    /// The body's reader goes on.
+    fn resume(&mut self) {
+        self.body_waits = false;
+        self.leaving = None;
+        if !std::mem::take(&mut self.body_rests) {
+            // What was held has gone out by now.
+            self.far.give_back();
+        }
+    }
+}
+
 // === impl Http1Body ===
 
 impl Http1Body {
     /// Nobody waits for the body's next part for now: the connection watches for leaving again.
     pub fn pause(&self) {
-        self.0.lock().body_waits = false;
+        let mut state = self.0.lock();
+        state.body_waits = false;
+        state.body_rests = true;
     }
 
     /// Whether the client holds the body back until it is asked for it by the first read.
@@ -247,8 +295,8 @@ impl Body for Http1Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
         let mut state = self.0.lock();
-        let State { wire, decoder, owes_continue, interim, body_waits } = &mut *state;
-        *body_waits = false;
+        state.resume();
+        let State { wire, decoder, owes_continue, interim, body_waits, .. } = &mut *state;
         if std::mem::take(owes_continue) && wire.read.is_empty() {
             interim.encoded.extend_from_slice(CONTINUE);
         }
@@ -286,6 +334,8 @@ impl Body for Http1Body {
 
 impl Drop for Http1Body {
     fn drop(&mut self) {
-        self.pause();
+        let mut state = self.0.lock();
+        state.resume();
+        state.far.give_back();
     }
 }

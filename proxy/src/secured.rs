@@ -41,10 +41,16 @@ pub async fn serve(
     match greeting {
         Greeting::Secured(socket, version) => {
             peer.tls = Some(version);
-            answer_all(Inbound::new(Wire::new(socket)), peer, stack, connector).await;
+            answer_all(
+                Inbound::new(Wire::new(socket), &stack.look_ahead_room),
+                peer,
+                stack,
+                connector,
+            )
+            .await;
         }
         Greeting::Plaintext(stream) => {
-            let inbound = Inbound::new(Wire::new(Socket::Tcp(stream)));
+            let inbound = Inbound::new(Wire::new(Socket::Tcp(stream)), &stack.look_ahead_room);
             let response = stack.refuse(Reason::TlsRequired, Some(&peer));
             refuse(&inbound, &mut Outgoing::default(), response).await;
         }

@@ -26,12 +26,12 @@ use crate::interim::Interim;
 use crate::keep_alive;
 use crate::message::{Request, Response};
 use crate::metrics::ApiMetrics;
-use crate::model_route::ScanRoom;
 use crate::orca;
 use crate::proxy_protocol::{self, Arrival};
 use crate::request_body::RequestBody;
 use crate::respond::{self, Manner};
 use crate::rewrite::{Told, rewrite};
+use crate::room::Room;
 use crate::service::{Routes, Service, Services, Taker};
 use crate::shadow::{Original, ShadowRoom};
 use crate::socket::Socket;
@@ -75,7 +75,9 @@ pub struct Stack {
     /// Counts connections that were closed for their PROXY header.
     pub refused_arrivals: IntCounter,
     /// Room for bodies whose models are looked for.
-    pub scan_room: ScanRoom,
+    pub scan_room: Arc<Room>,
+    /// Room for bodies of requests that wait, read only to see whether their clients do.
+    pub look_ahead_room: Arc<Room>,
     /// Room for copies of requests.
     pub shadow_room: ShadowRoom,
     /// How the hops around are dealt with.
@@ -113,7 +115,7 @@ impl Stack {
                 .await?;
         let mut wire = Wire::new(Socket::Tcp(stream));
         wire.read = early;
-        Some((peer, Inbound::new(wire)))
+        Some((peer, Inbound::new(wire, &self.look_ahead_room)))
     }
 
     /// The life of a request that came from this peer.

@@ -1,8 +1,10 @@
 //! One connection with what has been read from it and not yet used.
 
+use crate::leaving::Leaving;
 use crate::socket::Socket;
 use bytes::{Buf, Bytes, BytesMut};
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -75,6 +77,14 @@ impl Wire {
         }
         let mut nobody = Context::from_waker(std::task::Waker::noop());
         self.socket.may_be_readable() && self.poll_fill(&mut nobody).is_ready()
+    }
+
+    /// Looks out for the other side's end while nothing is read.
+    ///
+    /// # Errors
+    /// If no more files may be open.
+    pub fn watch_leaving(&self) -> io::Result<Leaving> {
+        Leaving::watch(self.socket.as_fd())
     }
 
     /// Gives back the memory of an empty buffer.

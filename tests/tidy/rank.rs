@@ -30,6 +30,8 @@ pub(super) const PROXY: Crate = Crate {
         ("hangup", 1),
         ("message", 1),
         ("lazy_timer", 1),
+        ("leaving", 1),
+        ("room", 1),
         ("socket", 1),
         ("affinity", 2),
         ("classify", 2),
