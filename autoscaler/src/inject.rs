@@ -119,7 +119,8 @@ pub struct InjectArgs {
         value_name = "QUANTITY"
     )]
     memory_request: String,
-    /// The most memory that a sidecar may take: at least --queue-bytes and 64 KiB a connection
+    /// The most memory that a sidecar may take: at least --queue-bytes, 64 MiB and 64 KiB a
+    /// connection
     #[arg(
         long,
         env = "TIDEGATE_INJECTOR_MEMORY_LIMIT",
