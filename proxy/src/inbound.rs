@@ -145,7 +145,8 @@ impl Inbound {
             return Poll::Pending;
         }
         while state.may_look_further() {
-            match ready!(state.wire.poll_fill(cx)) {
+            // No more at once than there was seen to be room for, whatever the buffer has.
+            match ready!(state.wire.poll_fill_within(cx, LOOK_AHEAD_BYTES)) {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Poll::Ready(()),
             }

@@ -2,7 +2,7 @@
 
 use crate::leaving::Leaving;
 use crate::socket::Socket;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::pin::Pin;
@@ -52,6 +52,15 @@ impl Wire {
 
     /// Reads more into the buffer; 0 is the other side's end.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_fill_within(cx, usize::MAX)
+    }
+
+    /// Reads so much more at the most.
+    pub fn poll_fill_within(
+        &mut self,
+        cx: &mut Context<'_>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
         if self.ended {
             return Poll::Ready(Ok(0));
         }
@@ -60,8 +69,9 @@ impl Wire {
             ready!(self.socket.poll_read_ready(cx))?;
             self.read.reserve(self.read_bytes);
         }
-        let room = self.read.capacity() - self.read.len();
-        let count = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.read))?;
+        let room = (self.read.capacity() - self.read.len()).min(most);
+        let mut space = (&mut self.read).limit(room);
+        let count = ready!(poll_read_buf(Pin::new(&mut self.socket), cx, &mut space))?;
         self.ended = count == 0;
         if count == room {
             self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
