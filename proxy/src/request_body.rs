@@ -184,3 +184,62 @@ impl Upload {
         Poll::Ready(Some(Ok(frame)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framing::Framing;
+    use crate::inbound::Inbound;
+    use crate::room::Room;
+    use crate::socket::Socket;
+    use crate::wire::Wire;
+    use std::future::poll_fn;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::yield_now;
+    use tokio::time::advance;
+
+    const STALL: Duration = Duration::from_millis(100);
+
+    type Polled = Poll<Option<Result<Frame<Bytes>, UploadError>>>;
+
+    /// A client, and a body of three bytes that it is to send.
+    async fn upload() -> (TcpStream, RequestBody) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let inbound = Inbound::new(Wire::new(Socket::Tcp(socket)), &Room::new(0));
+        let rest = inbound.begin_body(Framing::Length(3), false).unwrap();
+        let rest = IncomingBody::Http1(rest);
+        (client, RequestBody::streaming(VecDeque::new(), None, rest, 3, STALL))
+    }
+
+    async fn poll(body: &mut RequestBody) -> Polled {
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await
+    }
+
+    /// The next part that is on its way. Time stands still, as nothing here sleeps.
+    async fn part(body: &mut RequestBody) -> Bytes {
+        loop {
+            match poll(body).await {
+                Poll::Pending => yield_now().await,
+                Poll::Ready(frame) => return frame.unwrap().unwrap().into_data().unwrap(),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_is_counted_from_the_last_part() {
+        let (client, mut body) = upload().await;
+        for _ in 0..2 {
+            assert!(poll(&mut body).await.is_pending());
+            advance(STALL * 3 / 4).await;
+            assert!(poll(&mut body).await.is_pending());
+            client.try_write(b"x").unwrap();
+            assert_eq!(part(&mut body).await, "x");
+        }
+        assert!(poll(&mut body).await.is_pending());
+        advance(STALL * 5 / 4).await;
+        let stalled = poll(&mut body).await;
+        assert!(matches!(stalled, Poll::Ready(Some(Err(UploadError::Stalled(STALL))))));
+    }
+}

@@ -75,6 +75,16 @@ fn a_body_is_asked_for_when_its_request_is_admitted() {
 }
 
 #[test]
+fn who_does_not_wait_to_be_asked_is_not_asked() {
+    let sidecar = Sidecar::start(&[]);
+    let mut client = connect(sidecar.data);
+    client.write_all(&[EXPECTING, b"body"].concat()).unwrap();
+    let mut answer = [0; 12];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+}
+
+#[test]
 fn hints_come_before_the_answer() {
     let hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n".repeat(2);
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec();
