@@ -4,8 +4,8 @@
 use crate::support::frames::{
     DATA, Frame, HEADERS, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, request,
 };
-use crate::support::http::{connect, metric, read_answer};
-use crate::support::sidecar::{plain_model, proxy};
+use crate::support::http::{connect, get, metric, read_answer};
+use crate::support::sidecar::{Sidecar, plain_model, proxy};
 use crate::support::{eventually, free_address};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -78,6 +78,18 @@ fn a_stale_connection_costs_a_request_nothing_unless_it_may_have_been_done() {
         assert_eq!(ask(method).status, status, "{method}");
         assert_eq!(requests.load(Ordering::SeqCst), seen, "{method}");
     }
+}
+
+/// Though a part of its answer comes every moment.
+#[test]
+fn a_request_ends_when_its_whole_time_is_over() {
+    let sidecar = Sidecar::start(&["--request-timeout", "2s"]);
+    let answer = get(sidecar.data, "/stream?n=400&ms=20");
+    assert_eq!(answer.status, 200);
+    assert!(!answer.text().ends_with("0\r\n\r\n"), "it came to its own end");
+    sidecar.wait_until_idle();
+    let cut = r#"code="200",reason="upstream-timeout""#;
+    assert_eq!(sidecar.metric("tidegate_requests_total", cut), 1.0);
 }
 
 /// Sends an answer without end, as fast as it is taken; counts the connections that have ended.
