@@ -7,7 +7,7 @@ use crate::support::frames::{
 use crate::support::http::{connect, get, metric, read_answer};
 use crate::support::sidecar::{Sidecar, plain_model, proxy};
 use crate::support::{eventually, free_address};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,6 +90,47 @@ fn a_request_ends_when_its_whole_time_is_over() {
     sidecar.wait_until_idle();
     let cut = r#"code="200",reason="upstream-timeout""#;
     assert_eq!(sidecar.metric("tidegate_requests_total", cut), 1.0);
+}
+
+/// Answers each head as soon as it is there, whatever body follows; counts its connections.
+fn early(connections: &Arc<AtomicUsize>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::clone(connections);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            connections.fetch_add(1, Ordering::SeqCst);
+            std::thread::spawn(move || {
+                let mut answers = stream.try_clone().unwrap();
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    if line.is_empty() {
+                        drop(answers.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Or the next request would be read as the rest of that body.
+#[test]
+fn a_connection_on_which_a_body_was_not_sent_to_its_end_is_not_kept() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let upstream = early(&connections).to_string();
+    let (_process, data, admin) =
+        proxy("sidecar", &["--upstream", &upstream, "--readiness", "none"]);
+    let mut client = connect(data);
+    write!(client, "POST / HTTP/1.1\r\nhost: me\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+    write!(client, "4\r\nbody\r\n").unwrap();
+    let mut answer = [0; 12];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    for (target, connected) in [("/next", 2), ("/last", 2)] {
+        eventually("the slot is free", || metric(admin, "tidegate_requests_in_flight", "") == 0.0);
+        assert_eq!(get(data, target).status, 200);
+        assert_eq!(connections.load(Ordering::SeqCst), connected, "{target}");
+    }
 }
 
 /// Sends an answer without end, as fast as it is taken; counts the connections that have ended.
