@@ -223,7 +223,7 @@ impl Inbound {
 
     /// Makes the connection's end look like what it is: a break, not an end of the body.
     pub fn reset(&self) {
-        self.lock().wire.reset_on_close();
+        self.lock().wire.reset_on_close(true);
     }
 
     /// Gives back the memory of a quiet connection.

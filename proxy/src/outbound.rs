@@ -52,6 +52,9 @@ pub struct Connection {
     out: Outgoing,
     upload: Option<RequestBody>,
     upload_chunked: bool,
+    /// Whether the upstream is to see at once that the rest of the body does not come, if this is
+    /// dropped: it may be busy, and read nothing of what was sent.
+    resets: bool,
     method: Method,
     scan: HeadScan,
     max_head_bytes: usize,
@@ -96,6 +99,7 @@ impl Connection {
             out: Outgoing::default(),
             upload: None,
             upload_chunked: false,
+            resets: false,
             method: Method::GET,
             scan: HeadScan::default(),
             max_head_bytes,
@@ -116,6 +120,7 @@ impl Connection {
         }
         self.upload = (!body.is_end_stream()).then_some(body);
         self.upload_chunked = framing == Framing::Chunked;
+        self.set_resets(self.upload.is_some());
         self.method = method;
         self.scan = HeadScan::default();
         self.heard = false;
@@ -245,7 +250,10 @@ impl Connection {
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
         loop {
             ready!(self.wire.poll_write(cx, &mut self.out))?;
-            let Some(body) = &mut self.upload else { return Poll::Ready(Ok(())) };
+            let Some(body) = &mut self.upload else {
+                self.set_resets(false);
+                return Poll::Ready(Ok(()));
+            };
             match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     let ended = body.is_end_stream();
@@ -262,6 +270,13 @@ impl Connection {
                     }
                 }
             }
+        }
+    }
+
+    fn set_resets(&mut self, resets: bool) {
+        if self.resets != resets {
+            self.resets = resets;
+            self.wire.reset_on_close(resets);
         }
     }
 

@@ -138,9 +138,10 @@ impl Wire {
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 
-    /// Lets the connection end with a reset, which nobody takes for the end of a body.
-    pub fn reset_on_close(&self) {
-        self.socket.reset_on_close();
+    /// Whether the connection is to end with a reset, which nobody takes for the end of a body, and
+    /// which does not wait until what was sent before is read.
+    pub fn reset_on_close(&self, resets: bool) {
+        self.socket.reset_on_close(resets);
     }
 
     /// The bare connection, with what was read of it.

@@ -97,7 +97,7 @@ fn whoever_leaves_the_line_frees_its_place() {
 
 #[test]
 fn whoever_leaves_a_model_that_reads_nothing_frees_its_slot() {
-    let (_listener, address) = silent();
+    let (listener, address) = silent();
     let upstream = address.to_string();
     let (_process, data, admin) =
         proxy("sidecar", &["--upstream", &upstream, "--readiness", "none"]);
@@ -105,10 +105,17 @@ fn whoever_leaves_a_model_that_reads_nothing_frees_its_slot() {
         let mut client = connect(data);
         send(&mut client, case);
         eventually("it runs", || metric(admin, "tidegate_requests_in_flight", "") == 1.0);
+        let (model, _) = listener.accept().unwrap();
         leave(client, case.by);
         eventually(&format!("its slot is free: {case:?}"), || {
             metric(admin, "tidegate_requests_in_flight", "") == 0.0
         });
+        if case.sent != case.promised {
+            // It is told too, before it has read anything.
+            eventually(&format!("the model knows: {case:?}"), || {
+                model.take_error().unwrap().is_some()
+            });
+        }
     }
 }
 
