@@ -17,24 +17,20 @@ use crate::gate::Gate;
 use crate::guard::HttpLimits;
 use crate::health;
 use crate::in_force::InForce;
-use crate::inbound::LOOK_AHEAD_ROOM_BYTES;
 use crate::listen::{self, Sockets, Worker};
 use crate::listeners::Listeners;
 use crate::metrics::endpoints::EndpointCollector;
 use crate::metrics::shadow::ShadowMetrics;
 use crate::metrics::traffic::TrafficCollector;
 use crate::metrics::{ApiMetrics, GateCollector, ProcessMetrics};
-use crate::model_route::SCAN_BYTES;
 use crate::overview;
 use crate::policy::models::Target;
 use crate::policy::route::Rule;
 use crate::policy::slots::Usability;
 use crate::reload::Reload;
-use crate::room::Room;
 use crate::service::{Lead, Service, Terms};
-use crate::shadow::ShadowRoom;
 use crate::split::WeightsInForce;
-use crate::stack::Stack;
+use crate::stack::{Rooms, Stack};
 use crate::tls::Tls;
 use arc_swap::ArcSwap;
 use prometheus::Registry;
@@ -119,9 +115,7 @@ impl Server {
             access_log,
             connections: Arc::clone(&connections),
             refused_arrivals: process.refused_arrivals.clone(),
-            scan_room: Room::new(SCAN_BYTES),
-            look_ahead_room: Room::new(LOOK_AHEAD_ROOM_BYTES),
-            shadow_room: ShadowRoom::default(),
+            rooms: Rooms::default(),
             hops: settings.hops,
             tls,
             drain: drain.watch(),
@@ -206,9 +200,7 @@ impl Server {
             access_log,
             connections: Arc::clone(&connections),
             refused_arrivals: process.refused_arrivals.clone(),
-            scan_room: Room::new(SCAN_BYTES),
-            look_ahead_room: Room::new(LOOK_AHEAD_ROOM_BYTES),
-            shadow_room: ShadowRoom::default(),
+            rooms: Rooms::default(),
             hops: settings.hops,
             tls,
             drain: drain.watch(),

@@ -42,7 +42,7 @@ pub async fn serve(
         Greeting::Secured(socket, version) => {
             peer.tls = Some(version);
             answer_all(
-                Inbound::new(Wire::new(socket), &stack.look_ahead_room),
+                Inbound::new(Wire::new(socket), &stack.rooms.look_ahead),
                 peer,
                 stack,
                 connector,
@@ -50,7 +50,7 @@ pub async fn serve(
             .await;
         }
         Greeting::Plaintext(stream) => {
-            let inbound = Inbound::new(Wire::new(Socket::Tcp(stream)), &stack.look_ahead_room);
+            let inbound = Inbound::new(Wire::new(Socket::Tcp(stream)), &stack.rooms.look_ahead);
             let response = stack.refuse(Reason::TlsRequired, Some(&peer));
             refuse(&inbound, &mut Outgoing::default(), response).await;
         }

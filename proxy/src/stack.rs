@@ -20,12 +20,13 @@ use crate::h2_head::is_grpc;
 use crate::hop::{HopSettings, Peer};
 use crate::hurry;
 use crate::identity::{Identity, REQUEST_ID};
-use crate::inbound::Inbound;
+use crate::inbound::{Inbound, LOOK_AHEAD_ROOM_BYTES};
 use crate::incoming::IncomingBody;
 use crate::interim::Interim;
 use crate::keep_alive;
 use crate::message::{Request, Response};
 use crate::metrics::ApiMetrics;
+use crate::model_route::SCAN_BYTES;
 use crate::orca;
 use crate::proxy_protocol::{self, Arrival};
 use crate::request_body::RequestBody;
@@ -74,18 +75,24 @@ pub struct Stack {
     pub connections: Arc<Connections>,
     /// Counts connections that were closed for their PROXY header.
     pub refused_arrivals: IntCounter,
-    /// Room for bodies whose models are looked for.
-    pub scan_room: Arc<Room>,
-    /// Room for bodies of requests that wait, read only to see whether their clients do.
-    pub look_ahead_room: Arc<Room>,
-    /// Room for copies of requests.
-    pub shadow_room: ShadowRoom,
+    /// Memory that all connections share.
+    pub rooms: Rooms,
     /// How the hops around are dealt with.
     pub hops: HopSettings,
     /// With whom TLS is spoken.
     pub tls: Tls,
     /// Whether the process is ending.
     pub drain: DrainWatch,
+}
+
+/// Memory that all connections share.
+pub struct Rooms {
+    /// For bodies whose models are looked for.
+    pub scan: Arc<Room>,
+    /// For bodies of requests that wait, which are read only to see whether their clients do.
+    pub look_ahead: Arc<Room>,
+    /// For copies of requests.
+    pub shadow: ShadowRoom,
 }
 
 /// What stands around one request.
@@ -104,6 +111,15 @@ struct Reply {
     version: Option<Arc<Service>>,
 }
 
+// === impl Rooms ===
+
+impl Default for Rooms {
+    fn default() -> Self {
+        let (scan, look_ahead) = (Room::new(SCAN_BYTES), Room::new(LOOK_AHEAD_ROOM_BYTES));
+        Self { scan, look_ahead, shadow: ShadowRoom::default() }
+    }
+}
+
 // === impl Stack ===
 
 impl Stack {
@@ -115,7 +131,7 @@ impl Stack {
                 .await?;
         let mut wire = Wire::new(Socket::Tcp(stream));
         wire.read = early;
-        Some((peer, Inbound::new(wire, &self.look_ahead_room)))
+        Some((peer, Inbound::new(wire, &self.rooms.look_ahead)))
     }
 
     /// The life of a request that came from this peer.
@@ -208,7 +224,7 @@ impl Stack {
             let (parts, claim) = (&parts, &claim);
             let original =
                 Original { parts, strip, body, claim, peer, forwarded, identity, connector };
-            self.shadow_room.copy(shadow, &original);
+            self.rooms.shadow.copy(shadow, &original);
         }
         let total = service.terms.timeouts.total.map(|total| arrived + total);
         let client = classify::deadline(&parts.headers, arrived);

@@ -26,7 +26,7 @@ pub async fn turn_away(mut stream: TcpStream, stack: Arc<Stack>) {
         }
         Ok(Ok(1..)) => {
             let refusal = Refusal { reason: Reason::TooManyConnections, retry_after_s: Some(1) };
-            let inbound = Inbound::new(Wire::new(Socket::Tcp(stream)), &stack.look_ahead_room);
+            let inbound = Inbound::new(Wire::new(Socket::Tcp(stream)), &stack.rooms.look_ahead);
             refuse(&inbound, &mut Outgoing::default(), stack.refuse(refusal, None)).await;
         }
         _ => {}

@@ -110,7 +110,7 @@ impl Stack {
         manner: &mut Manner,
     ) -> Result<(Lead, RequestBody), Refusal> {
         let limit = models.scan_limit();
-        let reading = model_route::named(headers, body, &self.limits, limit, &self.scan_room);
+        let reading = model_route::named(headers, body, &self.limits, limit, &self.rooms.scan);
         let (model, body) = reading.await?;
         let found = model_route::api(models, &model).cloned();
         if let (Manner::OpenAi(named), Model::Named(name)) = (manner, model) {
