@@ -4,6 +4,7 @@
 mod choice;
 mod fake;
 mod faults;
+mod hedging;
 mod peers;
 mod replace;
 mod retries;

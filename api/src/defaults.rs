@@ -73,6 +73,11 @@ pub const EJECT_MAX_SHARE: f64 = 0.5;
 /// `balancing.ejection.slowFactor`: off, since requests may differ in what they ask for.
 pub const EJECT_SLOW_FACTOR: f64 = 0.0;
 
+/// `balancing.hedging.percentile`: one request in twenty is slow enough for a second try.
+pub const HEDGE_PERCENTILE: f64 = 0.95;
+/// `balancing.hedging.floor`: where all answers are quick, a second try gains nothing.
+pub const HEDGE_FLOOR: Duration = Duration::from_millis(10);
+
 /// `balancing.retries.attempts`: a third endpoint in a row that is gone means something else.
 pub const RETRY_ATTEMPTS: u32 = 2;
 /// `balancing.retries.budget`: retries make a fault a fifth larger at the most.

@@ -12,7 +12,7 @@ mod template;
 mod traffic;
 
 pub use access::{Access, RateLimit, RateLimitBy};
-pub use balancing::{Balancing, BalancingPolicy, Ejection, HashBy, Retries};
+pub use balancing::{Balancing, BalancingPolicy, Ejection, HashBy, Hedging, Retries};
 pub use cold_start::{ColdStart, Fallback};
 pub use endpoints::{DnsName, Endpoints, EndpointsAt};
 pub use rolling_update::{Replicas, RollingUpdate};

@@ -66,6 +66,8 @@ pub mod metric {
     pub const BUILD_INFO: &str = "tidegate_build_info";
     /// How long an API at zero took until its first endpoint could serve.
     pub const COLD_START_SECONDS: &str = "tidegate_cold_start_seconds";
+    /// Second tries beside a slow first, by `outcome`.
+    pub const HEDGES: &str = "tidegate_hedges_total";
     /// Requests of an API at zero that went to another.
     pub const FALLBACKS: &str = "tidegate_fallbacks_total";
     /// Endpoints of an API known to a gateway, by `state`.

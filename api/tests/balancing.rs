@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use tidegate_api::Report;
-use tidegate_api::document::{Balancing, BalancingPolicy, HashBy, Retries};
+use tidegate_api::document::{Balancing, BalancingPolicy, HashBy, Hedging, Retries};
 
 fn read(balancing: &str) -> Result<Balancing, Report> {
     crate::read(&format!("balancing: {balancing}")).map(|api| api.balancing)
@@ -44,6 +44,13 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "a name of letters, digits and `!#$%&'*+-.^_|~`, such as `x-session`",
     ),
     ("{loadFactor: 0.5}", "spec.balancing.loadFactor", "is 0.5", "a number from 1 to 100"),
+    (
+        "{hedging: {percentile: 1}}",
+        "spec.balancing.hedging.percentile",
+        "is 1",
+        "a number from 0.5 to 0.999",
+    ),
+    ("{hedging: {floor: 0s}}", "spec.balancing.hedging.floor", "is 0s", "from 1ms to 365d"),
     ("{slowStart: 2h}", "spec.balancing.slowStart", "is 2h", "from 0s to 1h"),
     ("{ejection: {baseTime: 2m}}", "spec.balancing.ejection.baseTime", "is 2m", "from 1ms to 1m"),
 ];
@@ -55,6 +62,21 @@ fn each_mistake_is_named() {
         let [mistake] = report.mistakes.as_slice() else { panic!("{report}") };
         assert_eq!((mistake.path.as_str(), mistake.what.as_str()), (*path, *what));
         assert!(report.to_string().contains(must), "{report}");
+    }
+}
+
+#[test]
+fn second_tries_arrive() {
+    for (text, hedging) in [
+        ("{}", None),
+        ("{hedging: {}}", Some((0.95, 10))),
+        ("{hedging: {percentile: 0.5, floor: 2s}}", Some((0.5, 2000))),
+    ] {
+        let hedging = hedging.map(|(percentile, floor_ms)| Hedging {
+            percentile,
+            floor: Duration::from_millis(floor_ms),
+        });
+        assert_eq!(read(text).expect(text).hedging, hedging, "{text}");
     }
 }
 

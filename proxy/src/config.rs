@@ -256,6 +256,7 @@ impl SidecarSettings {
             ejection: EjectionRules::default(),
             retries: RetryRules::default(),
             slow_start: Duration::ZERO,
+            hedging: None,
         }
     }
 }

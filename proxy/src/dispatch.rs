@@ -50,6 +50,8 @@ pub struct Asks {
     pub tells_load: bool,
     /// Whether its connection may switch protocols.
     pub upgradable: bool,
+    /// Whether it may get a second try beside the first.
+    pub hedges: bool,
 }
 
 /// What came of the wait.
@@ -136,7 +138,7 @@ impl Dispatch<'_> {
         };
         account.dispatched(permit.granted_at, permit.was_cold);
         let Self { role, service, connector, interim, asks, .. } = *self;
-        let Asks { ask, tells_load, upgradable } = asks;
+        let Asks { ask, tells_load, upgradable, hedges } = asks;
         let exchange = Exchange {
             role,
             gate: &service.gate,
@@ -145,6 +147,7 @@ impl Dispatch<'_> {
             interim,
             ask,
             tells_load,
+            hedges: service.metrics.hedges.as_ref().filter(|_| hedges),
             permit,
             account,
         };

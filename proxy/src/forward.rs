@@ -4,27 +4,28 @@ use crate::account::{Account, Unanswered};
 use crate::body::{Held, ProxyBody, Tunnel};
 use crate::clock;
 use crate::gate::{Ask, Gate, Permit};
-use crate::h2_head::write_request;
 use crate::head::ResponseHead;
 use crate::hurry;
 use crate::interim::Interim;
 use crate::message::Response;
+use crate::metrics::hedges::HedgeCounts;
 use crate::orca;
-use crate::outbound::{ExchangeError, Head, Outbound};
+use crate::outbound::Outbound;
 use crate::policy::ejection::Outcome;
 use crate::policy::slots::Usability;
-use crate::read_ahead;
-use crate::request_body::{RequestBody, UploadError};
-use crate::respond::{REASON_HEADER, is_grpc_refusal, refusal};
-use crate::rewrite::http1_head;
-use crate::upstream::{Carrier, ConnectError, Connector, Lease};
-use http::{HeaderName, Method, StatusCode};
-use std::future::poll_fn;
+use crate::respond::{REASON_HEADER, refusal};
+use crate::upstream::{Connector, Lease};
+use http::{HeaderName, StatusCode};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 use tidegate_api::names::header;
 use tidegate_api::reason::Reason;
+
+mod attempt;
+mod hedge;
+
+pub use attempt::is_idempotent;
+use attempt::{Attempt, Try, sidecars_reason};
 
 const COLD_START_HEADER: HeaderName = HeaderName::from_static(header::COLD_START);
 const ATTEMPTS_HEADER: HeaderName = HeaderName::from_static(header::ATTEMPTS);
@@ -67,18 +68,19 @@ pub struct Exchange<'a> {
     pub ask: Ask,
     /// Whether the client is told of the upstream's load.
     pub tells_load: bool,
+    /// What counts its second try, if it may get one.
+    pub hedges: Option<&'a HedgeCounts>,
     /// Its slot.
     pub permit: Permit,
     /// Its books.
     pub account: Account,
 }
 
-/// What came of one attempt.
-enum Attempt {
-    Answered(ResponseHead, Lease),
-    /// The endpoint never gave the request to the application.
-    Unsent(Reason),
-    Failed(Reason),
+/// How often a request was sent.
+struct Sent {
+    attempts: u32,
+    /// Of these, at the cost of the retry budget.
+    retried: u32,
 }
 
 // === impl Exchange ===
@@ -94,209 +96,106 @@ impl Exchange<'_> {
         mut request: Outbound,
         upgradable: bool,
     ) -> Result<Response<ProxyBody>, Unanswered> {
-        let (mut attempts, mut retried) = (0, 0);
+        let mut sent = Sent { attempts: 0, retried: 0 };
         loop {
-            attempts += 1;
-            if let Some(entry) = self.account.entry() {
-                entry.endpoint = Some(self.permit.endpoint.id.clone());
-                entry.attempts = attempts;
-            }
+            sent.attempts += 1;
+            self.log_attempt(sent.attempts);
             if self.permit.has_waited() {
                 let waited = self.permit.granted_at.saturating_duration_since(self.ask.arrived);
                 hurry::say(&mut request.head, waited, self.permit.pass);
             }
-            match self.attempt(&mut request).await {
+            let attempt = if self.hedges.is_some() {
+                // In a box: most requests go another way.
+                let attempt = Box::pin(self.race(&mut request, &mut sent)).await;
+                self.log_attempt(sent.attempts);
+                attempt
+            } else {
+                self.one(&self.permit, self.interim).run(&mut request).await
+            };
+            let reason = match attempt {
                 Attempt::Answered(head, lease) => {
                     let now = clock::now();
-                    self.record_answer(&head, now);
-                    return Ok(self.answer(head, lease, attempts, upgradable, now));
+                    self.record_answer(&self.permit, &head, now);
+                    return Ok(self.answer(head, lease, sent.attempts, upgradable, now));
                 }
                 Attempt::Failed(reason) => {
-                    match reason {
-                        Reason::UpstreamReset => {
-                            self.record(Outcome::Broken);
-                            // It may be going, connection by connection and the listener last:
-                            // nobody follows before a probe has passed.
-                            self.suspect();
-                        }
-                        // Not if it was the client that was in a hurry.
-                        Reason::UpstreamTimeout if self.ask.deadline.is_none() => {
-                            self.record(Outcome::Error);
-                        }
-                        _ => {}
-                    }
+                    self.note_failure(&self.permit, reason);
                     return Err(Unanswered::new(self.account, reason.into()));
                 }
                 Attempt::Unsent(reason) => {
-                    if self.role == Role::Gateway {
-                        // For a moment not even this request finds it free, whatever its probe says.
-                        self.gate.refused(self.permit.slot(), self.ask.arrived);
-                    }
-                    match reason {
-                        // Others were there first: it is well, and busy.
-                        Reason::QueueFull => {}
-                        Reason::UpstreamConnect | Reason::UpstreamReset => {
-                            self.record(Outcome::Broken);
-                            self.suspect();
-                        }
-                        _ => self.suspect(),
-                    }
-                    if self.role == Role::Sidecar || request.spent {
-                        return Err(Unanswered::new(self.account, reason.into()));
-                    }
-                    // To ask a busy endpoint is how it is found out that it is.
-                    if reason != Reason::QueueFull {
-                        if !self.gate.may_retry(retried) {
-                            return Err(Unanswered::new(self.account, reason.into()));
-                        }
-                        retried += 1;
-                    }
-                    match self.gate.enter_again(self.ask, self.permit).await {
-                        Ok(permit) => self.permit = permit,
-                        Err(refusal) => return Err(Unanswered::new(self.account, refusal)),
-                    }
-                }
-            }
-        }
-    }
-
-    /// One attempt at one endpoint. A body that is not wholly here goes with it.
-    async fn attempt(&self, request: &mut Outbound) -> Attempt {
-        let endpoint = &self.permit.endpoint;
-        let start_by = self.permit.granted_at + self.timeouts.start;
-        let mut leased = self.lease(request, start_by).await;
-        for once_more in [true, false] {
-            let mut lease = match leased {
-                Ok(lease) => lease,
-                Err(error) => {
-                    tracing::debug!(endpoint = endpoint.id, %error, "no connection to the upstream");
-                    return Attempt::Unsent(Reason::UpstreamConnect);
+                    self.note_unsent(&self.permit, reason);
+                    reason
                 }
             };
-            let copy = request.body.copy();
-            let again = copy.is_some() && is_idempotent(&request.method);
-            request.spent = copy.is_none();
-            let whole = copy.is_some();
-            let body =
-                copy.unwrap_or_else(|| std::mem::replace(&mut request.body, RequestBody::Empty));
-            let error = match self.exchange(&mut lease, request, body).await {
-                Ok(Some(head)) => return self.judge(head, lease),
-                Ok(None) => return Attempt::Failed(Reason::UpstreamTimeout),
-                Err(error) => error,
-            };
-            tracing::debug!(endpoint = endpoint.id, %error, "exchange broke off");
-            match &error {
-                ExchangeError::Upload(error) => {
-                    return Attempt::Failed(match error {
-                        UploadError::TooLarge(_) => Reason::BodyTooLarge,
-                        UploadError::Stalled(_) => Reason::RequestTimeout,
-                        UploadError::Incoming(error) => read_ahead::refusal(error).reason,
-                    });
+            if self.role == Role::Sidecar || request.spent {
+                return Err(Unanswered::new(self.account, reason.into()));
+            }
+            // To ask a busy endpoint is how it is found out that it is.
+            if reason != Reason::QueueFull {
+                if !self.gate.may_retry(sent.retried) {
+                    return Err(Unanswered::new(self.account, reason.into()));
                 }
-                // Nothing was done with it: once more, on a new connection, if all of it is here.
-                ExchangeError::Unsent if whole && once_more => {}
-                ExchangeError::Unsent => return Attempt::Unsent(Reason::UpstreamReset),
-                // A kept connection that the upstream had closed: likewise.
-                error if again && once_more && lease.was_stale(error) => {}
-                _ => return Attempt::Failed(Reason::UpstreamReset),
+                sent.retried += 1;
             }
-            leased = match lease.carrier {
-                Carrier::Http1(_) => self.connector.lease_new(endpoint, start_by).await,
-                Carrier::Http2(_) => {
-                    Box::pin(self.connector.lease_new_stream(endpoint, start_by)).await
-                }
-            };
-        }
-        Attempt::Failed(Reason::UpstreamReset)
-    }
-
-    /// A connection of the protocol that the request goes over.
-    async fn lease(
-        &self,
-        request: &mut Outbound,
-        start_by: Instant,
-    ) -> Result<Lease, ConnectError> {
-        let endpoint = &self.permit.endpoint;
-        if let Head::Http2 { only, .. } = request.head {
-            // In boxes: most requests go another way, and would carry their state along.
-            let speaks = only || Box::pin(self.connector.speaks_http2(endpoint, start_by)).await?;
-            if speaks {
-                return Box::pin(self.connector.lease_stream(endpoint, start_by)).await;
+            match self.gate.enter_again(self.ask, self.permit).await {
+                Ok(permit) => self.permit = permit,
+                Err(refusal) => return Err(Unanswered::new(self.account, refusal)),
             }
-        }
-        self.connector.lease(endpoint, self.permit.granted_at, start_by).await
-    }
-
-    /// Sends the request and awaits the answer's head, or `None` when its time is over.
-    async fn exchange(
-        &self,
-        lease: &mut Lease,
-        request: &Outbound,
-        body: RequestBody,
-    ) -> Result<Option<ResponseHead>, ExchangeError> {
-        let framing = request.framing;
-        match (&mut lease.carrier, &request.head) {
-            (Carrier::Http1(connection), Head::Http1(head)) => {
-                connection.start(head, request.method.clone(), framing, body);
-            }
-            (Carrier::Http1(connection), Head::Http2 { parts, .. }) => {
-                let head = http1_head((**parts).clone(), framing);
-                connection.start(&head, request.method.clone(), framing, body);
-            }
-            (Carrier::Http2(stream), Head::Http2 { parts, .. }) => {
-                let authority = self.permit.endpoint.address.authority();
-                stream.start(write_request(parts, framing, &authority), body)?;
-            }
-            // A stream is leased for a head of its own kind only.
-            (Carrier::Http2(_), Head::Http1(_)) => return Err(ExchangeError::Malformed),
-        }
-        self.first_byte(lease).await
-    }
-
-    /// The answer's head, or `None` when its time is over.
-    async fn first_byte(&self, lease: &mut Lease) -> Result<Option<ResponseHead>, ExchangeError> {
-        let first = self.timeouts.first_byte.map(|first| self.permit.granted_at + first);
-        let until = first.into_iter().chain(self.ask.deadline).min();
-        poll_fn(|cx| {
-            loop {
-                let Poll::Ready(head) = lease.poll_head(cx) else {
-                    return match until {
-                        Some(until) => lease.poll_timer(cx, until).map(|()| Ok(None)),
-                        None => Poll::Pending,
-                    };
-                };
-                let head = head?;
-                let status = head.response.status();
-                if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-                    return Poll::Ready(Ok(Some(head)));
-                }
-                // 100 answers what this hop asked, and this hop asks nothing.
-                if status != StatusCode::CONTINUE {
-                    self.interim.send(head.response);
-                }
-            }
-        })
-        .await
-    }
-
-    /// Whether a response is the application's or a sidecar's word that it never got there.
-    fn judge(&self, head: ResponseHead, lease: Lease) -> Attempt {
-        match self.sidecars_reason(&head) {
-            Some(reason) if reason.is_unsent() => Attempt::Unsent(reason),
-            _ => Attempt::Answered(head, lease),
         }
     }
 
-    /// Why a sidecar, not its model, has answered so.
-    fn sidecars_reason(&self, head: &ResponseHead) -> Option<Reason> {
-        if self.role != Role::Gateway {
-            return None;
+    fn log_attempt(&mut self, attempts: u32) {
+        if let Some(entry) = self.account.entry() {
+            entry.endpoint = Some(self.permit.endpoint.id.clone());
+            entry.attempts = attempts;
         }
-        let reason = head.response.headers().get(REASON_HEADER)?;
-        let reason = Reason::from_code(std::str::from_utf8(reason).ok()?)?;
-        let status = head.response.status().as_u16();
-        let is_refusal = status == reason.status() || is_grpc_refusal(&head.response);
-        is_refusal.then_some(reason)
+    }
+
+    /// An attempt with this slot.
+    fn one<'a>(&'a self, permit: &'a Permit, interim: &'a Interim) -> Try<'a> {
+        let Self { role, timeouts, connector, .. } = *self;
+        Try { role, timeouts, connector, interim, deadline: self.ask.deadline, permit }
+    }
+
+    /// What an attempt says of its endpoint, if it is not the one that counts.
+    fn note(&self, permit: &Permit, attempt: &Attempt) {
+        match attempt {
+            Attempt::Answered(head, _) => self.record_answer(permit, head, clock::now()),
+            Attempt::Failed(reason) => self.note_failure(permit, *reason),
+            Attempt::Unsent(reason) => self.note_unsent(permit, *reason),
+        }
+    }
+
+    fn note_failure(&self, permit: &Permit, reason: Reason) {
+        match reason {
+            Reason::UpstreamReset => {
+                self.record(permit, Outcome::Broken);
+                // It may be going, connection by connection and the listener last: nobody follows
+                // before a probe has passed.
+                self.suspect(permit);
+            }
+            // Not if it was the client that was in a hurry.
+            Reason::UpstreamTimeout if self.ask.deadline.is_none() => {
+                self.record(permit, Outcome::Error);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_unsent(&self, permit: &Permit, reason: Reason) {
+        if self.role == Role::Gateway {
+            // For a moment not even this request finds it free, whatever its probe says.
+            self.gate.refused(permit.slot(), self.ask.arrived);
+        }
+        match reason {
+            // Others were there first: it is well, and busy.
+            Reason::QueueFull => {}
+            Reason::UpstreamConnect | Reason::UpstreamReset => {
+                self.record(permit, Outcome::Broken);
+                self.suspect(permit);
+            }
+            _ => self.suspect(permit),
+        }
     }
 
     fn answer(
@@ -308,7 +207,7 @@ impl Exchange<'_> {
         now: Instant,
     ) -> Response<ProxyBody> {
         let status = head.response.status();
-        self.account.head(status.as_u16(), self.sidecars_reason(&head), now);
+        self.account.head(status.as_u16(), sidecars_reason(self.role, &head), now);
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(head, lease, upgradable);
         }
@@ -359,33 +258,28 @@ impl Exchange<'_> {
     }
 
     /// Back-pressure (503 and 429) is no error.
-    fn record_answer(&self, head: &ResponseHead, now: Instant) {
+    fn record_answer(&self, permit: &Permit, head: &ResponseHead, now: Instant) {
         if self.role != Role::Gateway {
             return;
         }
         let status = head.response.status();
         let is_error = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
-        let took = now.saturating_duration_since(self.permit.granted_at);
+        let took = now.saturating_duration_since(permit.granted_at);
         let outcome = if is_error { Outcome::Error } else { Outcome::Answered(took) };
         let load = orca::read(head.response.headers());
-        self.gate.record(self.permit.slot(), outcome, load);
+        self.gate.record(permit.slot(), outcome, load);
     }
 
-    fn record(&self, outcome: Outcome) {
+    fn record(&self, permit: &Permit, outcome: Outcome) {
         if self.role == Role::Gateway {
-            self.gate.record(self.permit.slot(), outcome, None);
+            self.gate.record(permit.slot(), outcome, None);
         }
     }
 
-    fn suspect(&self) {
+    fn suspect(&self, permit: &Permit) {
         if self.role == Role::Gateway {
-            self.gate.set_usability(self.permit.slot(), Usability::Unusable);
+            self.gate.set_usability(permit.slot(), Usability::Unusable);
         }
-        self.permit.endpoint.suspect();
+        permit.endpoint.suspect();
     }
-}
-
-fn is_idempotent(method: &Method) -> bool {
-    // RFC 9110 section 9.2.2.
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }

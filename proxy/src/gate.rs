@@ -8,6 +8,7 @@ use crate::error::Refusal;
 use crate::policy::admission::{Admission, Cause, Grant, Offer, Rules, Snapshot, Turn};
 use crate::policy::claim::Claim;
 use crate::policy::ejection::{Ejection, EjectionRules};
+use crate::policy::hedging::{HedgeRules, Hedging};
 use crate::policy::limit::{GradientLimit, Limit};
 use crate::policy::precedence::{Hurry, Precedence};
 use crate::policy::queue::{QueueLimits, Ticket};
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
 use tokio::sync::{Notify, oneshot};
 
+mod beside;
 mod members;
 mod permit;
 mod room;
@@ -60,6 +62,8 @@ pub struct GateSettings {
     pub retries: RetryRules,
     /// How long an endpoint that became ready takes to have all of its slots.
     pub slow_start: Duration,
+    /// When requests get a second try, if they do.
+    pub hedging: Option<HedgeRules>,
 }
 
 /// What can change while requests run and wait.
@@ -88,6 +92,7 @@ struct State {
     ejections: Ejections,
     retries: RetryBudget,
     precedence: Precedence,
+    hedging: Option<Box<Hedging>>,
 }
 
 /// Tells a waiter what became of it.
@@ -130,6 +135,7 @@ impl Gate {
             ejections: Ejections::default(),
             retries: RetryBudget::new(settings.retries, clock::now()),
             precedence: Precedence::default(),
+            hedging: Hedging::by(settings.hedging, None, clock::now()),
         };
         let [held, tended, made_room] = [(); 3].map(|()| Notify::new());
         Arc::new(Self { state: Mutex::new(state), held, tended, made_room })
@@ -201,6 +207,9 @@ impl Gate {
             state.admission.slots_mut().set_choice(settings.rules.choice);
             state.ejection.set_rules(settings.ejection);
             state.slow_start = settings.slow_start;
+            state.retries.set_rules(settings.retries);
+            let before = state.hedging.take();
+            state.hedging = Hedging::by(settings.hedging, before, clock::now());
         }
         self.tended.notify_one();
         self.dispatch(None);

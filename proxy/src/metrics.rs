@@ -3,12 +3,14 @@
 #[cfg(feature = "kubernetes")]
 pub mod discovery;
 pub mod endpoints;
+pub mod hedges;
 pub mod shadow;
 pub mod tls;
 pub mod tokens;
 pub mod traffic;
 
 use crate::policy::admission::Snapshot;
+use hedges::HedgeCounts;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{
@@ -54,6 +56,8 @@ pub struct ApiMetrics {
     pub cold_start: Option<Histogram>,
     /// Requests that went to another API instead. A sidecar knows of none.
     pub fallbacks: Option<IntCounter>,
+    /// Second tries. A sidecar knows of none.
+    pub hedges: Option<HedgeCounts>,
     /// Tokens of answers, if they are counted.
     pub tokens: Option<TokenMetrics>,
 }
@@ -161,6 +165,7 @@ impl ApiMetrics {
                 }
                 None => None,
             },
+            hedges: api.map(|_| HedgeCounts::register(registry, labels.clone())).transpose()?,
             tokens: None,
         })
     }
@@ -206,8 +211,11 @@ impl ApiMetrics {
         let histograms = histograms.map(|own| -> Box<dyn Collector> { Box::new(own.clone()) });
         let fallbacks =
             self.fallbacks.iter().map(|own| -> Box<dyn Collector> { Box::new(own.clone()) });
+        let hedges = self.hedges.iter();
+        let hedges = hedges.map(|own| -> Box<dyn Collector> { Box::new(own.all.clone()) });
         let tokens = self.tokens.iter().flat_map(TokenMetrics::collectors);
-        for collector in own.into_iter().chain(histograms).chain(fallbacks).chain(tokens) {
+        let others = fallbacks.chain(hedges).chain(tokens);
+        for collector in own.into_iter().chain(histograms).chain(others) {
             if let Err(error) = registry.unregister(collector) {
                 tracing::warn!(%error, api = self.api, "a metric stays behind");
             }

@@ -34,6 +34,7 @@ pub struct Outbound {
 }
 
 /// A request's head as it goes out.
+#[derive(Clone)]
 pub enum Head {
     /// For HTTP/1.1, in bytes.
     Http1(BytesMut),
@@ -44,6 +45,16 @@ pub enum Head {
         /// Whether it may not go as HTTP/1.1 instead.
         only: bool,
     },
+}
+
+// === impl Outbound ===
+
+impl Outbound {
+    /// The same once more, if all of its body is here.
+    pub fn again(&self) -> Option<Self> {
+        let (head, method, framing) = (self.head.clone(), self.method.clone(), self.framing);
+        Some(Self { head, method, framing, body: self.body.copy()?, spent: false })
+    }
 }
 
 /// A connection to an upstream.

@@ -5,7 +5,7 @@ use crate::affinity::Affinity;
 use crate::classify::Classifier;
 use crate::error::StartError;
 use crate::fields::Fields;
-use crate::forward::Timeouts;
+use crate::forward::{Timeouts, is_idempotent};
 use crate::gate::Gate;
 use crate::identity;
 use crate::keep_alive;
@@ -51,6 +51,8 @@ pub struct Terms {
     pub affinity: Option<Affinity>,
     /// What is done for them while the API comes up from zero.
     pub cold_start: ColdStart,
+    /// Whether those that may be sent twice get a second try beside the first.
+    pub hedges: bool,
 }
 
 /// Where a route leads to.
@@ -78,7 +80,8 @@ pub struct Taker {
 impl Terms {
     /// A sidecar's: it has one endpoint, which it does not wait for.
     pub fn of_sidecar(timeouts: Timeouts, protocol: UpstreamProtocol) -> Self {
-        Self { timeouts, protocol, affinity: None, cold_start: ColdStart::default() }
+        let cold_start = ColdStart::default();
+        Self { timeouts, protocol, affinity: None, cold_start, hedges: false }
     }
 }
 
@@ -111,6 +114,15 @@ impl Service {
     pub fn keep_alive(&self, parts: &RequestParts, body: &RequestBody) -> Option<Duration> {
         let period = self.terms.cold_start.keep_alive?;
         (self.gate.is_asleep() && keep_alive::is_wanted(parts, body)).then_some(period)
+    }
+
+    /// Whether this request may get a second try beside the first: what does no harm twice, and is
+    /// here as a whole.
+    pub fn may_hedge(&self, parts: &RequestParts, body: &RequestBody) -> bool {
+        self.terms.hedges
+            && is_idempotent(&parts.method)
+            && parts.upgrade.is_none()
+            && body.copy().is_some()
     }
 
     /// The same API, gate and counts included, on other terms.

@@ -163,6 +163,7 @@ impl Duplicate {
             interim: &Interim::Nowhere,
             ask,
             tells_load: false,
+            hedges: None,
             permit,
             account,
         };

@@ -232,6 +232,7 @@ impl Stack {
             Role::Sidecar => (hurry::read(&mut parts.headers, peer.trusted, arrived), true),
             Role::Gateway => (None, ask_sidecar(&mut parts.headers, &body)),
         };
+        let hedges = service.may_hedge(&parts, &body);
         let keep_alive = service.keep_alive(&parts, &body);
         if keep_alive.is_some() {
             // What follows comments must be as plain as they are.
@@ -244,7 +245,7 @@ impl Stack {
         };
         let ask = Ask { arrived, deadline: total.into_iter().chain(client).min(), claim, hurry };
         let (role, services) = (self.role, &self.services);
-        let asks = Asks { ask, tells_load, upgradable };
+        let asks = Asks { ask, tells_load, upgradable, hedges };
         let Some(period) = keep_alive else {
             let way = Dispatch { role, service: &service, services, connector, interim, asks };
             return way.run(outbound, account).await;

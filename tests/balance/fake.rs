@@ -11,6 +11,8 @@ pub(super) enum Manner {
     Status(u16),
     /// Reads the request and closes the connection.
     Close,
+    /// Reads the request and says nothing until its client leaves.
+    Silent,
 }
 
 /// Begins one, for as long as the test's process lives. It counts as ready from the first.
@@ -48,7 +50,14 @@ fn serve(stream: TcpStream, manner: Manner) {
         if std::io::Read::read_exact(&mut reader, &mut body).is_err() {
             return;
         }
-        let Manner::Status(status) = manner else { return };
+        let status = match manner {
+            Manner::Status(status) => status,
+            Manner::Close => return,
+            Manner::Silent => {
+                drop(std::io::Read::read(&mut reader, &mut [0]));
+                return;
+            }
+        };
         let answer = format!("HTTP/1.1 {status} Fake\r\ncontent-length: 0\r\n\r\n");
         if reader.get_mut().write_all(answer.as_bytes()).is_err() {
             return;

@@ -1,10 +1,10 @@
 //! `spec.balancing`: the choice among replicas and what it goes by.
 
 use super::{Check, INSTANT, word};
-use crate::document::{Balancing, BalancingPolicy, Ejection, HashBy, Retries};
+use crate::document::{Balancing, BalancingPolicy, Ejection, HashBy, Hedging, Retries};
 use crate::key_path::KeyPath;
 use crate::quantity::MAX_DURATION;
-use crate::raw::{RawBalancing, RawBalancingPolicy, RawEjection, RawHash, RawRetries};
+use crate::raw::{RawBalancing, RawBalancingPolicy, RawEjection, RawHash, RawHedging, RawRetries};
 use std::time::Duration;
 
 /// The longest slow start: a replica that is not warm by then will not be.
@@ -29,7 +29,13 @@ impl Check<'_> {
             ejection: self.ejection(&raw.ejection),
             retries,
             slow_start: self.duration(slow_start, raw.slow_start, Duration::ZERO, MAX_SLOW_START),
+            hedging: raw.hedging.map(|raw| self.hedging(&raw)),
         }
+    }
+
+    fn hedging(&mut self, raw: &RawHedging) -> Hedging {
+        let floor = self.duration("spec.balancing.hedging.floor", raw.floor, INSTANT, MAX_DURATION);
+        Hedging { percentile: raw.percentile, floor }
     }
 
     fn ejection(&mut self, raw: &RawEjection) -> Ejection {

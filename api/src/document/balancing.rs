@@ -14,6 +14,17 @@ pub struct Balancing {
     pub retries: Retries,
     /// How long a replica that became ready takes to have all of its slots; zero is off.
     pub slow_start: Duration,
+    /// When requests get a second try beside the first; without it none do.
+    pub hedging: Option<Hedging>,
+}
+
+/// When a request that may be sent twice gets a second try beside the first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hedging {
+    /// After the time that this share of the answers did not take, in [0.5, 1),
+    pub percentile: f64,
+    /// but not before this.
+    pub floor: Duration,
 }
 
 /// How often a request that never reached a model is sent to another replica.
@@ -80,6 +91,7 @@ impl Default for Balancing {
             ejection: Ejection::default(),
             retries: Retries::default(),
             slow_start: defaults::SLOW_START,
+            hedging: None,
         }
     }
 }

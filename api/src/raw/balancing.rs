@@ -26,6 +26,22 @@ pub(crate) struct RawBalancing {
     /// How long a replica that became ready takes to be given as many requests as it may have at once:
     /// one at first, then evenly more. `0s` is off.
     pub(crate) slow_start: DurationText,
+    /// Second tries for slow requests that may be sent twice. Without it there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hedging: Option<RawHedging>,
+}
+
+/// A second try beside the first, on another replica with a free slot that nobody waits for, for `GET`,
+/// `HEAD`, `OPTIONS`, `PUT` and `DELETE` whose body is here as a whole; the first answer counts. It is
+/// paid for as a retry.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RawHedging {
+    /// After the time that this share of such requests' answers did not take to begin.
+    #[schemars(range(min = 0.5, max = 0.999))]
+    pub(crate) percentile: f64,
+    /// But not before this.
+    pub(crate) floor: DurationText,
 }
 
 /// How often a request that never reached a model is sent to another replica.
@@ -105,7 +121,15 @@ impl Default for RawBalancing {
             ejection: RawEjection::default(),
             retries: RawRetries::default(),
             slow_start: DurationText(defaults::SLOW_START),
+            hedging: None,
         }
+    }
+}
+
+impl Default for RawHedging {
+    fn default() -> Self {
+        let floor = DurationText(defaults::HEDGE_FLOOR);
+        Self { percentile: defaults::HEDGE_PERCENTILE, floor }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::gate::GateSettings;
 use crate::policy::admission::Rules;
 use crate::policy::choice::Choice;
 use crate::policy::ejection::EjectionRules;
+use crate::policy::hedging::HedgeRules;
 use crate::policy::models::ModelNames;
 use crate::policy::overload::QueueOrder;
 use crate::policy::queue::QueueLimits;
@@ -58,6 +59,8 @@ pub struct GatewayApi {
     pub retries: RetryRules,
     /// How long an endpoint that became ready takes to have all of its slots.
     pub slow_start: Duration,
+    /// When requests get a second try, if they do.
+    pub hedging: Option<HedgeRules>,
     /// Whether its answers are a language model's, whose tokens are counted.
     pub llm: bool,
 }
@@ -109,6 +112,7 @@ impl GatewayApi {
             ejection: balancing::ejection(&api.balancing.ejection),
             retries: balancing::retries(&api.balancing.retries),
             slow_start: api.balancing.slow_start,
+            hedging: api.balancing.hedging.as_ref().map(balancing::hedging),
             llm: api.sidecar.llm.is_some(),
         }
     }
@@ -124,6 +128,7 @@ impl GatewayApi {
             ejection: self.ejection,
             retries: self.retries,
             slow_start: self.slow_start,
+            hedging: self.hedging,
         }
     }
 }

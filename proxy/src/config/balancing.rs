@@ -3,9 +3,10 @@
 use crate::affinity::Affinity;
 use crate::policy::choice::Choice;
 use crate::policy::ejection::EjectionRules;
+use crate::policy::hedging::HedgeRules;
 use crate::policy::retry_budget::RetryRules;
 use http::HeaderName;
-use tidegate_api::document::{Balancing, BalancingPolicy, Ejection, HashBy, Retries};
+use tidegate_api::document::{Balancing, BalancingPolicy, Ejection, HashBy, Hedging, Retries};
 
 /// Which of the endpoints with a free slot a request is given.
 pub(super) fn choice(balancing: &Balancing) -> Choice {
@@ -51,4 +52,9 @@ pub(super) fn retries(retries: &Retries) -> RetryRules {
         share: retries.budget,
         floor_per_second: retries.floor_per_second,
     }
+}
+
+/// When requests get a second try.
+pub(super) fn hedging(hedging: &Hedging) -> HedgeRules {
+    HedgeRules { percentile: hedging.percentile, floor: hedging.floor }
 }

@@ -9,6 +9,7 @@ use crate::forward::Timeouts;
 use crate::gate::LiveSettings;
 use crate::policy::choice::Choice;
 use crate::policy::ejection::EjectionRules;
+use crate::policy::hedging::HedgeRules;
 use crate::policy::limit::{Limit, LimitRange};
 use crate::policy::models::ModelNames;
 use crate::policy::queue::QueueLimits;
@@ -78,6 +79,7 @@ fn api(api: &GatewayApi) -> Value {
         ejection,
         retries: RetryRules { attempts, share, floor_per_second },
         slow_start,
+        hedging,
         llm,
     } = api;
     json!({
@@ -109,6 +111,7 @@ fn api(api: &GatewayApi) -> Value {
             "ejection": self::ejection(ejection),
             "retries": { "attempts": attempts, "budget": share, "floorPerSecond": floor_per_second },
             "slowStart": time(*slow_start),
+            "hedging": hedging.as_ref().map(self::hedging),
         },
     })
 }
@@ -177,6 +180,10 @@ fn hash(affinity: &Affinity) -> Value {
         Affinity::Cookie(name) => json!({ "cookie": name }),
         Affinity::PromptPrefix(bytes) => json!({ "promptPrefix": bytes }),
     }
+}
+
+fn hedging(HedgeRules { percentile, floor }: &HedgeRules) -> Value {
+    json!({ "percentile": percentile, "floor": time(*floor) })
 }
 
 fn ejection(rules: &EjectionRules) -> Value {

@@ -34,6 +34,7 @@ fn gate(capacity: u32, budget: Option<u64>, timeout: Duration) -> (Arc<Gate>, Sl
         ejection: EjectionRules::default(),
         retries: RetryRules::default(),
         slow_start: Duration::ZERO,
+        hedging: None,
     };
     let gate = Gate::new(settings);
     let endpoint = Endpoint::new("model".to_owned(), Address::Unix("/".into()), 1, 1);
@@ -144,6 +145,56 @@ fn storm(budget: Option<u64>) {
         drop(first);
         assert_eq!(gate.snapshot().running, 0);
     });
+}
+
+/// Some requests take a second slot beside their first, and give either back first, while endpoints
+/// come and go.
+#[test]
+fn no_interleaving_loses_a_slot_beside_another() {
+    let storm = || {
+        let (gate, slot) = gate(10, None, SOME_TIME);
+        gate.apply(slot, &live(Limit::Fixed(NonZeroU32::MIN), SOME_TIME));
+        let endpoint = || Arc::new(Endpoint::new("b".to_owned(), Address::Unix("/".into()), 1, 1));
+        let other = gate.add(endpoint(), 1, Usability::Usable);
+        let request = |_| {
+            let gate = Arc::clone(&gate);
+            spawn(async move {
+                let ask = ask();
+                let Ok(first) = gate.enter(ask).await else { return };
+                yield_now().await;
+                let Some(second) = gate.enter_beside(&ask.claim, first.slot(), 0) else { return };
+                assert_ne!(first.slot(), second.slot());
+                assert!(gate.snapshot().running <= MAX_LIMIT);
+                yield_now().await;
+                let (early, late) =
+                    if thread_rng().gen_bool(0.5) { (first, second) } else { (second, first) };
+                drop(early);
+                yield_now().await;
+                drop(late);
+            })
+        };
+        let requests: Vec<_> = (0..5).map(request).collect();
+        let changes = {
+            let gate = Arc::clone(&gate);
+            spawn(async move {
+                gate.set_usability(slot, Usability::Unusable);
+                yield_now().await;
+                gate.remove(other);
+                yield_now().await;
+                gate.set_usability(slot, Usability::Usable);
+                gate.add(endpoint(), 1, Usability::Usable);
+            })
+        };
+        block_on(async {
+            for request in requests {
+                request.await.expect("no panic");
+            }
+            changes.await.expect("no panic");
+        });
+        let left = gate.snapshot();
+        assert_eq!((left.running, left.waiting, left.limit), (0, 0, 2), "something was lost");
+    };
+    shuttle::check_random(storm, SCHEDULES);
 }
 
 #[test]

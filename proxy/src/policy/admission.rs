@@ -188,6 +188,16 @@ impl<W> Admission<W> {
         ticket
     }
 
+    /// A second slot for a request that runs, on another endpoint: only if nobody waits for it.
+    pub fn start_beside(&mut self, claim: &Claim, not: SlotId, now: Instant) -> Option<Grant> {
+        if !self.queue.is_empty() || !self.affords(claim.cost) {
+            return None;
+        }
+        let slot = self.slots.take_beside(claim.key, not)?;
+        let charge = self.tenants.starts(claim.tenant, claim.weight, claim.cost);
+        Some(self.started(slot, charge, claim.cost, now))
+    }
+
     /// What can happen now to somebody who waits. Call until there is nothing.
     pub fn poll(&mut self, now: Instant) -> Option<Turn<W>> {
         if let Some(waiter) = self.displaced.pop_front() {

@@ -53,14 +53,24 @@ impl RetryBudget {
         current.requests = current.requests.saturating_add(1);
     }
 
-    /// Whether a request that was sent on so often may be sent once more; counts it if so.
-    pub fn take(&mut self, retried: u32, now: Instant) -> bool {
+    /// Other rules from now on. What was used counts.
+    pub fn set_rules(&mut self, rules: RetryRules) {
+        self.rules = rules;
+    }
+
+    /// Whether a request that was sent on so often may be sent once more.
+    pub fn may(&mut self, retried: u32, now: Instant) -> bool {
         self.seen.current(now);
         let (current, previous) = self.seen.both();
         let requests = f64::from(current.requests) + f64::from(previous.requests);
         let retries = f64::from(current.retries) + f64::from(previous.retries);
         let floor = self.rules.floor_per_second * WINDOW.as_secs_f64();
-        let may = retried < self.rules.attempts && retries < self.rules.share * requests + floor;
+        retried < self.rules.attempts && retries < self.rules.share * requests + floor
+    }
+
+    /// The same; counts it if so.
+    pub fn take(&mut self, retried: u32, now: Instant) -> bool {
+        let may = self.may(retried, now);
         self.seen.current(now).retries += u32::from(may);
         may
     }

@@ -145,10 +145,19 @@ impl Slots {
     /// Takes a free slot, if there is one, by the rule of the choice. `key` is what requests that
     /// belong together have in common.
     pub fn take(&mut self, key: Option<u64>) -> Option<SlotId> {
+        self.take_but(key, None)
+    }
+
+    /// The same on another endpoint than this one.
+    pub fn take_beside(&mut self, key: Option<u64>, not: SlotId) -> Option<SlotId> {
+        self.take_but(key, Some(not.0))
+    }
+
+    fn take_but(&mut self, key: Option<u64>, not: Option<usize>) -> Option<SlotId> {
         if self.free == 0 {
             return None;
         }
-        let index = self.choose(key)?;
+        let index = self.choose(key, not)?;
         let place = self.places[index].as_mut()?;
         place.running += 1;
         let is_free = place.free() > 0;
@@ -197,19 +206,21 @@ impl Slots {
         self.free
     }
 
-    fn choose(&mut self, key: Option<u64>) -> Option<usize> {
-        if let [Some(_)] = self.places.as_slice() {
+    fn choose(&mut self, key: Option<u64>, not: Option<usize>) -> Option<usize> {
+        if let ([Some(_)], None) = (self.places.as_slice(), not) {
             return Some(0);
         }
         let draw = self.random.draw();
-        let (count, load) = (self.places.len(), |index: usize| self.load(index));
+        let count = self.places.len();
+        let load = |index: usize| self.load(index).filter(|_| not != Some(index));
         match (self.choice, key) {
             (Choice::LeastLoaded, _) => {
                 let begin = least_loaded::begin(count, draw);
                 least_loaded::choose(self.free_places.from(begin), load)
             }
             (Choice::ConsistentHash { factor_percent }, Some(key)) => {
-                consistent_hash::choose(key, factor_percent, self.candidates())
+                let others = self.candidates().filter(move |one| not != Some(one.index));
+                consistent_hash::choose(key, factor_percent, others)
             }
             (Choice::PowerOfTwo | Choice::ConsistentHash { .. }, _) => {
                 power_of_two::choose(count, draw, load, |begin| self.free_places.from(begin))

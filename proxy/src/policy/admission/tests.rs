@@ -90,6 +90,30 @@ fn integrals_follow_running_and_waiting() {
 }
 
 #[test]
+fn a_second_slot_is_another_endpoints_and_nobody_waits_for_it() {
+    let now = Instant::now();
+    let mut admission = admission(2, Rules { budget: Some(4), ..RULES }, now);
+    let dear = claim(Priority::Standard, 1, 3);
+    let first = start(&mut admission, &dear, now);
+    let cheap = claim(Priority::Standard, 1, 1);
+    assert_eq!(admission.start_beside(&cheap, first.slot, now), None, "it is the same endpoint");
+    let other = admission.slots_mut().add(1, 1, Usability::Usable);
+    assert_eq!(admission.start_beside(&dear, first.slot, now), None, "the budget is spent");
+    let second = admission.start_beside(&cheap, first.slot, now).expect("a free slot");
+    assert_eq!((second.slot, admission.snapshot(now).running), (other, 2));
+    assert_eq!(admission.start_beside(&cheap, first.slot, now), None, "its one slot is taken");
+    admission.finish(second, false, now);
+    // One that waits for budget waits for this slot, too.
+    let ticket = wait(&mut admission, &dear, 0, now);
+    assert_eq!(admission.start_beside(&cheap, first.slot, now), None);
+    admission.cancel(ticket, now);
+    let again = admission.start_beside(&cheap, first.slot, now).expect("nobody waits any more");
+    admission.finish(again, false, now);
+    admission.finish(first, true, now);
+    assert_eq!((admission.snapshot(now).running, admission.slots().free()), (0, 3));
+}
+
+#[test]
 fn a_more_urgent_request_takes_the_place_of_the_least_urgent() {
     let now = Instant::now();
     let mut admission = admission(1, RULES, now);
