@@ -40,6 +40,6 @@ pub use check::http_url;
 pub use document::InferenceApi;
 pub use parse::{Written, parse, parse_all, parse_written};
 pub use quantity::shown as duration_text;
-pub use references::dangling;
+pub use references::{dangling, dangling_beside, dangling_fallbacks, dangling_versions, named};
 pub use report::{Mistake, Report};
 pub use schema::json_schema;

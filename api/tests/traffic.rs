@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 use tidegate_api::document::{RolloutStep, Sticky};
-use tidegate_api::{InferenceApi, Report, dangling, parse, parse_all};
+use tidegate_api::{
+    InferenceApi, Mistake, Report, dangling, dangling_beside, dangling_fallbacks,
+    dangling_versions, parse, parse_all,
+};
 
 const HEAD: &str = "apiVersion: tidegate.dev/v1alpha1\nkind: InferenceApi\n";
 const TWO: &str = "versions: [{api: v1, weight: 90}, {api: v2, weight: 10}]";
@@ -211,5 +214,37 @@ fn what_is_named_must_be_there_with_replicas_of_its_own() {
             .collect();
         assert_eq!(found, expected, "{text}");
         assert_eq!(parse_all(&text, "a.yaml", Path::new("/")).is_err(), !expected.is_empty());
+    }
+}
+
+#[test]
+fn an_api_to_fall_back_to_must_be_there_and_have_replicas() {
+    let falls_back = |name: &str, to: &str| {
+        let fallback = format!("coldStart: {{fallback: {{api: {to}}}}}");
+        document(name, &format!("container: {{command: [a]}}, routes: [], {fallback}"))
+    };
+    let split = document("s", "traffic: {versions: [{api: b, weight: 100}]}");
+    for (text, expected) in [
+        (falls_back("a", "b") + &falls_back("b", "a"), None),
+        (
+            falls_back("a", "b"),
+            Some("5: spec.coldStart.fallback.api: is \"b\", and no document has that name"),
+        ),
+        (
+            falls_back("a", "s") + &split + &version("b"),
+            Some("5: spec.coldStart.fallback.api: is \"s\", which splits its own requests"),
+        ),
+    ] {
+        let apis = parse(&text, "a.yaml", Path::new("/")).unwrap();
+        let documents: Vec<_> = apis.iter().map(|api| ("a.yaml", api)).collect();
+        let told = |found: Vec<(&str, Mistake)>| {
+            let mut found = found.into_iter();
+            let first = found.next();
+            first.map(|(_, of)| format!("{}: {}: {}", of.line, of.path, of.what))
+        };
+        assert_eq!(told(dangling(&documents)).as_deref(), expected, "{text}");
+        assert_eq!(told(dangling_fallbacks(&documents)).as_deref(), expected, "{text}");
+        assert_eq!(told(dangling_versions(&documents)), None);
+        assert_eq!(told(dangling_beside(&documents, &["b"])).is_some(), text.contains("api: s}"));
     }
 }

@@ -179,11 +179,23 @@ impl Backend {
         }
     }
 
-    /// Makes an API be as a document says: what it was, and what it is now.
-    pub(crate) async fn apply(&self, document: &Written, force: bool) -> Result<(Applied, Value)> {
+    /// Makes APIs be as documents say, and tells of each what was done and how it is now. A cluster takes
+    /// one after the other, an `up` all or none.
+    pub(crate) async fn apply(
+        &self,
+        documents: &[&Written],
+        force: bool,
+        mut tell: impl FnMut(Applied, &Value),
+    ) -> Result<()> {
         match self {
-            Self::Cluster(cluster) => cluster.apply(&document.object, force).await,
-            Self::Local(local) => local.apply(document).await,
+            Self::Cluster(cluster) => {
+                for document in documents {
+                    let (applied, object) = cluster.apply(&document.object, force).await?;
+                    tell(applied, &object);
+                }
+                Ok(())
+            }
+            Self::Local(local) => local.apply(documents, tell).await,
         }
     }
 

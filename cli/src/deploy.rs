@@ -7,6 +7,7 @@ use crate::signals::Signals;
 use crate::{clock, description, documents, exit, resource};
 use anyhow::Result;
 use exit::{BadUsage, NotDone};
+use serde_json::Value;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -59,16 +60,18 @@ pub(crate) fn run(args: &DeployArgs) -> Result<ExitCode> {
         let deploy = async {
             let backend = Backend::open(&place).await?;
             let mut rollouts = Vec::new();
-            for document in &documents {
-                let (applied, object) = backend.apply(document, args.force_conflicts).await?;
+            check_names(&backend, &documents).await?;
+            let written: Vec<&Written> = documents.iter().map(|(_, written)| written).collect();
+            let tell = |applied, object: &Value| {
                 let word = match applied {
                     Applied::Created => "created",
                     Applied::Updated => "updated",
                     Applied::Unchanged => "unchanged",
                 };
-                screen.line(&format!("{} {word}", resource::name(&object)));
-                rollouts.push(Rollout::new(&object, Duration::ZERO));
-            }
+                screen.line(&format!("{} {word}", resource::name(object)));
+                rollouts.push(Rollout::new(object, Duration::ZERO));
+            };
+            backend.apply(&written, args.force_conflicts, tell).await?;
             if args.no_wait {
                 return Ok(ExitCode::SUCCESS);
             }
@@ -84,12 +87,24 @@ pub(crate) fn run(args: &DeployArgs) -> Result<ExitCode> {
     })
 }
 
+/// The APIs that documents name must come with them, or be there already.
+async fn check_names(backend: &Backend, documents: &[(String, Written)]) -> Result<()> {
+    let mut names = documents.iter().flat_map(|(_, written)| tidegate_api::named(&written.api));
+    if names.all(|name| documents.iter().any(|(_, written)| written.api.name == name)) {
+        return documents::check_names(documents, &[]);
+    }
+    let there = backend.list(false).await?;
+    let there = there.iter().filter(|object| !resource::is_leaving(object));
+    documents::check_names(documents, &there.map(resource::name).collect::<Vec<_>>())
+}
+
 /// The namespace that is meant: by the flag, or by the documents, which must agree.
-fn namespace(flag: Option<String>, documents: &[Written]) -> Result<Option<String>> {
+fn namespace(flag: Option<String>, documents: &[(String, Written)]) -> Result<Option<String>> {
     let its_own =
         |document: &Written| document.object["metadata"]["namespace"].as_str().map(str::to_owned);
-    let first = flag.clone().or_else(|| documents.first().and_then(its_own));
-    for document in documents {
+    let first =
+        flag.clone().or_else(|| documents.first().and_then(|(_, document)| its_own(document)));
+    for (_, document) in documents {
         let given = its_own(document).or_else(|| flag.clone());
         if given != first {
             let text = |name: &Option<String>| name.clone().unwrap_or_else(|| "none".to_owned());
@@ -122,7 +137,7 @@ async fn wait(
     let tell = |change: Change| {
         let now = elapsed();
         for rollout in rollouts.borrow_mut().iter_mut() {
-            let its_own = |object: &&serde_json::Value| resource::name(object) == rollout.name;
+            let its_own = |object: &&Value| resource::name(object) == rollout.name;
             let has_changed = match &change {
                 Change::All(all) => match all.iter().find(its_own) {
                     Some(object) => rollout.see(object, now),
@@ -234,9 +249,11 @@ mod tests {
                     "apiVersion: tidegate.dev/v1alpha1\nkind: InferenceApi\n\
                      metadata: {{name: a{at}{namespace}}}\nspec: {{target: {{name: a}}}}\n"
                 );
-                tidegate_api::parse_written(&text, "a", Path::new("/")).unwrap().remove(0)
+                let parsed = tidegate_api::parse_written(&text, "a", Path::new("/"));
+                ("a".to_owned(), parsed.unwrap().remove(0))
             };
-            let documents: Vec<Written> = namespaces.iter().enumerate().map(document).collect();
+            let documents: Vec<(String, Written)> =
+                namespaces.iter().enumerate().map(document).collect();
             namespace(flag.map(str::to_owned), &documents).map_err(|error| error.to_string())
         };
         let (a, b) = (", namespace: a", ", namespace: b");

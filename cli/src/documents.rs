@@ -5,8 +5,8 @@ use anyhow::Result;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use tidegate_api::Written;
 use tidegate_api::document::{Clash, InferenceApi, Route, RouteKey};
+use tidegate_api::{Mistake, Written};
 
 /// A document is a few kilobytes; what is larger than this is something else.
 const BYTES_MAX: u64 = 1024 * 1024;
@@ -19,21 +19,36 @@ pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<InferenceApi>> {
     let all = read_with_files(files, text)?;
     // Of a file with mistakes it isn't known what it has.
     let documents: Vec<_> = all.iter().map(|(file, one)| (file.as_str(), &one.api)).collect();
-    let dangling = tidegate_api::dangling(&documents);
-    if !dangling.is_empty() {
-        let lines = dangling.iter().map(|(file, mistake)| format!("{file}:{mistake}"));
-        return Err(BadDocument(lines.collect::<Vec<_>>().join("\n")).into());
-    }
+    refuse(&tidegate_api::dangling(&documents))?;
     Ok(all.into_iter().map(|(_, written)| written.api).collect())
 }
 
-/// Every API of every file, beside what the file says of it. What they name may be elsewhere, and
-/// `-` is standard input.
+/// Every API of every file with that file's name, beside what it says. What they name may be elsewhere
+/// ([`check_names`]), and `-` is standard input.
 ///
 /// # Errors
 /// Those of [`read`].
-pub(crate) fn read_written(files: &[PathBuf]) -> Result<Vec<Written>> {
-    Ok(read_with_files(files, text_or_input)?.into_iter().map(|(_, written)| written).collect())
+#[cfg(feature = "kubernetes")]
+pub(crate) fn read_written(files: &[PathBuf]) -> Result<Vec<(String, Written)>> {
+    read_with_files(files, text_or_input)
+}
+
+/// Whether the APIs that documents name are among them or these others.
+///
+/// # Errors
+/// `BadDocument` with each that is not.
+#[cfg(feature = "kubernetes")]
+pub(crate) fn check_names(documents: &[(String, Written)], others: &[&str]) -> Result<()> {
+    let apis: Vec<_> = documents.iter().map(|(file, one)| (file.as_str(), &one.api)).collect();
+    refuse(&tidegate_api::dangling_beside(&apis, others))
+}
+
+fn refuse(dangling: &[(&str, Mistake)]) -> Result<()> {
+    if dangling.is_empty() {
+        return Ok(());
+    }
+    let lines = dangling.iter().map(|(file, mistake)| format!("{file}:{mistake}"));
+    Err(BadDocument(lines.collect::<Vec<_>>().join("\n")).into())
 }
 
 /// Every API of every file with that file's name, beside what it says.

@@ -1,7 +1,7 @@
 //! `get`'s table: rows as users of kubectl know them. Pure.
 
 use crate::columns;
-use crate::resource::{age, number, target, text};
+use crate::resource::{age, is_leaving, number, target, text};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ impl Table {
         cells.push(text(&api["metadata"]["name"]));
         cells.extend(["ready", "wanted", "inFlight"].map(|field| number(&status[field])));
         cells.push(text(&api["spec"]["autoscaling"]["policy"]));
-        cells.push(text(&status["reason"]));
+        cells.push(if is_leaving(api) { "deleting".to_owned() } else { text(&status["reason"]) });
         cells.push(age(&api["metadata"]["creationTimestamp"], now));
         if self.columns.wide {
             cells.extend([number(&status["queued"]), target(api), message(status)]);
@@ -98,6 +98,10 @@ mod tests {
         let lines = table.lines(&[api("digits", status)], Duration::from_secs(15));
         assert_eq!(lines[0], "NAME     READY   WANTED   IN-FLIGHT   POLICY   REASON   AGE");
         assert_eq!(lines[1], "digits   1       12       3           slo      burst    5s");
+        let mut gone = api("b", json!({"ready": 1, "reason": "burst"}));
+        gone["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:00:12Z");
+        let line = table.lines(&[gone], Duration::from_secs(15)).remove(0);
+        assert!(line.contains(" deleting ") && !line.contains("burst"), "{line}");
         let later = table.lines(&[api("a", json!({}))], Duration::from_secs(15));
         assert_eq!(later, ["a                                     slo               5s"]);
     }

@@ -34,6 +34,13 @@ pub(crate) struct Local {
     client: HttpClient,
 }
 
+/// A document's file, as it was and as it is to be.
+struct FileChange {
+    file: PathBuf,
+    before: Option<String>,
+    after: Option<String>,
+}
+
 impl Local {
     /// The one that runs, or of several the one that the flags name.
     pub(crate) fn open(place: &Where) -> Result<Self> {
@@ -106,35 +113,42 @@ impl Local {
         }
     }
 
-    /// Makes an API be as a document says; nothing has changed where that can't be.
-    pub(crate) async fn apply(&self, document: &Written) -> Result<(Applied, Value)> {
-        let name = &document.api.name;
+    /// Makes APIs be as documents say, all at once, as they may name each other; nothing has changed where
+    /// that can't be.
+    pub(crate) async fn apply(
+        &self,
+        documents: &[&Written],
+        mut tell: impl FnMut(Applied, &Value),
+    ) -> Result<()> {
         let own = documents::read_files(&self.run.told.files)?;
-        if let Some((file, its)) = own.iter().find(|(_, its)| its.api.name == *name) {
-            if its.api == document.api {
-                return Ok((Applied::Unchanged, self.get(name).await?));
-            }
-            return Err(belongs_to(name, file));
+        let (mut changes, mut done) = (Vec::new(), Vec::new());
+        for document in documents {
+            let name = document.api.name.as_str();
+            let applied = match own.iter().find(|(_, its)| its.api.name == name) {
+                Some((_, its)) if its.api == document.api => Applied::Unchanged,
+                Some((file, _)) => return Err(belongs_to(name, file)),
+                None => {
+                    let file = run_dir::documents(&self.run.path).join(format!("{name}.json"));
+                    let text = format!("{:#}\n", object::absolute(document));
+                    let before = std::fs::read_to_string(&file).ok();
+                    let applied = match &before {
+                        Some(before) if *before == text => Applied::Unchanged,
+                        Some(_) => Applied::Updated,
+                        None => Applied::Created,
+                    };
+                    if applied != Applied::Unchanged {
+                        changes.push(FileChange { file, before, after: Some(text) });
+                    }
+                    applied
+                }
+            };
+            done.push((applied, name));
         }
-        let file = run_dir::documents(&self.run.path).join(format!("{name}.json"));
-        let text = format!("{:#}\n", object::absolute(document));
-        let before = std::fs::read_to_string(&file).ok();
-        if before.as_ref() == Some(&text) {
-            return Ok((Applied::Unchanged, self.get(name).await?));
+        self.change(&changes).await?;
+        for (applied, name) in done {
+            tell(applied, &self.get(name).await?);
         }
-        write(&file, &text)?;
-        let word = Follow::word(&file);
-        let refused = self.until_looked_at(&file, word.as_deref()).await?;
-        if let Some(why) = refused {
-            // As it was, so that the next change has a chance.
-            match &before {
-                Some(before) => write(&file, before)?,
-                None => remove(&file)?,
-            }
-            return Err(NotDone::refused(why).into());
-        }
-        let applied = if before.is_some() { Applied::Updated } else { Applied::Created };
-        Ok((applied, self.get(name).await?))
+        Ok(())
     }
 
     /// Everything that is known of an API.
@@ -170,12 +184,8 @@ impl Local {
                 None => Ok(None),
             };
         }
-        let before = std::fs::read_to_string(&file)?;
-        remove(&file)?;
-        if let Some(why) = self.until_looked_at(&file, None).await? {
-            write(&file, &before)?;
-            return Err(NotDone::refused(why).into());
-        }
+        let before = Some(std::fs::read_to_string(&file)?);
+        self.change(&[FileChange { file, before, after: None }]).await?;
         Ok(Some("its replicas finish what they have, and go".to_owned()))
     }
 
@@ -207,18 +217,34 @@ impl Local {
         documents::read_files(&files)
     }
 
-    /// Waits until it has looked at a file in this state, and says why it could not use what it saw.
+    /// Changes files that it follows, and back again if it could not use what it saw.
+    async fn change(&self, files: &[FileChange]) -> Result<()> {
+        files.iter().try_for_each(|FileChange { file, after, .. }| put(file, after.as_deref()))?;
+        let words: Vec<_> =
+            files.iter().map(|change| (&*change.file, Follow::word(&change.file))).collect();
+        let Some(why) = self.until_looked_at(&words).await? else { return Ok(()) };
+        // As it was, so that the next change has a chance.
+        files
+            .iter()
+            .try_for_each(|FileChange { file, before, .. }| put(file, before.as_deref()))?;
+        Err(NotDone::refused(why).into())
+    }
+
+    /// Waits until it has looked at files in this state, and says why it could not use what it saw.
     /// Python environments may have to be made first.
-    async fn until_looked_at(&self, file: &Path, word: Option<&str>) -> Result<Option<String>> {
+    async fn until_looked_at(&self, files: &[(&Path, Option<String>)]) -> Result<Option<String>> {
         // Its own path may begin elsewhere, as through a link.
         let documents = run_dir::documents(Path::new(&self.run.id));
-        let name = documents.join(file.file_name().unwrap_or_default());
+        let name = |file: &Path| documents.join(file.file_name().unwrap_or_default());
         loop {
-            let DocumentsStatus { files, refused, changes } = self.status().await?.documents;
+            let DocumentsStatus { files: seen, refused, changes } = self.status().await?.documents;
             let has_looked = changes > 0 || refused.is_some();
-            let seen = files.iter().find(|(file, _)| file.ends_with(&name));
-            if has_looked && seen.map(|(_, word)| word.as_str()) == word {
-                return Ok(refused);
+            let is_seen = |(file, word): &(&Path, Option<String>)| {
+                let seen = seen.iter().find(|(seen, _)| seen.ends_with(name(file)));
+                seen.map(|(_, word)| word) == word.as_ref()
+            };
+            if files.is_empty() || has_looked && files.iter().all(is_seen) {
+                return Ok(refused.filter(|_| !files.is_empty()));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -244,15 +270,21 @@ fn belongs_to(name: &str, file: &str) -> anyhow::Error {
         .into()
 }
 
+/// Makes a file be what it was or is to be.
+fn put(file: &Path, text: Option<&str>) -> Result<()> {
+    match text {
+        Some(text) => write(file, text),
+        None => {
+            std::fs::remove_file(file).with_context(|| format!("can't remove {}", file.display()))
+        }
+    }
+}
+
 /// Writes a file beside the old one and puts it in its place.
 fn write(file: &Path, text: &str) -> Result<()> {
     let beside = file.with_extension("new");
     let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, file));
     written.with_context(|| format!("can't write {}", file.display()))
-}
-
-fn remove(file: &Path) -> Result<()> {
-    std::fs::remove_file(file).with_context(|| format!("can't remove {}", file.display()))
 }
 
 #[cfg(test)]

@@ -29,6 +29,15 @@ pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<Condition<'
     })
 }
 
+/// Why an API is not ready that is being deleted.
+pub(crate) const LEAVING: &str = "Leaving";
+
+/// Whether it is being deleted.
+pub(crate) fn is_leaving(object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
+        || condition(object, "Ready").is_some_and(|ready| ready.reason == LEAVING)
+}
+
 /// The object's name.
 pub(crate) fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tidegate_api::document::{Clash, Route};
 use tidegate_api::endpoints::{EndpointEntry, EndpointState, EndpointsFile, TrafficWeights};
-use tidegate_api::{InferenceApi, dangling};
+use tidegate_api::{InferenceApi, dangling_fallbacks, dangling_versions};
 
 /// What is remembered between two looks.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ pub struct Fault {
     pub key: Key,
     /// What is wrong with it.
     pub what: String,
-    /// Whether it is served as it was before.
+    /// Whether it is served all the same: as it was before, or without a fallback that is not there.
     pub is_kept: bool,
 }
 
@@ -121,7 +121,7 @@ impl Serving {
         }
         let all: Vec<(&str, &InferenceApi)> =
             plan.apis.iter().map(|api| (api.name.as_str(), &**api)).collect();
-        let wrong: BTreeMap<String, String> = dangling(&all)
+        let wrong: BTreeMap<String, String> = dangling_versions(&all)
             .into_iter()
             .map(|(of, mistake)| (of.to_owned(), format!("{}: {}", mistake.path, mistake.what)))
             .collect();
@@ -133,6 +133,7 @@ impl Serving {
             }
             None => true,
         });
+        without_fallbacks(plan);
     }
 
     /// Where the replicas are. Those of an API that is served no more stay known as long as
@@ -164,6 +165,24 @@ impl Serving {
     }
 }
 
+/// An API without another to fall back to is served all the same: resources come and go in any order.
+fn without_fallbacks(plan: &mut Plan) {
+    let all: Vec<(&str, &InferenceApi)> =
+        plan.apis.iter().map(|api| (api.name.as_str(), &**api)).collect();
+    let gone: BTreeMap<String, String> = dangling_fallbacks(&all)
+        .into_iter()
+        .map(|(of, mistake)| (of.to_owned(), format!("{}: {}", mistake.path, mistake.what)))
+        .collect();
+    for api in &mut plan.apis {
+        let Some(what) = gone.get(&api.name) else { continue };
+        Arc::make_mut(api).cold_start.fallback = None;
+        if let Some((namespace, name)) = api.name.split_once('/') {
+            let key = Key { namespace: namespace.to_owned(), name: name.to_owned() };
+            plan.faults.push(Fault { key, what: what.clone(), is_kept: true });
+        }
+    }
+}
+
 /// A document under its namespace and name, as are the APIs that it names.
 pub fn named(key: &Key, document: &InferenceApi) -> InferenceApi {
     let within = |name: &str| format!("{}/{name}", key.namespace);
@@ -172,6 +191,9 @@ pub fn named(key: &Key, document: &InferenceApi) -> InferenceApi {
         let shadow = traffic.shadow.iter_mut().map(|shadow| &mut shadow.api);
         let versions = traffic.versions.iter_mut().map(|version| &mut version.api);
         versions.chain(shadow).for_each(|api| *api = within(api));
+    }
+    if let Some(fallback) = &mut document.cold_start.fallback {
+        fallback.api = within(&fallback.api);
     }
     if let Some(rollout) = &mut document.rollout {
         rollout.to = within(&rollout.to);

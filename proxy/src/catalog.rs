@@ -145,7 +145,7 @@ impl Catalog {
     ///
     /// # Errors
     /// If a file of keys can't be used, an API is named twice, or one is split among others that are not
-    /// there. Then nothing has changed.
+    /// there, or falls back to one. Then nothing has changed.
     pub fn apply(&mut self, apis: Vec<GatewayApi>) -> Result<(), StartError> {
         let keys = self.key_files(&apis)?;
         splits::check(&apis)?;
@@ -289,11 +289,6 @@ impl Catalog {
         };
         self.apis.extend(served.into_iter().map(new));
         self.tell_gates();
-        for fallback in routed.iter().filter_map(|(api, _)| api.cold_start.fallback.as_ref()) {
-            if !self.services.load().contains_key(&fallback.api) {
-                tracing::warn!(api = fallback.api, "a fallback is an API that is not served here");
-            }
-        }
         let routed = routed.into_iter().map(|(api, lead)| (api.rules, api.models, lead));
         self.routes.store(Arc::new(Target::table(routed.collect())));
         let gone = self.keys.iter().filter(|(path, _)| !keys.contains_key(*path));

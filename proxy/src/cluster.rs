@@ -192,13 +192,16 @@ impl Cluster {
             faults.insert(api.name.clone(), what);
             apis.extend(self.served.get(&api.name).cloned());
         }
-        let names: HashSet<&str> = apis.iter().map(|api| api.name.as_str()).collect();
-        let kept = faults.keys().filter(|api| names.contains(api.as_str())).count();
+        let names: HashSet<String> = apis.iter().map(|api| api.name.clone()).collect();
+        for GatewayApi { cold_start, .. } in &mut apis {
+            cold_start.fallback.take_if(|of| !names.contains(&of.api));
+        }
+        let kept = faults.keys().filter(|api| names.contains(*api)).count();
         self.metrics.counted(apis.len() - kept, kept, faults.len() - kept);
         for (api, what) in &faults {
             if self.faults.get(api) != Some(what) {
                 self.failures.inc();
-                let kept = names.contains(api.as_str());
+                let kept = names.contains(api);
                 tracing::warn!(api, kept, what, "can't serve an API as its resource says");
             }
         }

@@ -68,14 +68,15 @@ pub enum StartError {
     },
     /// An API is split among others that are not there.
     #[error(
-        "api {api}: spec.traffic names {version}, which is not among the documents or splits its own \
-         requests"
+        "api {api}: {key} names {other}, which is not among the documents or splits its own requests"
     )]
-    Split {
+    Dangling {
         /// The API.
         api: String,
+        /// Where it does.
+        key: &'static str,
         /// What it names.
-        version: String,
+        other: String,
     },
     /// A certificate, its key or those who are believed can't be used.
     #[error("can't use {path} ({flag}): {what}")]

@@ -89,9 +89,14 @@ fn who_waited_in_vain_goes_elsewhere_at_last_unless_that_sleeps_too() {
 }
 
 #[test]
-fn a_fallback_that_nobody_serves_is_named_and_changes_nothing() {
-    let gateway = start("coldStart: {fallback: {api: none}}\n  timeouts: {coldStart: 1s}", &[]);
-    gateway.process.wait_for_line("a fallback is an API that is not served here");
+fn a_fallback_that_is_not_there_is_a_mistake_and_changes_nothing() {
+    let gateway = start("coldStart: {fallback: {api: small}}", &[]);
+    let (_small, small_at) = plain_model(0);
+    write(&gateway, &[("small", small_at)]);
+    let text = std::fs::read_to_string(&gateway.documents).unwrap();
+    gateway.write_documents(&text.replace("api: small", "api: none"));
+    let said = gateway.process.wait_for_line("keeping what was");
+    assert!(said.contains("spec.coldStart.fallback.api") && said.contains(":7:"), "{said}");
     let answer = get(&gateway, "/big/a");
-    assert_eq!((answer.status, answer.reason()), (503, "cold-start-timeout"));
+    assert_eq!((answer.status, answer.header("x-tidegate-fallback")), (200, "small"));
 }

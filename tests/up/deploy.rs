@@ -1,10 +1,11 @@
 //! `deploy`, `get`, `describe`, `logs`, `refresh` and `delete` with `--local`: against a running
 //! `tidegate up` that was started without documents.
 
-use crate::support::http::get;
+use crate::support::http::{connect, get, read_answer};
 use crate::support::process::Process;
 use crate::support::up::{FREE_PORTS, document, plain_command};
 use crate::support::{binary, eventually};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -127,6 +128,60 @@ fn what_does_not_get_ready_is_told_with_its_last_lines() {
     // A change that does not get ready is over as soon as that is known; the old one goes on.
     world.deploy(&document(failing, spec)).expect(1, &["don't get ready", "weights are missing"]);
     assert_eq!(get(world.requests, "/x").status, 200);
+}
+
+#[test]
+fn apis_that_name_each_other_come_together_in_any_order_and_go_the_other_way() {
+    let world = World::start(&[]);
+    let api = |name: &str, other: &str| {
+        let path = format!("routes: [{{path: /{name}, stripPrefix: true}}]");
+        let fallback = format!("  coldStart:\n    fallback:\n      api: {other}");
+        let text = document(&plain_command(), &format!("  {path}\n{fallback}"));
+        text.replace("name: plain", &format!("name: {name}"))
+    };
+    let write = |name: &str, text: &str| {
+        world.write("");
+        std::fs::write(world.folder.path().join("models").join(name), text).unwrap();
+    };
+    write("big.yaml", &api("big", "small"));
+    write("small.yaml", &api("small", "big"));
+    let place = ["models/big.yaml:9", "spec.coldStart.fallback.api", "is \"small\""];
+    world.run(&["deploy", "-f", "models/big.yaml"]).expect(65, &place);
+    world.run(&["get"]).expect(0, &["no "]);
+    let both = ["deploy", "-f", "models/big.yaml", "-f", "models/small.yaml"];
+    world.run(&both).expect(0, &["big created", "small created"]);
+    // What is there already need not come again.
+    write(
+        "big.yaml",
+        &api("big", "small").replace("  coldStart", "  concurrency: {limit: 2}\n  coldStart"),
+    );
+    world.run(&["deploy", "-f", "models/big.yaml"]).expect(0, &["big updated"]);
+    world.run(&["delete", "small"]).expect(1, &["spec.coldStart.fallback.api", "\"small\""]);
+    write("big.yaml", &api("big", "small").replace("small", "none"));
+    world.run(&["deploy", "-f", "models/big.yaml"]).expect(65, &["\"none\""]);
+    let alone = api("big", "small");
+    let (alone, _) = alone.split_once("  coldStart").unwrap();
+    write("big.yaml", alone);
+    world.run(&["deploy", "-f", "models/big.yaml"]).expect(0, &["big updated"]);
+    world.run(&["delete", "small", "--wait"]).expect(0, &["small deleted"]);
+    assert_eq!(get(world.requests, "/big/x").status, 200);
+}
+
+#[test]
+fn an_api_that_goes_says_so_while_its_replicas_finish() {
+    let world = World::start(&[]);
+    world.deploy(&plain("")).expect(0, &["plain: ready"]);
+    let mut stream = connect(world.requests);
+    write!(stream, "GET /stream?n=20&ms=100 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    eventually("the stream has begun", || {
+        world.run(&["get", "-o", "json"]).said.contains(r#""inFlight": 1"#)
+    });
+    world.run(&["delete", "plain"]).expect(0, &["plain deleted"]);
+    let listed = world.run(&["get"]).said;
+    assert!(listed.contains("plain") && listed.contains("deleting"), "{listed}");
+    assert_eq!(read_answer(&mut stream).text().matches("data").count(), 20);
+    eventually("it is gone", || world.run(&["get"]).said.contains("no "));
 }
 
 #[test]

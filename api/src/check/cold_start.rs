@@ -19,7 +19,7 @@ pub(super) fn check(raw: RawColdStart, name: &str, check: &mut Check<'_>) -> Col
     ColdStart { keep_alive, fallback }
 }
 
-/// Whether there is an API of that name only a gateway knows, which may have it from elsewhere.
+/// Whether there is an API of that name is known once all documents are.
 fn fallback(raw: RawFallback, name: &str, check: &mut Check<'_>) -> Fallback {
     let path = KeyPath::keys("spec.coldStart.fallback.api");
     let api = raw.api.unwrap_or_default();
@@ -28,5 +28,6 @@ fn fallback(raw: RawFallback, name: &str, check: &mut Check<'_>) -> Fallback {
         check.wrong(&path, "is the API itself", "the name of another");
     }
     let after = "spec.coldStart.fallback.after";
-    Fallback { api, after: check.duration(after, raw.after, Duration::ZERO, MAX_DURATION) }
+    let after = check.duration(after, raw.after, Duration::ZERO, MAX_DURATION);
+    Fallback { api, after, mark: check.node.locate(&path) }
 }

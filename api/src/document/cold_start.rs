@@ -1,5 +1,6 @@
 //! What is done for requests while their API comes up from zero.
 
+use crate::report::Mark;
 use std::time::Duration;
 
 /// What is done for requests while their API comes up from zero.
@@ -19,4 +20,5 @@ pub struct Fallback {
     pub api: String,
     /// How long they wait before.
     pub after: Duration,
+    pub(crate) mark: Mark,
 }

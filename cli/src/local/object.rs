@@ -1,6 +1,7 @@
 //! What a `tidegate up` tells of an API, in the form in which Kubernetes shows an `InferenceApi`. Pure.
 
 use crate::backend::{Details, Event, Replica};
+use crate::resource;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -9,12 +10,20 @@ use tidegate_api::document::{InferenceApi, Policy};
 use tidegate_api::names::{API_KIND, API_VERSION};
 use tidegate_autoscaler::status::{ApiStatus, DecisionStatus, ReplicaState, ReplicaStatus};
 
+/// What becomes of an API whose document is gone.
+const LEAVING: &str = "its document is gone; its replicas finish and go";
+
 /// Condition: status, reason, message.
 type Verdict = (&'static str, &'static str, String);
 
 /// An API as an object. Its document is not known where the files are wrong by now, or it is gone.
 pub(super) fn object(api: &ApiStatus, document: Option<(&Path, &Written)>) -> Value {
     let last = api.decisions.last();
+    let (reason, message) = match last {
+        _ if api.leaving => ("", LEAVING),
+        Some(last) => (last.reason.as_str(), last.detail.as_str()),
+        None => ("", ""),
+    };
     let mut conditions = vec![condition("Ready", is_ready(api))];
     conditions.extend(progress(api).map(|verdict| condition("ReplicasProgressing", verdict)));
     let mut object = json!({
@@ -29,8 +38,8 @@ pub(super) fn object(api: &ApiStatus, document: Option<(&Path, &Written)>) -> Va
             "draining": api.draining,
             "inFlight": api.in_flight,
             "queued": api.queued,
-            "reason": last.map_or("", |last| &last.reason),
-            "message": last.map_or("", |last| &last.detail),
+            "reason": reason,
+            "message": message,
             "conditions": conditions,
         },
     });
@@ -82,9 +91,7 @@ fn condition(kind: &str, (status, reason, message): Verdict) -> Value {
 fn is_ready(api: &ApiStatus) -> Verdict {
     let (ready, wanted) = (api.ready, api.wanted);
     match &api.trouble {
-        _ if api.leaving => {
-            ("False", "Leaving", "its document is gone; its replicas finish and go".to_owned())
-        }
+        _ if api.leaving => ("False", resource::LEAVING, LEAVING.to_owned()),
         Some(trouble) if ready == 0 => ("False", "NoReplica", trouble.clone()),
         _ if ready > 0 && ready < wanted => {
             ("True", "SomeReplicas", format!("{ready} of {wanted} replicas can serve"))

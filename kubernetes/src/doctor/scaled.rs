@@ -6,6 +6,7 @@ use crate::view::{ApiView, Problem, View};
 use crate::watch::Stores;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tidegate_api::named;
 use tidegate_api::names::port;
 
 /// What is wrong with each; those with which nothing is, in one.
@@ -16,6 +17,7 @@ pub(super) fn examine(stores: &Stores, services: &[Service]) -> Vec<Finding> {
     for (key, api) in &view.apis {
         let before = findings.len();
         findings.extend(problem(key, api));
+        findings.extend(names_nobody(key, api, &view));
         findings.extend(is_seen(key, api));
         findings.extend(past_the_sidecar(key, api, stores, services));
         fine += usize::from(findings.len() == before);
@@ -42,6 +44,22 @@ fn problem(key: &Key, api: &ApiView) -> Option<Finding> {
         true => Finding::wrong("inferenceapis", what, advice),
         false => Finding::doubt("inferenceapis", what, advice),
     })
+}
+
+/// The APIs that it names and that are not there.
+fn names_nobody(key: &Key, api: &ApiView, view: &View) -> Vec<Finding> {
+    let is_gone = |name: &&str| {
+        let named = Key { namespace: key.namespace.clone(), name: (*name).to_owned() };
+        !view.apis.contains_key(&named)
+    };
+    let told = |name: &str| {
+        let what = format!("{key}: it names the API {name}, which its namespace has not");
+        let advice =
+            "`tidegate deploy` that too, or correct spec.traffic or spec.coldStart.fallback";
+        Finding::wrong("inferenceapis", what, advice)
+    };
+    let document = api.document();
+    document.map_or_else(Vec::new, |of| named(of).into_iter().filter(is_gone).map(told).collect())
 }
 
 /// Whether the autoscaler has looked at what it says now.
@@ -156,6 +174,15 @@ mod tests {
                 stores(json!({"target": {"name": "d"}, "paused": true}), 2, true),
                 Level::Doubt,
                 "paused",
+            ),
+            (
+                stores(
+                    json!({"target": {"name": "d"}, "coldStart": {"fallback": {"api": "small"}}}),
+                    2,
+                    true,
+                ),
+                Level::Wrong,
+                "the API small",
             ),
         ] {
             let found = told(&seen, &[]);

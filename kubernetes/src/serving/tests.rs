@@ -144,6 +144,30 @@ fn the_older_has_the_route_and_the_younger_keeps_what_it_had() {
 }
 
 #[test]
+fn an_api_falls_back_to_one_of_its_namespace_and_is_served_without_where_that_is_gone() {
+    let (mut stores, mut serving) = (stores(), Serving::default());
+    let mut big = spec("/big");
+    big["coldStart"] = json!({"fallback": {"api": "small"}});
+    stores.apis().set(key("big"), Some(resource("u1", 1, 1, big)));
+    let fallback = |plan: &Plan| {
+        let fallback = plan.apis[0].cold_start.fallback.as_ref();
+        (fallback.map(|of| of.api.clone()), told(plan).1)
+    };
+    let without = (None, vec!["big*".to_owned()]);
+    let plan = serving.plan(&stores).unwrap();
+    assert_eq!((plan.apis.len(), fallback(&plan)), (1, without.clone()));
+    assert!(plan.faults[0].what.contains("\"n/small\", and no document"), "{:?}", plan.faults);
+    let elsewhere = Key { namespace: "m".to_owned(), name: "small".to_owned() };
+    stores.apis().set(elsewhere, Some(resource("u2", 1, 2, spec("/m"))));
+    assert_eq!(fallback(&serving.plan(&stores).unwrap()), without);
+    stores.apis().set(key("small"), Some(resource("u3", 1, 3, spec("/small"))));
+    let plan = serving.plan(&stores).unwrap();
+    assert_eq!(fallback(&plan), (Some("n/small".to_owned()), vec![]));
+    stores.apis().set(key("small"), None);
+    assert_eq!(fallback(&serving.plan(&stores).unwrap()), without);
+}
+
+#[test]
 fn endpoints_are_the_targets_pods_with_a_sidecar_and_an_address() {
     let (mut stores, mut serving) = (stores(), Serving::default());
     stores.apis().set(key("a"), Some(resource("u1", 1, 1, spec("/a"))));

@@ -8,15 +8,19 @@ use crate::split::{Shadow, Split, SplitSettings, Version};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Whether all APIs that others are split among are there, and have endpoints of their own.
+/// Whether all APIs that others are split among or fall back to are there, and have endpoints of their
+/// own.
 pub(super) fn check(apis: &[GatewayApi]) -> Result<(), StartError> {
     let whole: BTreeSet<&str> =
         apis.iter().filter(|api| api.split.is_none()).map(|api| api.name.as_str()).collect();
     for api in apis {
         let versions = api.split.iter().flat_map(|split| &split.versions);
-        if let Some(gone) = versions.map(|of| &of.name).find(|name| !whole.contains(name.as_str()))
-        {
-            return Err(StartError::Split { api: api.name.clone(), version: gone.clone() });
+        let versions = versions.map(|of| ("spec.traffic", &of.name));
+        let fallback = api.cold_start.fallback.iter();
+        let mut named = versions.chain(fallback.map(|of| ("spec.coldStart.fallback", &of.api)));
+        if let Some((key, other)) = named.find(|(_, name)| !whole.contains(name.as_str())) {
+            let (api, other) = (api.name.clone(), other.clone());
+            return Err(StartError::Dangling { api, key, other });
         }
     }
     Ok(())

@@ -128,7 +128,7 @@ fn endpoints(endpoints: &Endpoints) -> Value {
 }
 
 fn fallback(fallback: &Fallback) -> Value {
-    let Fallback { api, after } = fallback;
+    let Fallback { api, after, .. } = fallback;
     json!({ "api": api, "after": time(*after) })
 }
 
