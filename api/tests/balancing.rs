@@ -50,7 +50,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "is 1",
         "a number from 0.5 to 0.999",
     ),
-    ("{hedging: {floor: 0s}}", "spec.balancing.hedging.floor", "is 0s", "from 1ms to 365d"),
+    ("{hedging: {floor: 0s}}", "spec.balancing.hedging.floor", "is 0s", "from 1ms to 30d"),
     ("{slowStart: 2h}", "spec.balancing.slowStart", "is 2h", "from 0s to 1h"),
     ("{ejection: {baseTime: 2m}}", "spec.balancing.ejection.baseTime", "is 2m", "from 1ms to 1m"),
 ];

@@ -96,7 +96,7 @@ fn a_fallback_that_is_not_there_is_a_mistake_and_changes_nothing() {
     let text = std::fs::read_to_string(&gateway.documents).unwrap();
     gateway.write_documents(&text.replace("api: small", "api: none"));
     let said = gateway.process.wait_for_line("keeping what was");
-    assert!(said.contains("spec.coldStart.fallback.api") && said.contains(":7:"), "{said}");
+    assert!(said.contains("spec.coldStart.fallback.api") && said.contains("api.yaml:8:"), "{said}");
     let answer = get(&gateway, "/big/a");
     assert_eq!((answer.status, answer.header("x-tidegate-fallback")), (200, "small"));
 }

@@ -5,11 +5,15 @@
 
 use super::*;
 use crate::endpoint::Endpoint;
+use crate::policy::admission::Rules;
 use crate::policy::choice::Choice;
 use crate::policy::claim::Priority;
+use crate::policy::ejection::EjectionRules;
 use crate::policy::limit::LimitRange;
 use crate::policy::overload::QueueOrder;
-use crate::policy::slots::Usability;
+use crate::policy::queue::QueueLimits;
+use crate::policy::retry_budget::RetryRules;
+use crate::policy::slots::{SlotId, Usability};
 use crate::socket::Address;
 use shuttle::future::{block_on, spawn, yield_now};
 use shuttle::rand::{Rng, thread_rng};
