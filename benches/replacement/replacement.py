@@ -160,11 +160,15 @@ class Up:
         command += ["--format", "json", "--drain-timeout", "60s"]
         for flag in ["--listen", "--admin", "--status"]:
             command += [flag, "127.0.0.1:0"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        for line in self.process.stdout:
-            if '"event":"listening"' in line:
-                said = json.loads(line)
-                break
+        # Into a file, as nobody reads on.
+        output = folder / "output"
+        with output.open("w") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL)
+        while '"event":"listening"' not in output.read_text():
+            if self.process.poll() is not None:
+                sys.exit(f"{tidegate} up has ended; try {' '.join(command)}")
+            time.sleep(0.05)
+        said = json.loads(output.read_text().splitlines()[0])
         self.port = int(said["requests"].rsplit(":", 1)[1])
         self.status_at = said["autoscaler"]
 
