@@ -98,11 +98,9 @@ fn whatever_happens_the_free_ones_are_known() {
 
 #[test]
 fn a_slot_beside_another_is_never_on_the_same_endpoint() {
-    for choice in [
-        Choice::PowerOfTwo,
-        Choice::LeastLoaded,
-        Choice::ConsistentHash { factor_percent: 125 },
-    ] {
+    for choice in
+        [Choice::PowerOfTwo, Choice::LeastLoaded, Choice::ConsistentHash { factor_percent: 125 }]
+    {
         let mut slots = Slots::new(choice, 7);
         let a = slots.add(1, 9, Usability::Usable);
         assert_eq!(slots.take_beside(Some(1), a), None);
