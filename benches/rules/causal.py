@@ -96,6 +96,7 @@ def main():
     parser.add_argument("--binary", default="target/release/tidegate", help="the built tidegate")
     parser.add_argument("--trace", default=rules.TRACE, help="a trace to play; '' for none")
     parser.add_argument("--seed", type=int, default=1, help="of every draw")
+    parser.add_argument("--only", default="", help="loads with this in their names")
     parser.add_argument("--held-out", action="store_true", help="the loads that were held out instead")
     args = parser.parse_args()
     simulator = rules.Simulator(args.binary, 1)
@@ -108,6 +109,8 @@ def main():
         print(INTRODUCTION.format(**numbers))
         rows = []
         for name, load in loads.items():
+            if args.only not in name:
+                continue
             for cold in rules.COLD_STARTS:
                 rows.append(row(simulator, name, cold, load, args.seed))
                 print(f"{time.monotonic() - begin:.0f} s: {' | '.join(rows[-1])}", file=sys.stderr)

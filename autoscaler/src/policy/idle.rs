@@ -126,6 +126,17 @@ mod tests {
     }
 
     #[test]
+    fn a_request_during_the_grace_begins_it_anew() {
+        let mut idle = Idle::begin(at(0));
+        let settings = settings(30, 0);
+        assert_eq!(idle.zero(settings, QUIET, at(10)), Some(Stay::Grace));
+        let busy = Idleness { busy: true, ..QUIET };
+        assert_eq!(idle.zero(settings, busy, at(20)), Some(Stay::Busy));
+        assert_eq!(idle.zero(settings, QUIET, at(41)), Some(Stay::Grace));
+        assert_eq!(idle.zero(settings, QUIET, at(71)), None);
+    }
+
+    #[test]
     fn retention_counts_from_the_last_request() {
         let mut idle = Idle::begin(at(0));
         idle.observe(true, at(5));

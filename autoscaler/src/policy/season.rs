@@ -205,6 +205,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_seen_is_not_what_came_a_week_before() {
+        let mut season = Season::new();
+        play(&mut season, 0..7 * 24, office);
+        // Two days that nobody sees, and one more.
+        play(&mut season, 9 * 24..10 * 24, office);
+        let ahead = |hours: u32| season.expect(f64::from(hours) * 3600.0, at(10 * 24 * HOUR));
+        assert_eq!(ahead(9), 0.0, "one day of the last three is known");
+    }
+
+    #[test]
     fn nonsense_says_nothing() {
         let mut season = Season::new();
         for bad in [f64::NAN, f64::INFINITY, -1.0] {

@@ -97,6 +97,15 @@ fn replicas_are_kept_for_what_a_return_costs() {
 }
 
 #[test]
+fn who_has_seen_less_than_half_a_minute_takes_nothing_away() {
+    let mut world = World::new(9, 1.0);
+    let early: Vec<_> = (0..29).map(|_| world.tick(1.0)).collect();
+    assert!(early.iter().all(|decision| decision.replicas == 9));
+    assert_eq!(early[28].reason, Why::ShortHistory, "{}", early[28].sentence());
+    assert!(world.ticks(60, 1.0).replicas < 9);
+}
+
+#[test]
 fn nobody_asking_leads_to_zero_and_a_held_request_back() {
     let mut world = World::new(1, 5.0);
     world.ticks(300, 10.0);
