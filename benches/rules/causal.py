@@ -15,7 +15,7 @@ import time
 import rules
 
 # What is set for the planners of `tidegate simulate` who know the rate, or what is needed now.
-RATES = [f"rate:{late}" for late in (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.003)]
+RATES = [f"rate:{late}" for late in (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.003, 0.001)]
 NEEDS = [f"need:{spare}:{hold}" for hold in ("30s", "5m") for spare in (0, 1, 2, 4, 8, 16, 32, 64)]
 
 INTRODUCTION = """# What can be met without knowing the future
@@ -36,8 +36,8 @@ A request is late that waits over 200 ms; 1 % may be.
 
 For the two planners the setting is chosen in hindsight (it stands there), and they may take turns between two
 settings, at the line between these, so that a cost need not be that of a play. Where none is in time, the least
-late one stands there with its share. The last column says whether 1 % can be met at {ratio} or less: by one who knows the rate,
-and by one who sees only what is needed now.
+late one stands there with its share. The last column says whether 1 % can be met at {ratio} or less: by one who
+knows the rate, and by one who sees only what is needed now.
 """
 RATIO = 1.10
 
