@@ -319,6 +319,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_tenant_spends_at_one_api_it_still_has_at_another() {
+        let spent = Arc::new(Spent::new(clock::now()));
+        let [a, b] = ["a", "b"].map(|api| {
+            let settings = LimiterSettings {
+                by: By::Tenant(None),
+                requests_per_second: Some(0.005),
+                tokens_per_second: None,
+                burst: Duration::from_secs(1),
+            };
+            Access::new(None, Arc::new([]), Some(Limiter::new(api, settings, Arc::clone(&spent))))
+        });
+        assert_eq!(twenty(&a, &Caller(Some("t".into())), "x").0, 1);
+        assert_eq!(twenty(&b, &Caller(Some("t".into())), "x").0, 1);
+    }
+
+    #[test]
     fn tokens_count_beside_requests_and_what_is_refused_costs_nothing() {
         let access = limiter(By::Tenant(None), Some(20.0), Some(0.02));
         let (passed, told) = twenty(&access, &Caller::default(), "x");

@@ -41,6 +41,15 @@ fn broken_exchanges_in_a_row_take_an_endpoint_out_for_longer_each_time() {
 }
 
 #[test]
+fn one_stays_in_however_many_may_be_out() {
+    let (mut ejection, now) =
+        ejection(EjectionRules { max_share: 1.0, ..EjectionRules::default() }, 3);
+    (0..3).for_each(|index| repeat(&mut ejection, index, Outcome::Broken, 9, now));
+    let out: Vec<_> = (0..3).filter(|index| ejection.out(*index).is_some()).collect();
+    assert_eq!(out, [0, 1]);
+}
+
+#[test]
 fn a_share_of_errors_takes_an_endpoint_out_and_old_ones_are_forgotten() {
     let (mut ejection, now) = ejection(EjectionRules::default(), 4);
     repeat(&mut ejection, 0, Outcome::Error, 19, now);
