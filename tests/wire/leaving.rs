@@ -28,6 +28,10 @@ struct Case {
     by: By,
 }
 
+/// No time that could be over first.
+const PATIENT: &[&str] =
+    &["--queue-timeout", "1h", "--first-byte-timeout", "1h", "--body-timeout", "1h"];
+
 /// More than anybody takes: as much as goes.
 const ALL: usize = usize::MAX;
 
@@ -79,7 +83,7 @@ fn whoever_leaves_the_line_frees_its_place() {
     let (_listener, address) = silent();
     let upstream = address.to_string();
     let (_process, data, admin) =
-        proxy("sidecar", &["--upstream", &upstream, "--readiness", "none"]);
+        proxy("sidecar", &[&["--upstream", &upstream, "--readiness", "none"], PATIENT].concat());
     let mut running = connect(data);
     running.write_all(b"GET / HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
     eventually("it runs", || metric(admin, "tidegate_requests_in_flight", "") == 1.0);
@@ -100,7 +104,7 @@ fn whoever_leaves_a_model_that_reads_nothing_frees_its_slot() {
     let (listener, address) = silent();
     let upstream = address.to_string();
     let (_process, data, admin) =
-        proxy("sidecar", &["--upstream", &upstream, "--readiness", "none"]);
+        proxy("sidecar", &[&["--upstream", &upstream, "--readiness", "none"], PATIENT].concat());
     for case in CASES {
         let mut client = connect(data);
         send(&mut client, case);
@@ -152,7 +156,7 @@ fn what_is_read_ahead_is_bounded() {
     let (_listener, address) = silent();
     let upstream = address.to_string();
     let (process, data, admin) =
-        proxy("sidecar", &["--upstream", &upstream, "--readiness", "none"]);
+        proxy("sidecar", &[&["--upstream", &upstream, "--readiness", "none"], PATIENT].concat());
     let mut running = connect(data);
     running.write_all(b"GET / HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
     eventually("it runs", || metric(admin, "tidegate_requests_in_flight", "") == 1.0);
