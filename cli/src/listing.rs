@@ -103,7 +103,7 @@ mod tests {
         let line = table.lines(&[gone], Duration::from_secs(15)).remove(0);
         assert!(line.contains(" deleting ") && !line.contains("burst"), "{line}");
         let later = table.lines(&[api("a", json!({}))], Duration::from_secs(15));
-        assert_eq!(later, ["a                                     slo               5s"]);
+        assert_eq!(later, ["a                                     slo                 5s"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@
 
 #[cfg(feature = "kubernetes")]
 mod backend;
+mod beside;
 #[cfg(feature = "kubernetes")]
 mod check;
 mod client;

@@ -72,7 +72,7 @@ pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
 
 async fn up(args: &UpArgs) -> Result<ExitCode> {
     let signals = Signals::listen()?;
-    let screen = Screen::new(args.format);
+    let screen = Screen::beside(args.format);
     let data_dir = std::path::absolute(&args.data_dir).context("can't find the current folder")?;
     let (followed, apis) = Followed::begin(&args.files)?;
     let run_dir = RunDir::create(&data_dir)?;

@@ -185,7 +185,8 @@ impl Exchange<'_> {
     fn note_unsent(&self, permit: &Permit, reason: Reason) {
         if self.role == Role::Gateway {
             // For a moment not even this request finds it free, whatever its probe says.
-            self.gate.refused(permit.slot(), self.ask.arrived);
+            let is_full = reason == Reason::QueueFull;
+            self.gate.refused(permit.slot(), is_full.then_some(self.ask.arrived));
         }
         match reason {
             // Others were there first: it is well, and busy.

@@ -170,11 +170,13 @@ impl Gate {
         self.lock().retries.take(retried, clock::now())
     }
 
-    /// An endpoint had no place for a request, which waits since then, that this gate thought it had.
-    pub fn refused(&self, slot: SlotId, since: Instant) {
+    /// An endpoint had no place for a request that this gate thought it had: it was full, and the
+    /// request waits since `full_since`, or it is not there.
+    pub fn refused(&self, slot: SlotId, full_since: Option<Instant>) {
         let mut state = self.lock();
         let member = state.members.get(slot.index()).and_then(Option::as_ref);
-        let tells = member.is_some_and(|member| member.endpoint.found_full(since));
+        let full = member.zip(full_since);
+        let tells = full.is_some_and(|(member, since)| member.endpoint.found_full(since));
         state.admission.refused(slot, tells, clock::now());
         drop(state);
         self.tended.notify_one();
