@@ -66,7 +66,7 @@ impl Drop for Beside {
         self.waiting = None;
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
         // It never says anything: it goes, or the time does.
-        let _ = ended.recv_timeout(LAST_WORDS);
+        ended.recv_timeout(LAST_WORDS).ok();
     }
 }
 
@@ -74,13 +74,12 @@ impl Drop for Beside {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use std::sync::mpsc::channel;
 
     #[test]
     fn who_is_not_read_goes_on_and_what_was_lost_is_said() {
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (begun, has_begun) = channel();
-        let (go, may_go) = channel::<()>();
+        let (begun, has_begun) = sync_channel(2 * MOST_WAITING);
+        let (go, may_go) = sync_channel::<()>(0);
         let showing = Arc::clone(&seen);
         let beside = Beside::new(move |shown| {
             begun.send(()).ok();
