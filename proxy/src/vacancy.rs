@@ -93,7 +93,10 @@ async fn ask_while_full(
             endpoint.set_tells_room(true);
             said(Load { held, limit }, pass);
             let pause = if waited { pace.reset() } else { pace.longer() };
-            sleep(pause).await;
+            // A sleep of no time would last until the timer's next millisecond.
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
             let Ok(refused) = timeout(LINGER, endpoint.fullness()).await else {
                 pace.reset();
                 return Ok(());
