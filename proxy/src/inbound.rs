@@ -47,7 +47,7 @@ struct State {
     interim: Outgoing,
     /// A body's reader has asked to be woken: nobody else may ask, or it would not be.
     body_waits: bool,
-    /// Nobody reads the body yet.
+    /// Nobody has begun to read the body.
     body_rests: bool,
     /// What is held of a resting body beyond what each connection may hold.
     far: Taken,
@@ -151,7 +151,8 @@ impl Inbound {
                 Ok(0) | Err(_) => return Poll::Ready(()),
             }
         }
-        state.poll_left_unread(cx)
+        // While a body is on its way this would cost more than the body: see ARCHITECTURE.md.
+        if state.body_rests { state.poll_left_unread(cx) } else { Poll::Pending }
     }
 
     /// Writes; ready when all is written. Interim answers go first.
@@ -276,9 +277,7 @@ impl State {
 impl Http1Body {
     /// Nobody waits for the body's next part for now: the connection watches for leaving again.
     pub fn pause(&self) {
-        let mut state = self.0.lock();
-        state.body_waits = false;
-        state.body_rests = true;
+        self.0.lock().body_waits = false;
     }
 
     /// Whether the client holds the body back until it is asked for it by the first read.
