@@ -265,9 +265,10 @@ impl State {
     fn resume(&mut self) {
         self.body_waits = false;
         self.leaving = None;
-        if !std::mem::take(&mut self.body_rests) {
-            // What was held has gone out by now.
-            self.far.give_back();
+        // At the second time what was held has gone out. The space that it took goes with it: kept, it
+        // would be memory that nobody counts, and reads of a size that suits no cache.
+        if !std::mem::take(&mut self.body_rests) && self.far.give_back() {
+            self.wire.rest();
         }
     }
 }

@@ -49,12 +49,14 @@ impl Taken {
         }
     }
 
-    /// Gives all of it back.
-    pub fn give_back(&mut self) {
+    /// Gives all of it back. Returns whether that was anything.
+    pub fn give_back(&mut self) -> bool {
+        let bytes = std::mem::take(&mut self.bytes);
         // Most have taken nothing, and need not touch what all workers share.
-        if self.bytes > 0 {
-            self.room.left.fetch_add(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+        if bytes > 0 {
+            self.room.left.fetch_add(bytes, Ordering::Relaxed);
         }
+        bytes > 0
     }
 }
 

@@ -52,8 +52,7 @@ impl Wire {
 
     /// Reads more into the buffer; 0 is the other side's end.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // A buffer that has grown for another reason is not to be filled at one go.
-        self.poll_fill_within(cx, READ_BYTES_MAX)
+        self.poll_fill_within(cx, usize::MAX)
     }
 
     /// Reads so much more at the most.
