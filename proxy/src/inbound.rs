@@ -47,7 +47,7 @@ struct State {
     interim: Outgoing,
     /// A body's reader has asked to be woken: nobody else may ask, or it would not be.
     body_waits: bool,
-    /// Nobody has begun to read the body.
+    /// Nobody reads the body yet.
     body_rests: bool,
     /// What is held of a resting body beyond what each connection may hold.
     far: Taken,
@@ -151,8 +151,7 @@ impl Inbound {
                 Ok(0) | Err(_) => return Poll::Ready(()),
             }
         }
-        // While a body is on its way this would cost more than the body: see ARCHITECTURE.md.
-        if state.body_rests { state.poll_left_unread(cx) } else { Poll::Pending }
+        state.poll_left_unread(cx)
     }
 
     /// Writes; ready when all is written. Interim answers go first.
@@ -265,9 +264,17 @@ impl State {
     fn resume(&mut self) {
         self.body_waits = false;
         self.leaving = None;
-        // At the second time what was held has gone out. The space that it took goes with it: kept, it
-        // would be memory that nobody counts, and reads of a size that suits no cache.
-        if !std::mem::take(&mut self.body_rests) && self.far.give_back() {
+        if !std::mem::take(&mut self.body_rests) {
+            // What was held has gone out by now.
+            self.give_back();
+        }
+    }
+
+    /// Gives back what was taken to look far, and with it the space that it was read into: kept, that
+    /// would be memory that nobody counts, and later bodies would be read into it at one go, which
+    /// costs the system half as much again.
+    fn give_back(&mut self) {
+        if self.far.give_back() {
             self.wire.rest();
         }
     }
@@ -278,7 +285,9 @@ impl State {
 impl Http1Body {
     /// Nobody waits for the body's next part for now: the connection watches for leaving again.
     pub fn pause(&self) {
-        self.0.lock().body_waits = false;
+        let mut state = self.0.lock();
+        state.body_waits = false;
+        state.body_rests = true;
     }
 
     /// Whether the client holds the body back until it is asked for it by the first read.
@@ -337,6 +346,6 @@ impl Drop for Http1Body {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.resume();
-        state.far.give_back();
+        state.give_back();
     }
 }
