@@ -1,5 +1,6 @@
 //! Load: what is sent to a peer, and how long its answers take.
 
+mod chunked;
 mod closed;
 mod connection;
 mod open;

@@ -101,15 +101,17 @@ impl Report {
         text
     }
 
-    /// Writes both forms into a folder, named after date and commit, and says where.
+    /// Writes both forms into a folder, named after minute and commit, and says where.
     ///
     /// # Errors
     /// If they can't be written.
     pub(crate) fn write(&self, folder: &Path) -> Result<[PathBuf; 2]> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("can't make the folder {}", folder.display()))?;
-        let day = self.date.split('T').next().unwrap_or_default();
-        let stem = format!("proxies-{day}-{}", self.commit.hash);
+        // A second run of a day must not write over the first.
+        let minute: String = self.date.chars().take("2026-01-02T03:04".len()).collect();
+        let minute = minute.replace('T', "-").replace(':', "");
+        let stem = format!("proxies-{minute}-{}", self.commit.hash);
         let json = serde_json::to_string_pretty(self).context("can't write JSON")? + "\n";
         let mut written = [folder.join(format!("{stem}.md")), folder.join(format!("{stem}.json"))];
         for (path, text) in written.iter_mut().zip([self.markdown(), json]) {
@@ -290,7 +292,7 @@ mod tests {
     fn both_forms_are_written() {
         let folder = tempfile::tempdir().expect("a folder");
         let [markdown, json] = report().write(&folder.path().join("new")).expect("written");
-        assert!(markdown.ends_with("proxies-2026-01-02-abc.md"));
+        assert!(markdown.ends_with("proxies-2026-01-02-0304-abc.md"));
         let json: serde_json::Value =
             serde_json::from_slice(&std::fs::read(json).expect("readable")).expect("JSON");
         assert_eq!(json["rows"][2]["to_nginx"], 0.75);

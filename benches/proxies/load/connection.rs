@@ -124,7 +124,8 @@ fn answer_length(read: &[u8]) -> io::Result<Option<usize>> {
         .ok_or_else(|| invalid("the answer has no length"))
 }
 
-fn invalid(what: &str) -> io::Error {
+/// An answer that is not as it must be.
+pub(super) fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 

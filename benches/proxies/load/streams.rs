@@ -1,5 +1,7 @@
 //! Streams of events: how late each event comes, from the moment that the origin wrote it.
 
+use super::chunked::Chunked;
+use super::connection::invalid;
 use super::{Connection, Edge, Outcome, histogram, open_many};
 use crate::clock;
 use crate::ticker::Ticker;
@@ -51,22 +53,25 @@ pub(crate) async fn streams(
 async fn read(mut connection: Connection, start: u64) -> io::Result<(Connection, Vec<u64>)> {
     Ticker::new()?.until(start).await?;
     connection.send(&stream_request()).await?;
+    let mut answer = Chunked::default();
     let mut delays = Vec::with_capacity(EVENTS as usize);
-    while delays.len() < EVENTS as usize {
+    while !answer.is_done() {
         connection.fill().await?;
         let now = clock::now();
-        while let Some(end) = memchr::memmem::find(connection.read(), b"\n\n") {
-            let event = connection.read().get(..end).unwrap_or_default();
+        let taken = answer.feed(connection.read())?;
+        connection.take(taken);
+        while let Some(end) = memchr::memmem::find(&answer.text, b"\n\n") {
+            let event = answer.text.get(..end).unwrap_or_default();
             let sent = sent_at(event).ok_or_else(|| {
                 let text = String::from_utf8_lossy(event);
-                io::Error::new(io::ErrorKind::InvalidData, format!("no event of ours: {text}"))
+                invalid(&format!("no event of ours: {text}"))
             })?;
             delays.push(now.saturating_sub(sent));
-            connection.take(end + 2);
+            answer.text.drain(..end + 2);
         }
     }
-    while !connection.read().ends_with(b"0\r\n\r\n") {
-        connection.fill().await?;
+    if delays.len() != EVENTS as usize {
+        return Err(invalid(&format!("{} events of {EVENTS}", delays.len())));
     }
     Ok((connection, delays))
 }
