@@ -349,3 +349,6 @@ impl Drop for Http1Body {
         state.give_back();
     }
 }
+
+#[cfg(test)]
+mod tests;
