@@ -107,6 +107,10 @@ pub async fn serve(wire: Wire, peer: Arc<Peer>, stack: &Arc<Stack>, connector: &
             }
             () = &mut quiet, if streams.is_empty() => {
                 if end == End::Said {
+                    // The client has not answered: it hears the end itself, if it still listens.
+                    connection.abrupt_shutdown(Reason::NO_ERROR);
+                    let closed = poll_fn(|cx| connection.poll_closed(cx));
+                    drop(tokio::time::timeout(LINGER, closed).await);
                     break;
                 }
                 end = End::Said;

@@ -2,6 +2,7 @@
 
 use super::{Secured, files};
 use crate::support::eventually;
+use crate::support::frames::{DATA, Frame, GOAWAY, HEADERS, NO_ERROR, PREFACE, SETTINGS, request};
 use crate::support::process::Process;
 use crate::support::python::{python, succeed};
 use crate::support::root;
@@ -157,4 +158,35 @@ fn a_quiet_connection_is_told_the_end() {
     stream.read_to_end(&mut rest).unwrap();
     drop(stream);
     assert!(secured.sidecar.process.wait().success());
+}
+
+#[test]
+fn over_http2_a_drain_is_announced_and_what_runs_comes_to_its_end() {
+    let mut secured = Secured::start(&["--drain-delay", "0s", "--drain-timeout", "60s"]);
+    let mut client = secured.client.clone();
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    let mut stream = tls::connect(secured.sidecar.data, &client, "127.0.0.1").unwrap();
+    let head = Frame::headers(1, request("POST", "/echo", &[]), false);
+    let begin = [PREFACE, &Frame::new(SETTINGS, 0, 0, []).bytes(), &head.bytes()].concat();
+    stream.write_all(&begin).unwrap();
+    eventually("it runs", || secured.sidecar.metric("tidegate_requests_in_flight", "") == 1.0);
+    secured.sidecar.process.signal(Signal::TERM);
+    let announced = next(&mut stream, GOAWAY);
+    assert_eq!(announced.code(), Some(NO_ERROR));
+    stream.write_all(&Frame::data(1, "all of it", true).bytes()).unwrap();
+    assert_eq!(next(&mut stream, HEADERS).status(), Some(200));
+    assert_eq!(next(&mut stream, DATA).payload, b"all of it");
+    // This client does not answer the announcement. An end without a word would be an error.
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    assert!(secured.sidecar.process.wait().success());
+}
+
+/// The next frame of this kind.
+fn next(stream: &mut Tls, kind: u8) -> Frame {
+    loop {
+        let frame = Frame::read(stream).unwrap();
+        if frame.kind == kind {
+            return frame;
+        }
+    }
 }
