@@ -20,6 +20,7 @@ fn the_tree_keeps_the_house_rules() {
     found.extend(layout::names(&tree));
     found.extend(layout::strangers(&tree));
     found.extend(layout::no_kubernetes(&tree));
+    found.extend(layout::no_libm(&tree));
     for of in [&rank::PROXY, &rank::AUTOSCALER] {
         found.extend(layout::policy(&tree, of.folder));
         found.extend(rank::order(&tree, of));
@@ -108,6 +109,14 @@ fn the_slim_sidecar_has_no_kubernetes_client() {
     let is_kubernetes = |name: &&&str| name.starts_with("kube") || name.starts_with("k8s");
     let found: Vec<_> = names.iter().filter(is_kubernetes).collect();
     assert!(found.is_empty(), "the slim sidecar has {found:?}");
+}
+
+#[test]
+fn libm_is_seen() {
+    let text =
+        "//! Doc.\nfn f(x: f64) -> f64 { x.ln() }\n// x.exp()\nfn g(x: f64) -> f64 { x.powi(2) }\n";
+    let found = layout::no_libm(&[rs("proxy/src/a.rs", text), rs("autoscaler/src/a.rs", text)]);
+    assert_eq!(lines(&found), [2]);
 }
 
 #[test]

@@ -103,6 +103,28 @@ pub(super) fn no_kubernetes(tree: &[Source]) -> Vec<Violation> {
     found
 }
 
+/// What the C library keeps in a file of its own, libm, of which a first use maps 0.3 MB.
+const OF_LIBM: &[&str] = &[
+    ".ln(", ".log(", ".log2(", ".log10(", ".ln_1p(", ".exp(", ".exp2(", ".exp_m1(", ".powf(",
+    ".cbrt(",
+];
+
+/// A sidecar runs beside every model, so it does without libm.
+pub(super) fn no_libm(tree: &[Source]) -> Vec<Violation> {
+    let sources = tree.iter().filter(|source| {
+        ["api/src/", "proxy/src/"].iter().any(|folder| source.path.starts_with(folder))
+            && !source.is_unit_test()
+    });
+    let uses = |line: &str| OF_LIBM.iter().any(|call| line.contains(call));
+    let what = "this brings libm into every sidecar: a table or a series may do";
+    let found = |source: &Source| -> Vec<Violation> {
+        let code = source.code();
+        let lines = code.lines().enumerate().filter(|(_, line)| uses(line));
+        lines.map(|(index, _)| source.violation(index + 1, what)).collect()
+    };
+    sources.flat_map(found).collect()
+}
+
 /// `policy/` uses the standard library and itself, and nothing of that which has an effect.
 pub(super) fn policy(tree: &[Source], folder: &str) -> Vec<Violation> {
     let manifest = format!("{folder}/Cargo.toml");

@@ -1,3 +1,5 @@
+//! The space that a body takes while nobody reads it.
+
 use super::*;
 use crate::socket::Socket;
 use std::future::poll_fn;

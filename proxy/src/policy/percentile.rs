@@ -13,6 +13,9 @@ const FIRST_S: f64 = 1e-4;
 const GROWTH: f64 = 1.1;
 /// The last step, which has no end, begins after half an hour.
 const STEPS: usize = 176;
+/// Where each step ends, in seconds. A logarithm would say which step it is, and bring a library of its
+/// own into the process for that.
+const ENDS_S: [f64; STEPS] = ends();
 
 /// Times over the last one to two windows.
 #[derive(Debug, Clone)]
@@ -31,7 +34,8 @@ impl Percentile {
 
     /// Something took so long.
     pub fn add(&mut self, took: Duration, now: Instant) {
-        let step = (took.as_secs_f64() / FIRST_S).max(1.0).log(GROWTH).ceil() as usize;
+        let took = took.as_secs_f64();
+        let step = ENDS_S.partition_point(|end| *end < took);
         if let Some(count) = self.0.current(now).0.get_mut(step.min(STEPS - 1)) {
             *count = count.saturating_add(1);
         }
@@ -52,9 +56,18 @@ impl Percentile {
             seen += f64::from(count);
             seen >= wanted
         })?;
-        let power = i32::try_from(step).unwrap_or(i32::MAX);
-        Some(Duration::from_secs_f64(FIRST_S * GROWTH.powi(power)))
+        ENDS_S.get(step).map(|end| Duration::from_secs_f64(*end))
     }
+}
+
+const fn ends() -> [f64; STEPS] {
+    let mut ends = [FIRST_S; STEPS];
+    let mut step = 1;
+    while step < STEPS {
+        ends[step] = ends[step - 1] * GROWTH;
+        step += 1;
+    }
+    ends
 }
 
 // === impl Steps ===
