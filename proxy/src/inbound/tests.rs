@@ -23,18 +23,15 @@ async fn connected(room: &Arc<Room>) -> (TcpStream, Inbound) {
 async fn what_a_body_took_that_was_read_ahead_goes_back_with_its_space() {
     let room = Room::new(LOOK_AHEAD_ROOM_BYTES);
     let (mut client, inbound) = connected(&room).await;
-    let sent = tokio::spawn(async move {
-        client.write_all(&vec![b'x'; BODY_BYTES]).await.unwrap();
-        client
-    });
+    let sent = async { client.write_all(&vec![b'x'; BODY_BYTES]).await.unwrap() };
     let mut body = inbound.begin_body(Framing::Length(BODY_BYTES as u64), false).unwrap();
     // The request waits for its slot, and its body is read meanwhile, to see the client leave.
-    poll_fn(|cx| {
+    let read_ahead = poll_fn(|cx| {
         assert!(inbound.poll_gone(cx).is_pending(), "the client is there");
         let read = inbound.lock().wire.read.len();
         if read == BODY_BYTES { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
+    });
+    tokio::join!(sent, read_ahead);
     assert!(!room.none_taken().take(LOOK_AHEAD_ROOM_BYTES), "it has taken some");
 
     let mut through = 0;
@@ -47,6 +44,4 @@ async fn what_a_body_took_that_was_read_ahead_goes_back_with_its_space() {
     let mut state = inbound.lock();
     state.wire.read.reserve(1);
     assert!(state.wire.read.capacity() <= KEPT_BYTES, "{}", state.wire.read.capacity());
-    drop(state);
-    drop(sent.await.unwrap());
 }
