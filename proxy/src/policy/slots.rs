@@ -177,7 +177,7 @@ impl Slots {
         let is_free = place.free() > 0;
         self.free_places.set(id.0, is_free);
         self.running -= 1;
-        self.free += regained;
+        self.free = self.free.saturating_add(regained);
         self.vacate(id);
     }
 
@@ -256,8 +256,9 @@ impl Slots {
     fn recount(&mut self) {
         let usable =
             || self.places.iter().flatten().filter(|place| place.usability == Usability::Usable);
-        self.limit = usable().map(Place::slots).sum();
-        self.free = usable().map(Place::free).sum();
+        // Limits are what endpoints say of themselves, and need not make sense.
+        self.limit = usable().map(Place::slots).fold(0, u32::saturating_add);
+        self.free = usable().map(Place::free).fold(0, u32::saturating_add);
         self.free_places.clear();
         for (index, place) in self.places.iter().enumerate() {
             if place.as_ref().is_some_and(|place| place.free() > 0) {

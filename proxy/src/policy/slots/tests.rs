@@ -133,3 +133,18 @@ fn what_others_run_is_not_given_out_again() {
         assert_eq!((slots.take(None), slots.take(None)), (Some(a), Some(a)));
     }
 }
+
+#[test]
+fn limits_without_sense_do_not_overflow() {
+    for choice in [Choice::PowerOfTwo, Choice::LeastLoaded] {
+        let mut slots = Slots::new(choice, 1);
+        let ids = [1, u32::MAX, u32::MAX].map(|limit| slots.add(0, limit, Usability::Usable));
+        assert_eq!((slots.limit(), slots.free()), (u32::MAX, u32::MAX));
+        let taken = slots.take(None).unwrap();
+        slots.set_foreign(ids[1], u32::MAX);
+        slots.give(taken);
+        assert_eq!((slots.running(), slots.free()), (0, u32::MAX));
+        ids.into_iter().for_each(|id| slots.remove(id));
+        assert_eq!((slots.limit(), slots.free()), (0, 0));
+    }
+}
