@@ -8,4 +8,5 @@ mod hedging;
 mod peers;
 mod replace;
 mod retries;
+mod room;
 mod slow_start;

@@ -18,15 +18,18 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::{Registry, TextEncoder};
 use serde_json::json;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tidegate_api::names::path;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 /// Probes and scrapers are few; more connections than this are somebody's mistake.
 const MAX_CONNECTIONS: usize = 64;
+/// So many of them may wait for room: probes find a place whatever they do.
+const MAX_WAITING: usize = 32;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whether a process could serve.
@@ -57,7 +60,7 @@ pub struct Admin {
 impl Admin {
     /// Serves the admin port until another process does.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let connections = TaskTracker::new();
+        let (connections, seats) = (TaskTracker::new(), Arc::new(Semaphore::new(MAX_WAITING)));
         let mut drain = self.drain.watch();
         loop {
             let accepted = tokio::select! {
@@ -74,25 +77,15 @@ impl Admin {
                 }
             };
             let admin = Arc::clone(&self);
-            let tasks = connections.clone();
+            let (tasks, seats) = (connections.clone(), Arc::clone(&seats));
             connections.spawn(async move {
+                // Of a connection that asks for room, for as long as it is open.
+                let seat = OnceLock::new();
+                let takes = || Arc::clone(&seats).try_acquire_owned().is_ok_and(|own| seat.set(own).is_ok());
+                let has_seat = || seat.get().is_some() || takes();
                 let service = service_fn(|request| {
-                    let (admin, tasks) = (Arc::clone(&admin), tasks.clone());
-                    async move {
-                        let mut response = if admin.is_asked_to_drain(&request) {
-                            admin.drained(&tasks).await
-                        } else if let Some((gate, waited)) = admin.asked_for_room(&request) {
-                            room(gate, waited).await
-                        } else {
-                            admin.answer(&request)
-                        };
-                        if admin.drain.is_draining() {
-                            // Another process may answer here next.
-                            let close = HeaderValue::from_static("close");
-                            response.headers_mut().insert(CONNECTION, close);
-                        }
-                        Ok::<_, Infallible>(response)
-                    }
+                    let (admin, tasks, has_seat) = (&admin, &tasks, &has_seat);
+                    async move { Ok::<_, Infallible>(admin.respond(&request, tasks, has_seat).await) }
                 });
                 let serving = http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -103,6 +96,32 @@ impl Admin {
                 }
             });
         }
+    }
+
+    /// `has_seat` if the connection may be one of those that wait for room.
+    async fn respond<B>(
+        &self,
+        request: &Request<B>,
+        tasks: &TaskTracker,
+        has_seat: impl Fn() -> bool,
+    ) -> Response<Full<Bytes>> {
+        let (mut response, mut close) = if self.is_asked_to_drain(request) {
+            (self.drained(tasks).await, false)
+        } else if let Some((gate, waited)) = self.asked_for_room(request) {
+            match has_seat() {
+                true => (room(gate, waited).await, false),
+                // Who asked goes by time, as where nobody tells.
+                false => (text(StatusCode::SERVICE_UNAVAILABLE, "too many wait for room\n"), true),
+            }
+        } else {
+            (self.answer(request), false)
+        };
+        // Another process may answer here next.
+        close |= self.drain.is_draining();
+        if close {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     /// Whether the request has the token that drains. A hook can only send GET.

@@ -85,7 +85,8 @@ async fn ask_while_full(
     pace: &mut Pace,
     said: &mut impl FnMut(Load, Option<u64>),
 ) -> Result<(), WatchError> {
-    let stream = address.connect().await.map_err(WatchError::Connect)?;
+    let connecting = timeout(TIMEOUT, address.connect()).await.map_err(|_| WatchError::Timeout)?;
+    let stream = connecting.map_err(WatchError::Connect)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let asking = async {
         loop {

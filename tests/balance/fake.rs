@@ -2,13 +2,16 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use tidegate_api::endpoints::{EndpointEntry, EndpointState};
 
 /// What it does.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) enum Manner {
     /// Answers with this status.
     Status(u16),
+    /// Answers with the status and the fields, each with its end, that this says, as soon as it does.
+    Told(Arc<dyn Fn() -> (u16, &'static str) + Send + Sync>),
     /// Reads the request and closes the connection.
     Close,
     /// Reads the request and says nothing until its client leaves.
@@ -21,7 +24,8 @@ pub(super) fn endpoint(id: &str, manner: Manner, concurrency: u32) -> EndpointEn
     let address: SocketAddr = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || serve(stream, manner));
+            let manner = manner.clone();
+            std::thread::spawn(move || serve(stream, &manner));
         }
     });
     let state = EndpointState::Active;
@@ -29,7 +33,7 @@ pub(super) fn endpoint(id: &str, manner: Manner, concurrency: u32) -> EndpointEn
 }
 
 /// Answers request after request until the client leaves. Bodies must be small and sent at once.
-fn serve(stream: TcpStream, manner: Manner) {
+fn serve(stream: TcpStream, manner: &Manner) {
     let mut reader = BufReader::new(stream);
     loop {
         let mut length = 0;
@@ -50,15 +54,16 @@ fn serve(stream: TcpStream, manner: Manner) {
         if std::io::Read::read_exact(&mut reader, &mut body).is_err() {
             return;
         }
-        let status = match manner {
-            Manner::Status(status) => status,
+        let (status, fields) = match manner {
+            Manner::Status(status) => (*status, ""),
+            Manner::Told(status) => status(),
             Manner::Close => return,
             Manner::Silent => {
                 drop(std::io::Read::read(&mut reader, &mut [0]));
                 return;
             }
         };
-        let answer = format!("HTTP/1.1 {status} Fake\r\ncontent-length: 0\r\n\r\n");
+        let answer = format!("HTTP/1.1 {status} Fake\r\n{fields}content-length: 0\r\n\r\n");
         if reader.get_mut().write_all(answer.as_bytes()).is_err() {
             return;
         }
