@@ -87,6 +87,39 @@ async fn a_share_is_copied() {
     assert_eq!(copies(&routed, "no-room"), 0.0);
 }
 
+#[test]
+fn a_copy_gives_way_to_all_other_requests_of_the_shadow_s_own() {
+    let routed = start(1.0, "");
+    // It takes one request at a time, and has a route of its own.
+    let text = std::fs::read_to_string(&routed.gateway.documents).unwrap();
+    let (before, after) = text.rsplit_once("routes: []").unwrap();
+    let route = "routes: [{path: /tried, stripPrefix: true}]";
+    routed.gateway.write_documents(&format!("{before}{route}{after}"));
+    let file = std::fs::read(&routed.gateway.endpoints_file).unwrap();
+    let mut file: EndpointsFile = serde_json::from_slice(&file).unwrap();
+    file.apis.get_mut("tried").unwrap()[0].concurrency = 1;
+    routed.gateway.write_endpoints_file(&file);
+    let of_tried = |name: &str| routed.gateway.metric(name, r#"api="tried""#);
+    eventually("it takes one at a time", || of_tried("tidegate_concurrency_limit") == 1.0);
+    let mut held = connect(routed.gateway.data);
+    eventually("its route leads there", || get(routed.gateway.data, "/tried/x").status == 200);
+    write!(held, "GET /tried/sleep?ms=600000 HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    eventually("it is busy", || of_tried("tidegate_requests_in_flight") == 1.0);
+    // The copy comes first, of a request that is urgent itself.
+    let urgent = "GET /s/copied. HTTP/1.1\r\nhost: x\r\nx-tidegate-priority: critical";
+    assert_eq!(routed.ask(urgent, "").status, 200);
+    eventually("the copy waits", || of_tried("tidegate_requests_queued") == 1.0);
+    let mut own = connect(routed.gateway.data);
+    write!(own, "GET /tried/own. HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    eventually("another waits", || of_tried("tidegate_requests_queued") == 2.0);
+    drop(held);
+    assert_eq!(read_answer(&mut own).status, 200);
+    let model = &routed.models[1].1;
+    model.wait_for_line("/copied. ");
+    let seen = model.output();
+    assert!(seen.find("/own. ") < seen.find("/copied. "), "{seen}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shadow_that_fails_or_hangs_harms_nobody() {
     let routed = start(1.0, "  concurrency: {queueCapacity: 1000, queueTimeout: 300s}");

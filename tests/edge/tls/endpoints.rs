@@ -1,7 +1,6 @@
 //! TLS between a gateway and its sidecars, each of which asks the other for a certificate.
 
 use super::files;
-use crate::support::eventually;
 use crate::support::gateway::{Gateway, entry};
 use crate::support::http::{connect, get};
 use crate::support::load::Load;
@@ -9,6 +8,7 @@ use crate::support::process::Process;
 use crate::support::python::python;
 use crate::support::sidecar::{Sidecar, listening, plain_model};
 use crate::support::tls::{Authority, Pair};
+use crate::support::{eventually, replace};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -205,6 +205,55 @@ fn who_is_not_who_it_must_be_gets_no_request() {
     gateway.write_endpoints(vec![entry("b", &by_address, 1)]);
     gateway.wait_for_limit(1.0);
     assert_eq!(get(gateway.data, "/").status, 200);
+}
+
+#[test]
+fn what_a_gateway_can_not_use_leaves_what_it_shows_and_whom_it_believes() {
+    let mesh = Mesh::new();
+    let sidecar = mesh.plain();
+    let gateway = mesh.gateway(&[]);
+    // Each time by a new name, so that hands are shaken anew.
+    let answers = |name: &str, sidecar: &Sidecar| {
+        gateway.write_endpoints(vec![entry(name, sidecar, 4)]);
+        eventually("it is the one", || {
+            get(gateway.admin, "/endpoints").text().contains(name)
+                && gateway.metric("tidegate_endpoints", "state=\"ready\"") == 1.0
+        });
+        get(gateway.data, "/").status
+    };
+    assert_eq!(answers("first", &sidecar), 200);
+    let next = mesh.authority.issue(&["gateway.internal"]);
+    let expired = mesh.authority.issue_until(&["gateway.internal"], 2020);
+    let other = Pair { key: next.key.clone(), ..expired.clone() };
+    let failures = || gateway.metric("tidegate_reload_failures_total", "");
+    let is_kept = |what: &str, change: &dyn Fn()| {
+        let before = failures();
+        change();
+        eventually("it is counted", || failures() > before);
+        gateway.process.wait_for_line(what);
+        assert_eq!(answers(&what.replace(' ', "-"), &sidecar), 200, "{what}");
+    };
+    let mount = |pair: &Pair| {
+        pair.mount(Path::new(&mesh.gateway));
+    };
+    is_kept("the key is not the certificate's", &|| mount(&other));
+    is_kept("the certificate has expired", &|| mount(&expired));
+    is_kept("it is no PEM", &|| {
+        replace(Path::new(&mesh.ca), mesh.authority.pem.split_at(200).0);
+    });
+    is_kept("it has no certificate", &|| replace(Path::new(&mesh.ca), ""));
+    is_kept("can't read", &|| std::fs::remove_file(&mesh.ca).unwrap());
+    // What can be used is what sidecars see from now on: this one knows of no other.
+    let stranger = Authority::new();
+    let theirs = stranger.write(mesh.folder.path(), "theirs.pem");
+    let (model, address) = plain_model(0);
+    let flags = ["--tls-cert", &mesh.sidecar, "--tls-client-ca", &theirs, "--concurrency", "4"];
+    let choosy = Sidecar::before(model, address, &flags);
+    assert_eq!(answers("choosy", &choosy), 502);
+    mount(&stranger.issue(&["gateway.internal"]));
+    gateway.process.wait_for_line("certificates changed");
+    assert_eq!(answers("choosy-again", &choosy), 200);
+    assert_eq!(answers("as-before", &sidecar), 502);
 }
 
 #[test]
