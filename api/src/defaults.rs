@@ -77,6 +77,9 @@ pub const EJECT_SLOW_FACTOR: f64 = 0.0;
 pub const HEDGE_PERCENTILE: f64 = 0.95;
 /// `balancing.hedging.floor`: where all answers are quick, a second try gains nothing.
 pub const HEDGE_FLOOR: Duration = Duration::from_millis(10);
+/// `balancing.hedging.methods`: those that only read. What a second `PUT` or `DELETE` does may come after
+/// the answer, and after what its client did next.
+pub const HEDGE_METHODS: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 
 /// `balancing.retries.attempts`: a third endpoint in a row that is gone means something else.
 pub const RETRY_ATTEMPTS: u32 = 2;

@@ -51,6 +51,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "a number from 0.5 to 0.999",
     ),
     ("{hedging: {floor: 0s}}", "spec.balancing.hedging.floor", "is 0s", "from 1ms to 30d"),
+    ("{hedging: {methods: []}}", "spec.balancing.hedging.methods", "is empty", "a list of methods"),
+    ("{hedging: {methods: [get]}}", "spec.balancing.hedging.methods[0]", "is \"get\"", "GET"),
     ("{slowStart: 2h}", "spec.balancing.slowStart", "is 2h", "from 0s to 1h"),
     ("{ejection: {baseTime: 2m}}", "spec.balancing.ejection.baseTime", "is 2m", "from 1ms to 1m"),
 ];
@@ -69,12 +71,16 @@ fn each_mistake_is_named() {
 fn second_tries_arrive() {
     for (text, hedging) in [
         ("{}", None),
-        ("{hedging: {}}", Some((0.95, 10))),
-        ("{hedging: {percentile: 0.5, floor: 2s}}", Some((0.5, 2000))),
+        ("{hedging: {}}", Some((0.95, 10, &["GET", "HEAD", "OPTIONS"][..]))),
+        (
+            "{hedging: {percentile: 0.5, floor: 2s, methods: [POST, PUT, PATCH, DELETE]}}",
+            Some((0.5, 2000, &["POST", "PUT", "PATCH", "DELETE"])),
+        ),
     ] {
-        let hedging = hedging.map(|(percentile, floor_ms)| Hedging {
+        let hedging = hedging.map(|(percentile, floor_ms, methods)| Hedging {
             percentile,
             floor: Duration::from_millis(floor_ms),
+            methods: methods.to_vec(),
         });
         assert_eq!(read(text).expect(text).hedging, hedging, "{text}");
     }

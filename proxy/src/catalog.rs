@@ -373,6 +373,6 @@ fn terms(api: &GatewayApi) -> Terms {
         protocol: UpstreamProtocol::Auto,
         affinity: api.affinity.clone(),
         cold_start: api.cold_start.clone(),
-        hedges: api.hedging.is_some(),
+        hedged: api.hedged.clone(),
     }
 }

@@ -24,7 +24,6 @@ use tidegate_api::reason::Reason;
 mod attempt;
 mod hedge;
 
-pub use attempt::is_idempotent;
 use attempt::{Attempt, Try, sidecars_reason};
 
 const COLD_START_HEADER: HeaderName = HeaderName::from_static(header::COLD_START);

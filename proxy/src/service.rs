@@ -5,7 +5,7 @@ use crate::affinity::Affinity;
 use crate::classify::Classifier;
 use crate::error::StartError;
 use crate::fields::Fields;
-use crate::forward::{Timeouts, is_idempotent};
+use crate::forward::Timeouts;
 use crate::gate::Gate;
 use crate::identity;
 use crate::keep_alive;
@@ -18,6 +18,7 @@ use crate::request_body::RequestBody;
 use crate::rewrite::UpstreamProtocol;
 use crate::split::Split;
 use arc_swap::ArcSwap;
+use http::Method;
 use prometheus::Registry;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -51,8 +52,8 @@ pub struct Terms {
     pub affinity: Option<Affinity>,
     /// What is done for them while the API comes up from zero.
     pub cold_start: ColdStart,
-    /// Whether those that may be sent twice get a second try beside the first.
-    pub hedges: bool,
+    /// Which of them get a second try beside the first, by what they want done.
+    pub hedged: Box<[Method]>,
 }
 
 /// Where a route leads to.
@@ -81,7 +82,7 @@ impl Terms {
     /// A sidecar's: it has one endpoint, which it does not wait for.
     pub fn of_sidecar(timeouts: Timeouts, protocol: UpstreamProtocol) -> Self {
         let cold_start = ColdStart::default();
-        Self { timeouts, protocol, affinity: None, cold_start, hedges: false }
+        Self { timeouts, protocol, affinity: None, cold_start, hedged: Box::default() }
     }
 }
 
@@ -116,11 +117,10 @@ impl Service {
         (self.gate.is_asleep() && keep_alive::is_wanted(parts, body)).then_some(period)
     }
 
-    /// Whether this request may get a second try beside the first: what does no harm twice, and is
-    /// here as a whole.
+    /// Whether this request may get a second try beside the first: what is said to do no harm twice, and
+    /// is here as a whole.
     pub fn may_hedge(&self, parts: &RequestParts, body: &RequestBody) -> bool {
-        self.terms.hedges
-            && is_idempotent(&parts.method)
+        self.terms.hedged.contains(&parts.method)
             && parts.upgrade.is_none()
             && body.copy().is_some()
     }

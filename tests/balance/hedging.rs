@@ -7,10 +7,21 @@ use crate::support::http::{Answer, Http, connect, read_answer};
 use crate::support::sidecar::Sidecar;
 use rustix::process::Signal;
 use std::io::Write;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+use tidegate_api::endpoints::EndpointEntry;
 use tokio::task::JoinSet;
 
 /// A gateway that has seen many quick answers, before an endpoint that is quick and one that is not.
 fn start(balancing: &str, slow: Manner) -> Gateway {
+    let (gateway, quick) = used_to_quick_answers(balancing, "GET");
+    gateway.write_endpoints(vec![quick, endpoint("slow", slow, 4)]);
+    gateway.wait_for_limit(8.0);
+    gateway
+}
+
+/// A gateway that has seen many quick answers to such requests, and the endpoint that gave them.
+fn used_to_quick_answers(balancing: &str, method: &str) -> (Gateway, EndpointEntry) {
     let off = "ejection: {consecutiveErrors: 0, errorRate: 0}";
     let spec = format!(
         "balancing: {{policy: leastLoaded, {off}, {balancing}}}\n  \
@@ -23,11 +34,9 @@ fn start(balancing: &str, slow: Manner) -> Gateway {
     gateway.write_endpoints(vec![quick.clone()]);
     gateway.wait_for_limit(4.0);
     for _ in 0..60 {
-        assert_eq!(ask(&gateway, "GET", "").status, 200);
+        assert_eq!(ask(&gateway, method, "").status, 200);
     }
-    gateway.write_endpoints(vec![quick, endpoint("slow", slow, 4)]);
-    gateway.wait_for_limit(8.0);
-    gateway
+    (gateway, quick)
 }
 
 fn ask(gateway: &Gateway, method: &str, body: &str) -> Answer {
@@ -59,14 +68,72 @@ fn a_second_endpoint_is_asked_and_the_first_answer_counts() {
     let gateway = start("hedging: {}", Manner::Silent);
     let answered = (200, "2".to_owned());
     assert_eq!(met_the_slow_one(&gateway, "GET", ""), answered);
-    assert_eq!(met_the_slow_one(&gateway, "PUT", "what is here as a whole"), answered);
+    assert_eq!(met_the_slow_one(&gateway, "OPTIONS", "what is here as a whole"), answered);
     assert_eq!((hedges(&gateway, "won"), hedges(&gateway, "lost")), (2.0, 0.0));
     eventually("the tries that lost hold nothing", || {
         gateway.metric("tidegate_requests_in_flight", "") == 0.0
     });
-    // Nobody knows what a second one would do.
-    assert_eq!(met_the_slow_one(&gateway, "POST", ""), (504, String::new()));
+    // Nobody knows what a second one would do, or when.
+    for method in ["POST", "PUT", "DELETE"] {
+        assert_eq!(met_the_slow_one(&gateway, method, ""), (504, String::new()), "{method}");
+    }
     assert_eq!(hedges(&gateway, ""), 2.0);
+}
+
+#[test]
+fn which_requests_get_a_second_try_is_said_by_their_document() {
+    let (gateway, quick) = used_to_quick_answers("hedging: {methods: [POST]}", "POST");
+    gateway.write_endpoints(vec![quick, endpoint("slow", Manner::Silent, 4)]);
+    gateway.wait_for_limit(8.0);
+    let answered = (200, "2".to_owned());
+    assert_eq!(met_the_slow_one(&gateway, "POST", "what is to be read"), answered);
+    assert_eq!(met_the_slow_one(&gateway, "GET", ""), (504, String::new()));
+    assert_eq!(hedges(&gateway, ""), 1.0);
+}
+
+/// Two endpoints that are both asked before either answers: one fails at once, and the other answers well
+/// some time after that.
+fn fails_and_serves() -> [EndpointEntry; 2] {
+    let counts = Arc::new((Mutex::new([0; 2]), Condvar::new()));
+    let both = Arc::clone(&counts);
+    let fails = move || {
+        let (counts, changed) = &*both;
+        let counts = counts.lock().unwrap();
+        let mut counts = changed.wait_while(counts, |[asked, failed]| asked <= failed).unwrap();
+        counts[1] += 1;
+        changed.notify_all();
+        (500, "")
+    };
+    let serves = move || {
+        let (counts, changed) = &*counts;
+        let mut counts = counts.lock().unwrap();
+        counts[0] += 1;
+        changed.notify_all();
+        drop(changed.wait_while(counts, |[asked, failed]| failed < asked).unwrap());
+        // So that nobody could take the one for the other.
+        std::thread::sleep(Duration::from_millis(200));
+        (200, "")
+    };
+    [
+        endpoint("fails", Manner::Told(Arc::new(fails)), 4),
+        endpoint("serves", Manner::Told(Arc::new(serves)), 4),
+    ]
+}
+
+#[test]
+fn a_quick_error_does_not_beat_a_good_answer_whichever_of_the_two_was_asked_first() {
+    let budget = "hedging: {}, retries: {budget: 1, floorPerSecond: 100}";
+    let (gateway, _) = used_to_quick_answers(budget, "GET");
+    gateway.write_endpoints(fails_and_serves().to_vec());
+    gateway.wait_for_limit(8.0);
+    for _ in 0..100 {
+        let answer = ask(&gateway, "GET", "");
+        assert_eq!((answer.status, answer.header("x-tidegate-attempts")), (200, "2"));
+        if hedges(&gateway, "won") >= 1.0 && hedges(&gateway, "lost") >= 1.0 {
+            return;
+        }
+    }
+    panic!("one of the two was never asked first");
 }
 
 #[test]

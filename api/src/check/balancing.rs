@@ -35,7 +35,12 @@ impl Check<'_> {
 
     fn hedging(&mut self, raw: &RawHedging) -> Hedging {
         let floor = self.duration("spec.balancing.hedging.floor", raw.floor, INSTANT, MAX_DURATION);
-        Hedging { percentile: raw.percentile, floor }
+        if raw.methods.is_empty() {
+            let path = KeyPath::keys("spec.balancing.hedging.methods");
+            self.wrong(&path, "is empty", "a list of methods, such as [GET, POST]");
+        }
+        let methods = raw.methods.iter().map(|method| method.name()).collect();
+        Hedging { percentile: raw.percentile, floor, methods }
     }
 
     fn ejection(&mut self, raw: &RawEjection) -> Ejection {

@@ -18,13 +18,15 @@ pub struct Balancing {
     pub hedging: Option<Hedging>,
 }
 
-/// When a request that may be sent twice gets a second try beside the first.
+/// When a request gets a second try beside the first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hedging {
     /// After the time that this share of the answers did not take, in [0.5, 1),
     pub percentile: f64,
     /// but not before this.
     pub floor: Duration,
+    /// What those requests want done: names of HTTP methods.
+    pub methods: Vec<&'static str>,
 }
 
 /// How often a request that never reached a model is sent to another replica.

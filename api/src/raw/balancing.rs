@@ -26,14 +26,13 @@ pub(crate) struct RawBalancing {
     /// How long a replica that became ready takes to be given as many requests as it may have at once:
     /// one at first, then evenly more. `0s` is off.
     pub(crate) slow_start: DurationText,
-    /// Second tries for slow requests that may be sent twice. Without it there are none.
+    /// Second tries for slow requests. Without it there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hedging: Option<RawHedging>,
 }
 
-/// A second try beside the first, on another replica with a free slot that nobody waits for, for `GET`,
-/// `HEAD`, `OPTIONS`, `PUT` and `DELETE` whose body is here as a whole; the first answer counts. It is
-/// paid for as a retry.
+/// A second try beside the first, on another replica with a free slot that nobody waits for, for requests
+/// whose body is here as a whole; the first good answer counts. It is paid for as a retry.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct RawHedging {
@@ -42,6 +41,23 @@ pub(crate) struct RawHedging {
     pub(crate) percentile: f64,
     /// But not before this.
     pub(crate) floor: DurationText,
+    /// For which requests: those that only read, unless it says otherwise. The try that lost may go on for
+    /// a moment after the answer, so a `PUT` or `DELETE` may then undo what its client did next. `POST` is
+    /// for models whose answers change nothing.
+    pub(crate) methods: Vec<RawMethod>,
+}
+
+/// What a request wants done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum RawMethod {
+    Get,
+    Head,
+    Options,
+    Post,
+    Put,
+    Patch,
+    Delete,
 }
 
 /// How often a request that never reached a model is sent to another replica.
@@ -110,6 +126,26 @@ pub(crate) struct RawHash {
     pub(crate) prompt_prefix: Option<u32>,
 }
 
+// === impl RawMethod ===
+
+impl RawMethod {
+    const ALL: [Self; 7] =
+        [Self::Get, Self::Head, Self::Options, Self::Post, Self::Put, Self::Patch, Self::Delete];
+
+    /// As it stands in a request.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Options => "OPTIONS",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
 // === impl Default ===
 
 impl Default for RawBalancing {
@@ -129,7 +165,9 @@ impl Default for RawBalancing {
 impl Default for RawHedging {
     fn default() -> Self {
         let floor = DurationText(defaults::HEDGE_FLOOR);
-        Self { percentile: defaults::HEDGE_PERCENTILE, floor }
+        let is_one = |method: &RawMethod| defaults::HEDGE_METHODS.contains(&method.name());
+        let methods = RawMethod::ALL.into_iter().filter(is_one).collect();
+        Self { percentile: defaults::HEDGE_PERCENTILE, floor, methods }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::policy::queue::QueueLimits;
 use crate::policy::retry_budget::RetryRules;
 use crate::policy::route::Rule;
 use crate::split::SplitSettings;
+use http::Method;
 use std::path::PathBuf;
 use std::time::Duration;
 use tidegate_api::document::{ColdStart, Endpoints, InferenceApi, OpenAi, Route, WhenNotFound};
@@ -61,6 +62,8 @@ pub struct GatewayApi {
     pub slow_start: Duration,
     /// When requests get a second try, if they do.
     pub hedging: Option<HedgeRules>,
+    /// Which of them do, by what they want done.
+    pub hedged: Box<[Method]>,
     /// Whether its answers are a language model's, whose tokens are counted.
     pub llm: bool,
 }
@@ -113,6 +116,7 @@ impl GatewayApi {
             retries: balancing::retries(&api.balancing.retries),
             slow_start: api.balancing.slow_start,
             hedging: api.balancing.hedging.as_ref().map(balancing::hedging),
+            hedged: balancing::hedged(&api.balancing),
             llm: api.sidecar.llm.is_some(),
         }
     }

@@ -5,7 +5,7 @@ use crate::policy::choice::Choice;
 use crate::policy::ejection::EjectionRules;
 use crate::policy::hedging::HedgeRules;
 use crate::policy::retry_budget::RetryRules;
-use http::HeaderName;
+use http::{HeaderName, Method};
 use tidegate_api::document::{Balancing, BalancingPolicy, Ejection, HashBy, Hedging, Retries};
 
 /// Which of the endpoints with a free slot a request is given.
@@ -57,4 +57,11 @@ pub(super) fn retries(retries: &Retries) -> RetryRules {
 /// When requests get a second try.
 pub(super) fn hedging(hedging: &Hedging) -> HedgeRules {
     HedgeRules { percentile: hedging.percentile, floor: hedging.floor }
+}
+
+/// Which do: none, without a word of it.
+pub(super) fn hedged(balancing: &Balancing) -> Box<[Method]> {
+    let names = balancing.hedging.iter().flat_map(|hedging| &hedging.methods);
+    // Each is a method's name.
+    names.filter_map(|name| Method::try_from(*name).ok()).collect()
 }

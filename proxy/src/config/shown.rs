@@ -16,6 +16,7 @@ use crate::policy::queue::QueueLimits;
 use crate::policy::retry_budget::RetryRules;
 use crate::policy::route::Rule;
 use crate::split::{ShadowSettings, SplitSettings, Version};
+use http::Method;
 use serde_json::{Map, Value, json};
 use tidegate_api::document::{ColdStart, DnsName, Endpoints, EndpointsAt, Fallback};
 use tidegate_api::duration_text as time;
@@ -80,6 +81,7 @@ fn api(api: &GatewayApi) -> Value {
         retries: RetryRules { attempts, share, floor_per_second },
         slow_start,
         hedging,
+        hedged,
         llm,
     } = api;
     json!({
@@ -111,7 +113,7 @@ fn api(api: &GatewayApi) -> Value {
             "ejection": self::ejection(ejection),
             "retries": { "attempts": attempts, "budget": share, "floorPerSecond": floor_per_second },
             "slowStart": time(*slow_start),
-            "hedging": hedging.as_ref().map(self::hedging),
+            "hedging": hedging.as_ref().map(|rules| self::hedging(rules, hedged)),
         },
     })
 }
@@ -182,8 +184,9 @@ fn hash(affinity: &Affinity) -> Value {
     }
 }
 
-fn hedging(HedgeRules { percentile, floor }: &HedgeRules) -> Value {
-    json!({ "percentile": percentile, "floor": time(*floor) })
+fn hedging(HedgeRules { percentile, floor }: &HedgeRules, methods: &[Method]) -> Value {
+    let methods: Vec<_> = methods.iter().map(Method::as_str).collect();
+    json!({ "percentile": percentile, "floor": time(*floor), "methods": methods })
 }
 
 fn ejection(rules: &EjectionRules) -> Value {

@@ -181,6 +181,6 @@ pub(super) fn sidecars_reason(role: Role, head: &ResponseHead) -> Option<Reason>
 }
 
 /// Whether a request may be sent twice (RFC 9110, section 9.2.2).
-pub fn is_idempotent(method: &Method) -> bool {
+fn is_idempotent(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }

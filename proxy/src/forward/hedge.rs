@@ -1,4 +1,4 @@
-//! A second try beside the first, for a request that is slow to be answered and may be sent twice.
+//! A second try beside the first, for a request that is slow to be answered and is said to do no harm twice.
 
 use super::attempt::Attempt;
 use super::{Exchange, Sent};
