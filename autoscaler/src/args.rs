@@ -7,7 +7,7 @@ use crate::documents::{self, ReadError};
 use crate::follow::{self, Follow};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -137,9 +137,7 @@ pub struct RunArgs {
 ///
 /// Exit codes: 0 after a signal, 65 for a document that can't be used, 1 for all else.
 pub fn run(args: RunArgs) -> ExitCode {
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
-    // An embedding program may log its own way already.
-    log.with_ansi(std::io::stderr().is_terminal()).try_init().ok();
+    crate::log::start();
     match try_run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

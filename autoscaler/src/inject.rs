@@ -5,7 +5,7 @@ use crate::calls::Calls;
 use crate::metrics::Metrics;
 use prometheus::{IntCounterVec, Opts};
 use serde_json::json;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -138,8 +138,7 @@ pub struct InjectArgs {
 ///
 /// Exit codes: 0 after a signal, 1 for all else.
 pub fn inject(args: InjectArgs) -> ExitCode {
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
-    log.with_ansi(std::io::stderr().is_terminal()).try_init().ok();
+    crate::log::start();
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -244,7 +243,7 @@ async fn certificates(args: &InjectArgs) -> Result<(Option<Own>, Certificates), 
     if let (Some(certificate), Some(key)) = (&args.tls_cert, &args.tls_key) {
         return Ok((None, Certificates::from_files(certificate, key)?));
     }
-    let connection = connect(args.context.as_deref()).await?;
+    let connection = connect("tidegate-injector", args.context.as_deref()).await?;
     let namespace = args.namespace.clone().unwrap_or(connection.namespace);
     let service = &args.service;
     let names = ["", ".cluster.local"].map(|end| format!("{service}.{namespace}.svc{end}"));

@@ -39,6 +39,7 @@ mod inject;
 mod line;
 pub mod load;
 pub mod local;
+mod log;
 mod metric_source;
 mod metrics;
 pub mod policy;

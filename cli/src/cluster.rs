@@ -35,7 +35,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// The cluster that the flags, or KUBECONFIG, or the pod's own account name.
     pub(crate) async fn open(place: &Where) -> Result<Self> {
-        let connection = connect(place.context.as_deref())
+        let connection = connect("tidegate", place.context.as_deref())
             .await
             .map_err(|error| NotDone::unreachable(error.to_string()))?;
         let namespace = place.namespace.clone().unwrap_or_else(|| connection.namespace.clone());

@@ -2,6 +2,7 @@
 
 use crate::connect::Connection;
 use crate::failure::{Failure, code};
+use crate::patience::Patience;
 use crate::resource::{inference_api, no_such_kind};
 use futures_util::StreamExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -152,7 +153,7 @@ impl Apis {
         if let Some(name) = name {
             config = config.fields(&format!("metadata.name={name}"));
         }
-        let mut events = pin!(watcher(self.0.clone(), config).default_backoff());
+        let mut events = pin!(watcher(self.0.clone(), config).backoff(Patience::default()));
         let mut all = Vec::new();
         while let Some(event) = events.next().await {
             let change = match event {

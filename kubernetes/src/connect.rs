@@ -1,5 +1,6 @@
 //! A client of the API server: from `KUBECONFIG`, the user's configuration, or the pod's account.
 
+use hyper::header::{HeaderValue, USER_AGENT};
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, KubeconfigError};
 
@@ -70,10 +71,12 @@ impl Found {
 }
 
 /// Finds the cluster that `context` of the user's configuration names, or that the environment does.
+/// `program` is who asks: it stands in audit logs, and says whose fields are that are set without an
+/// apply.
 ///
 /// # Errors
 /// [`ConnectError`] where there is none.
-pub async fn find(context: Option<&str>) -> Result<Found, ConnectError> {
+pub async fn find(program: &'static str, context: Option<&str>) -> Result<Found, ConnectError> {
     let mut config = match context {
         None => Config::infer().await.map_err(|error| ConnectError::NoCluster(Box::new(error)))?,
         Some(context) => {
@@ -86,6 +89,10 @@ pub async fn find(context: Option<&str>) -> Result<Found, ConnectError> {
         }
     };
     config.default_retry = false;
+    let agent = format!("{program}/{}", env!("CARGO_PKG_VERSION"));
+    if let Ok(agent) = HeaderValue::try_from(agent) {
+        config.headers.push((USER_AGENT, agent));
+    }
     Ok(Found(config))
 }
 
@@ -93,6 +100,9 @@ pub async fn find(context: Option<&str>) -> Result<Found, ConnectError> {
 ///
 /// # Errors
 /// [`ConnectError`]. Whether the API server answers shows with the first call.
-pub async fn connect(context: Option<&str>) -> Result<Connection, ConnectError> {
-    find(context).await?.connect()
+pub async fn connect(
+    program: &'static str,
+    context: Option<&str>,
+) -> Result<Connection, ConnectError> {
+    find(program, context).await?.connect()
 }

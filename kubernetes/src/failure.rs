@@ -93,7 +93,7 @@ impl From<Error> for Failure {
 }
 
 /// An error with its causes, each once: "client error" alone says nothing.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -23,7 +23,7 @@
 //!   [`logs`]: what its pods write.
 //! - [`doctor`]: looks over a cluster's set-up.
 //! - [`injector`]: gives pods their sidecars.
-//! - [`failure`]: why the API server did not do what was asked.
+//! - [`failure`]: why the API server did not do what was asked; `patience`: how long until it is asked again.
 //!
 //! The sidecar never has any of it: a test keeps the client out of its slim build.
 
@@ -42,6 +42,7 @@ pub mod leader;
 pub mod lease;
 pub mod logs;
 pub mod owned;
+mod patience;
 pub mod resource;
 pub mod rollout;
 pub mod serving;

@@ -3,6 +3,7 @@
 use crate::apis::in_time;
 use crate::connect::Connection;
 use crate::failure::Failure;
+use crate::patience::Patience;
 use crate::target::{Container, Replica, replicas};
 use futures_util::{AsyncBufRead, AsyncBufReadExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
@@ -138,7 +139,7 @@ async fn follow(
     told: Sender<Told>,
 ) -> Result<(), Failure> {
     let config = watcher::Config::default().labels(selector);
-    let mut events = pin!(watcher(pods.clone(), config).default_backoff());
+    let mut events = pin!(watcher(pods.clone(), config).backoff(Patience::default()));
     let mut open = Open::new(pods, wanted, told.clone());
     loop {
         let event = tokio::select! {

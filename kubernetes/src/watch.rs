@@ -5,7 +5,8 @@ mod store;
 pub use store::{Store, Stores};
 
 use crate::facts::{Key, Pod, Resource, Rival, Workload};
-use crate::failure::{Tell, code};
+use crate::failure::{Tell, causes, code};
+use crate::patience::Patience;
 use crate::resource::inference_api;
 use futures_util::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
@@ -158,7 +159,7 @@ where
 {
     async fn run(self, api: Api<K>, config: Config, watched: Arc<Watched>, tell: Tell) {
         let Self { what, fact, store } = self;
-        let mut events = pin!(watcher(api, config).default_backoff());
+        let mut events = pin!(watcher(api, config).backoff(Patience::default()));
         let mut failing = false;
         while let Some(event) = events.next().await {
             let event = match event {
@@ -167,7 +168,8 @@ where
                     tell(what, why(&error));
                     // Once, and not at each of many tries.
                     if !std::mem::replace(&mut failing, true) {
-                        tracing::warn!(what, %error, "can't follow the cluster, tries again");
+                        let error = causes(&error);
+                        tracing::warn!(what, error, "can't follow the cluster, tries again");
                     }
                     continue;
                 }

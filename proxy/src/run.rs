@@ -121,7 +121,10 @@ fn start(server: &ServerArgs) {
 fn start_log(level: LevelFilter) {
     // What the protocol's crate says of each frame is for those who ask for everything.
     let frames = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::INFO) };
-    let targets = Targets::new().with_default(level).with_target("h2", frames);
+    // Of each failed call to a cluster we tell which it was; the client's crate tells only that it failed.
+    let client = if level == LevelFilter::TRACE { level } else { LevelFilter::OFF };
+    let targets = Targets::new().with_default(level);
+    let targets = targets.with_target("h2", frames).with_target("kube_client", client);
     // In tests and in `up` a log is there already: keep it.
     drop(
         tracing_subscriber::fmt()

@@ -37,8 +37,9 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> A
             Err(refusal) => refused_at(&refusal, &place),
         },
     };
-    let who = head.headers.get("authorization").and_then(|who| who.to_str().ok());
-    let who = who.unwrap_or("").trim_start_matches("Bearer ").to_owned();
+    let text = |name: &str| head.headers.get(name).and_then(|text| text.to_str().ok());
+    let who = text("authorization").unwrap_or("").trim_start_matches("Bearer ").to_owned();
+    let from = (who.clone(), text("user-agent").unwrap_or("").to_owned());
     let status = answer.status().as_u16();
     let rights = Place::parse(head.uri.path()).map(|place| {
         let verb = verb(&head.method, &place, query.contains_key("watch"));
@@ -49,7 +50,7 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> A
         std::iter::once(verb).chain(made).map(right).collect::<Vec<_>>()
     });
     let write = (head.method != Method::GET).then(|| Write { at: now(), who, what, body, status });
-    shared.remember(rights.unwrap_or_default(), write);
+    shared.remember(rights.unwrap_or_default(), from, write);
     answer
 }
 

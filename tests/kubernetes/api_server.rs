@@ -39,6 +39,8 @@ pub(super) struct Shared {
     writes: Mutex<Vec<Write>>,
     reads: Mutex<u64>,
     rights: Mutex<BTreeSet<Right>>,
+    /// As which programs those with a token have asked.
+    agents: Mutex<BTreeSet<(String, String)>>,
     tokens: Mutex<Tokens>,
     /// Verbs and resources that a review of somebody's own rights does not allow.
     denied: Mutex<Vec<(String, String)>>,
@@ -94,6 +96,7 @@ impl ApiServer {
             writes: Mutex::default(),
             reads: Mutex::new(0),
             rights: Mutex::default(),
+            agents: Mutex::default(),
             tokens: Mutex::default(),
             denied: Mutex::default(),
             logs: Mutex::default(),
@@ -174,6 +177,14 @@ impl ApiServer {
         its_own.map(|(_, verb, group, resource)| (verb, group, resource)).collect()
     }
 
+    /// As which programs who has this token has asked, without their versions: whose fields are that
+    /// are set without an apply.
+    pub(super) fn programs(&self, who: &str) -> Vec<String> {
+        let agents = self.shared.agents.lock().unwrap();
+        let its_own = agents.iter().filter(|(of, _)| of == who);
+        its_own.map(|(_, agent)| agent.split('/').next().unwrap_or("").to_owned()).collect()
+    }
+
     /// How many requests for no change there were.
     pub(super) fn reads(&self) -> u64 {
         *self.shared.reads.lock().unwrap()
@@ -222,8 +233,14 @@ impl Shared {
         faults.refusals.iter().find(|(text, _)| what.contains(text)).map(|(_, status)| *status)
     }
 
-    /// Remembers a request, and by which rights it came.
-    pub(super) fn remember(&self, rights: Vec<Right>, write: Option<Write>) {
+    /// Remembers a request, by which rights it came, and from whom and which program.
+    pub(super) fn remember(
+        &self,
+        rights: Vec<Right>,
+        from: (String, String),
+        write: Option<Write>,
+    ) {
+        self.agents.lock().unwrap().insert(from);
         self.rights.lock().unwrap().extend(rights);
         match write {
             None => *self.reads.lock().unwrap() += 1,

@@ -78,6 +78,7 @@ fn the_autoscaler_has_the_rights_that_it_uses() {
     });
     let given = given("tidegate-autoscaler");
     eventually("every right is used", || cluster.api.rights("one") == given);
+    assert_eq!(cluster.api.programs("one"), ["tidegate-autoscaler"]);
 }
 
 #[test]
@@ -89,6 +90,7 @@ fn the_gateway_has_the_rights_that_it_uses() {
     front.wait_until_ready();
     let given = given("gateway");
     eventually("every right is used", || front.server.rights("gateway") == given);
+    assert_eq!(front.server.programs("gateway"), ["tidegate-gateway"]);
 }
 
 #[test]
@@ -118,4 +120,5 @@ fn the_injector_has_the_rights_that_it_uses() {
     server.shared().store(|store| store.change(&secret, old)).unwrap();
     start().wait_for_line("made a certificate");
     assert_eq!(server.rights("injector"), given("injector"));
+    assert_eq!(server.programs("injector"), ["tidegate-injector"]);
 }

@@ -120,6 +120,7 @@ pub(super) const AUTOSCALER: Crate = Crate {
         ("door", 1),
         ("explain", 1),
         ("line", 1),
+        ("log", 1),
         ("prometheus", 2),
         ("replace", 1),
         ("sample", 1),

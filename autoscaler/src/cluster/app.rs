@@ -20,7 +20,7 @@ use tidegate_kubernetes::failure::Tell;
 use tidegate_kubernetes::leader::{Keeper, Leader, LeaseSettings};
 use tidegate_kubernetes::view::View;
 use tidegate_kubernetes::watch::{Scope, watch};
-use tidegate_kubernetes::write::Writer;
+use tidegate_kubernetes::write::{FIELD_MANAGER, Writer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -92,7 +92,7 @@ pub(crate) async fn run(
     if settings.tick.is_zero() {
         return Err(ClusterError::Tick);
     }
-    let connection = connect(settings.context.as_deref()).await?;
+    let connection = connect(FIELD_MANAGER, settings.context.as_deref()).await?;
     let (client, identity) = (connection.client, settings.identity.clone());
     let own_namespace = settings.own_namespace.clone().unwrap_or(connection.namespace);
     let address = settings.admin;

@@ -24,7 +24,7 @@ pub(super) struct Known<'a> {
     /// Why the target could not be changed, if it could not.
     pub(super) failure: Option<&'a str>,
     /// Whether what is made of its template is as that says; nothing where there is no template.
-    pub(super) applied: Option<Result<(), &'a str>>,
+    pub(super) applied: Applied<'a>,
     /// Where the version stands that takes over, if one does.
     pub(super) rollout: Option<RolloutRecord>,
     /// The time of day.
@@ -45,7 +45,7 @@ pub(super) fn status(view: &ApiView, known: &Known<'_>) -> Value {
         "inFlight": known.in_flight,
         "queued": known.queued,
         "conditions": [
-            condition(before, view, "Ready", is_ready(view, ready, known.wanted), known.now),
+            condition(before, view, "Ready", is_ready(view, ready, known.wanted, known.applied), known.now),
             condition(before, view, "Scaling", is_scaling(view, known), known.now),
         ],
     });
@@ -56,7 +56,12 @@ pub(super) fn status(view: &ApiView, known: &Known<'_>) -> Value {
         all.push(condition(before, view, PROGRESSING, is_progressing(rollout), known.now));
         status["rollout"] = json!(rollout);
     }
-    if let Some((reason, message)) = known.last {
+    // Who has just come to lead has decided nothing yet: what was decided last still stands.
+    let last = known.last.or_else(|| {
+        let text = |field: &str| before[field].as_str();
+        Some((text("reason")?, text("message")?))
+    });
+    if let Some((reason, message)) = last {
         status["reason"] = json!(reason);
         status["message"] = json!(message);
     }
@@ -69,13 +74,22 @@ pub(super) fn status(view: &ApiView, known: &Known<'_>) -> Value {
 /// A condition's status, reason and message.
 type Verdict = (&'static str, &'static str, String);
 
-fn is_ready(view: &ApiView, ready: u32, wanted: u32) -> Verdict {
+/// What is known of the objects that are made of a template.
+type Applied<'a> = Option<Result<(), &'a str>>;
+
+/// A problem; that the Deployment is still to be made says little where it can't be.
+fn not_there(problem: &Problem, applied: Applied<'_>) -> Verdict {
+    match (problem, applied) {
+        (Problem::Making, Some(Err(failure))) => is_applied(Err(failure)),
+        _ => ("False", problem.reason(), problem.to_string()),
+    }
+}
+
+fn is_ready(view: &ApiView, ready: u32, wanted: u32, applied: Applied<'_>) -> Verdict {
     match &view.problem {
         // It has no replicas that could be missing.
         Some(problem @ Problem::Split) => ("True", problem.reason(), problem.to_string()),
-        Some(problem) if view.workload.is_none() => {
-            ("False", problem.reason(), problem.to_string())
-        }
+        Some(problem) if view.workload.is_none() => not_there(problem, applied),
         _ if ready > 0 && ready < wanted => {
             ("True", "SomeReplicas", format!("{ready} of {wanted} replicas can serve"))
         }
@@ -89,7 +103,7 @@ fn is_ready(view: &ApiView, ready: u32, wanted: u32) -> Verdict {
 
 fn is_scaling(view: &ApiView, known: &Known<'_>) -> Verdict {
     match (&view.problem, known.failure) {
-        (Some(problem), _) => ("False", problem.reason(), problem.to_string()),
+        (Some(problem), _) => not_there(problem, known.applied),
         (None, Some(failure)) => ("False", "CanNotScale", failure.to_owned()),
         (None, None) if !known.is_measured => {
             ("Unknown", "NoSamples", "no sidecar or gateway says what the load is".to_owned())
@@ -248,8 +262,29 @@ mod tests {
         };
         assert_eq!(of(Some(Ok(()))), "True Applied");
         assert_eq!(of(Some(Err("no"))), "False CanNotApply");
+        // That it is not there yet says little where it can't be made.
+        let making = || view(0, Some(Problem::Making), Value::Null);
+        let known = |applied| Known { applied, ..KNOWN };
+        for (applied, why) in [(None, "Making"), (Some(Err("no")), "CanNotApply")] {
+            let status = status(&making(), &known(applied));
+            for kind in ["Ready", "Scaling"] {
+                assert_eq!(verdict(&status, kind), ("False".to_owned(), why.to_owned()), "{kind}");
+            }
+        }
         let without = status(&view(2, None, Value::Null), &KNOWN);
         assert_eq!(without["conditions"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_last_decision_stays_until_there_is_another() {
+        let decided = Known { last: Some(("panic", "a burst")), ..KNOWN };
+        let first = status(&view(2, None, Value::Null), &decided);
+        let after_failover = status(&view(2, None, first), &Known { last: None, ..KNOWN });
+        assert_eq!(after_failover["reason"], "panic");
+        assert_eq!(after_failover["message"], "a burst");
+        let known = Known { last: Some(("idle", "nothing")), ..KNOWN };
+        let next = status(&view(2, None, after_failover), &known);
+        assert_eq!((&next["reason"], &next["message"]), (&json!("idle"), &json!("nothing")));
     }
 
     #[test]

@@ -27,7 +27,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 pub(super) struct Owning {
     /// The generation of the spec that was applied last.
     applied: Option<i64>,
-    /// Before that time nothing is tried again.
+    /// The generation of the spec that was tried last.
+    tried: Option<i64>,
+    /// Before that time the same is not tried again.
     not_before: Duration,
     /// When all is applied anew.
     resync: Duration,
@@ -47,18 +49,23 @@ impl Owning {
         }
     }
 
-    /// Whether to apply now.
+    /// Whether to apply now. A spec that has changed does not wait for what its last one has failed.
     fn is_due(&self, generation: i64, is_there: bool, now: Duration) -> bool {
         let is_wanted = self.applied != Some(generation) || !is_there || now >= self.resync;
-        is_wanted && now >= self.not_before
+        is_wanted && (now >= self.not_before || self.tried != Some(generation))
     }
 
     /// Remembers what came of it.
     fn done(&mut self, generation: i64, done: &Result<(), Failure>, now: Duration) {
+        if self.tried != Some(generation) {
+            self.wait = Duration::ZERO;
+        }
+        self.tried = Some(generation);
         match done {
             Ok(()) => {
                 *self = Self {
                     applied: Some(generation),
+                    tried: self.tried,
                     not_before: now + FIRST_WAIT,
                     resync: now + RESYNC,
                     ..Self::default()
@@ -182,7 +189,10 @@ mod tests {
         }
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300]);
         assert_eq!(owning.failure.as_deref(), Some("no"));
-        owning.done(1, &Ok(()), now);
+        assert!(owning.is_due(2, true, now - at(1)), "a spec that is mended is tried at once");
+        owning.done(2, &failure(), now);
+        assert!(!owning.is_due(2, true, now + at(4)) && owning.is_due(2, true, now + at(5)));
+        owning.done(2, &Ok(()), now);
         assert_eq!(owning.failure, None);
     }
 }

@@ -42,7 +42,7 @@ pub struct ClusterSettings {
 impl ClusterArgs {
     /// Finds the cluster, and sees that a client can be made for it.
     pub(crate) async fn settings(&self) -> Result<ClusterSettings, ConnectError> {
-        let found = find(self.context.as_deref()).await?;
+        let found = find("tidegate-gateway", self.context.as_deref()).await?;
         found.clone().connect()?;
         Ok(ClusterSettings { found, namespace: self.namespace.clone(), pods: self.pods.clone() })
     }
