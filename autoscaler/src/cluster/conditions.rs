@@ -97,7 +97,14 @@ fn is_ready(view: &ApiView, ready: u32, wanted: u32, applied: Applied<'_>) -> Ve
         _ if wanted == 0 => {
             ("True", "Asleep", "no replica runs; the next request starts one".to_owned())
         }
-        _ => ("False", "NoReplica", format!("none of {wanted} replicas can serve yet")),
+        _ => match view.workload.as_ref().map_or(0, |workload| workload.present) {
+            // Nobody replaces them: they were made while the injector was away, or not for it.
+            present if present > 0 && view.pods.is_empty() => {
+                let what = format!("the target has {present} pods, and none has a sidecar");
+                ("False", "NoSidecar", format!("{what}; `tidegate check` says why"))
+            }
+            _ => ("False", "NoReplica", format!("none of {wanted} replicas can serve yet")),
+        },
     }
 }
 
@@ -205,8 +212,11 @@ mod tests {
                 document: Err(Arc::from("not needed")),
                 status: Arc::new(before),
             },
-            workload: (!matches!(problem, Some(Problem::NoTarget | Problem::Split)))
-                .then_some(workload),
+            workload: (!matches!(
+                problem,
+                Some(Problem::NoTarget | Problem::Split | Problem::Making)
+            ))
+            .then_some(workload),
             pods: vec![pod; ready],
             problem,
         }
@@ -237,7 +247,7 @@ mod tests {
         for (ready, problem, known, is_ready, is_scaling) in [
             (2, None, KNOWN, "True Replicas", "True Measured"),
             (1, None, KNOWN, "True SomeReplicas", "True Measured"),
-            (0, None, KNOWN, "False NoReplica", "True Measured"),
+            (0, None, KNOWN, "False NoSidecar", "True Measured"),
             (0, None, Known { wanted: 0, ..KNOWN }, "True Asleep", "True Measured"),
             (2, None, Known { is_measured: false, ..KNOWN }, "True Replicas", "Unknown NoSamples"),
             (2, None, Known { failure: Some("no"), ..KNOWN }, "True Replicas", "False CanNotScale"),
@@ -251,6 +261,14 @@ mod tests {
             let (one, why) = verdict(&status, "Scaling");
             assert_eq!(format!("{one} {why}"), is_scaling);
         }
+    }
+
+    #[test]
+    fn pods_that_are_on_their_way_are_no_pods_without_a_sidecar() {
+        let mut starting = view(1, None, Value::Null);
+        starting.pods.iter_mut().for_each(|pod| pod.phase = PodPhase::Starting);
+        let (one, why) = verdict(&status(&starting, &KNOWN), "Ready");
+        assert_eq!((one.as_str(), why.as_str()), ("False", "NoReplica"));
     }
 
     #[test]
