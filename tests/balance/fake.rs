@@ -5,12 +5,16 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use tidegate_api::endpoints::{EndpointEntry, EndpointState};
 
+/// No status.
+pub(super) const CLOSE: u16 = 0;
+
 /// What it does.
 #[derive(Clone)]
 pub(super) enum Manner {
     /// Answers with this status.
     Status(u16),
-    /// Answers with the status and the fields, each with its end, that this says, as soon as it does.
+    /// Answers with the status and the fields, each with its end, that this says, as soon as it does;
+    /// with [`CLOSE`] for a status it closes the connection.
     Told(Arc<dyn Fn() -> (u16, &'static str) + Send + Sync>),
     /// Reads the request and closes the connection.
     Close,
@@ -63,6 +67,9 @@ fn serve(stream: TcpStream, manner: &Manner) {
                 return;
             }
         };
+        if status == CLOSE {
+            return;
+        }
         let answer = format!("HTTP/1.1 {status} Fake\r\n{fields}content-length: 0\r\n\r\n");
         if reader.get_mut().write_all(answer.as_bytes()).is_err() {
             return;
