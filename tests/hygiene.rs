@@ -5,7 +5,7 @@ mod floods;
 mod gateway;
 mod h2;
 
-use crate::support::http::{connect, get};
+use crate::support::http::{Answer, connect, get};
 use crate::support::recorder::{Step, Upstream, play};
 use crate::support::sidecar::proxy;
 use serde_json::Value;
@@ -159,6 +159,16 @@ fn what_concerns_one_hop_stays_on_it() {
     }
 }
 
+/// What a client is told where an upstream answers as in this case.
+fn assert_is_acceptable(case: &Value, answer: &Answer) {
+    let (id, code) = (&case["id"], answer.status);
+    assert!(!answer.text().contains("EVIL"), "{id}: {answer:?}");
+    let ends = case["acceptable"].as_array().unwrap().iter().filter_map(Value::as_str);
+    let fits =
+        |end: &str| end.starts_with(&code.to_string()) || (code == 200 && end.contains("abort"));
+    assert!(ends.into_iter().any(fits), "{id}: {code}, not one of {}", case["acceptable"]);
+}
+
 #[test]
 fn no_answer_is_given_to_the_wrong_client() {
     for case in cases("upstream-response") {
@@ -166,16 +176,7 @@ fn no_answer_is_given_to_the_wrong_client() {
         let address = upstream.address.to_string();
         let (process, data, _) = proxy("sidecar", &[&["--upstream", &address], FLAGS].concat());
         for _ in 0..2 {
-            let answer = get(data, "/");
-            let id = &case["id"];
-            assert!(!answer.text().contains("EVIL"), "{id}: {answer:?}");
-            let code = answer.status;
-            let ends: Vec<_> =
-                case["acceptable"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-            let fits = |end: &&str| {
-                end.starts_with(&code.to_string()) || (code == 200 && end.contains("abort"))
-            };
-            assert!(ends.iter().any(fits), "{id}: {code}, not one of {ends:?}");
+            assert_is_acceptable(&case, &get(data, "/"));
         }
         assert!(!process.output().contains("panicked"), "{}", process.output());
     }
