@@ -169,6 +169,9 @@ fn the_models_are_listed_and_each_can_be_asked_for() {
         let one: Value = serde_json::from_slice(&get(path).body).unwrap();
         assert_eq!(one, model(id, api), "{path}");
     }
+    // As a check of health asks, without the body.
+    let head = routed.ask("HEAD /v1/models HTTP/1.1\r\nhost: x", "");
+    assert_eq!((head.status, head.text().as_str()), (200, ""));
     let unknown = get("/v1/models/none");
     assert_eq!((unknown.status, unknown.reason()), (404, "unknown-model"));
     assert_eq!(error(&unknown)["code"], "model_not_found");

@@ -149,7 +149,7 @@ fn about_models(
     prefix: usize,
     manner: &mut Manner,
 ) -> Option<Result<Response<ProxyBody>, Refusal>> {
-    if parts.method != Method::GET {
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
         return None;
     }
     let rest = parts.uri.path().get(prefix..)?;
