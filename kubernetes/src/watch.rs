@@ -5,7 +5,7 @@ mod store;
 pub use store::{Store, Stores};
 
 use crate::facts::{Key, Pod, Resource, Rival, Workload};
-use crate::failure::{Tell, causes, code};
+use crate::failure::{Failure, Tell, causes, code};
 use crate::patience::Patience;
 use crate::resource::inference_api;
 use futures_util::StreamExt;
@@ -25,6 +25,9 @@ use tokio::task::JoinSet;
 
 /// Pods that have not ended; the others are of no use.
 const LIVING: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
+/// How the resources are called in addresses, logs and metrics.
+const INFERENCE_APIS: &str = "inferenceapis";
 
 /// What is watched.
 #[derive(Debug, Clone)]
@@ -108,7 +111,7 @@ fn replicas(client: &Client, scope: &Scope, watched: &Arc<Watched>, tell: &Tell)
     };
     let (of, told) = (|| Arc::clone(watched), || Arc::clone(tell));
     let mut tasks = JoinSet::new();
-    let resource = Follow { what: "inferenceapis", fact: Resource::of, store: Stores::apis };
+    let resource = Follow { what: INFERENCE_APIS, fact: Resource::of, store: Stores::apis };
     tasks.spawn(resource.run(resources, all(), of(), told()));
     let pod = Follow { what: "pods", fact: Pod::of, store: Stores::pods };
     let living = all().fields(LIVING).labels(&scope.pods);
@@ -168,7 +171,7 @@ where
                     tell(what, why(&error));
                     // Once, and not at each of many tries.
                     if !std::mem::replace(&mut failing, true) {
-                        let error = causes(&error);
+                        let error = told(what, error);
                         tracing::warn!(what, error, "can't follow the cluster, tries again");
                     }
                     continue;
@@ -201,6 +204,23 @@ where
             }
         }
     }
+}
+
+/// What to tell of a failure to follow these.
+fn told(what: &str, error: watcher::Error) -> String {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    let failure = match error {
+        // No object is asked for by its name, so there is no such kind.
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error)
+            if what == INFERENCE_APIS && code(&error) == "not-found" =>
+        {
+            Failure::no_resource()
+        }
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => error.into(),
+        error => return causes(&error),
+    };
+    let advice = failure.advice();
+    format!("{failure}; {advice}")
 }
 
 fn why(error: &watcher::Error) -> &'static str {

@@ -25,13 +25,10 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> A
     let refusal = shared.refusal(&what);
     let query = query(head.uri.query().unwrap_or(""));
     let answer = match (refusal, Place::parse(head.uri.path())) {
+        (Some(404), _) => no_page(),
         (Some(status), _) => refused(&Refusal(status, "Fault", "a fault on purpose".to_owned())),
         (None, None) if head.uri.path() == "/version" => json_answer(200, &version()),
-        (None, None) => refused(&Refusal(
-            404,
-            "NotFound",
-            "the server could not find the requested resource".to_owned(),
-        )),
+        (None, None) => no_page(),
         (None, Some(place)) => match carry_out(&shared, &head, &place, &query, &body) {
             Ok(answer) => answer,
             Err(refusal) => refused_at(&refusal, &place),
@@ -218,6 +215,13 @@ pub(super) fn status(refusal: &Refusal) -> Value {
         status["details"] = json!({"retryAfterSeconds": 1});
     }
     status
+}
+
+/// What is answered where there is no such kind: not in JSON.
+fn no_page() -> Answer {
+    let body = Full::new(Bytes::from("404 page not found\n")).boxed();
+    let answer = Response::builder().status(404);
+    answer.header("content-type", "text/plain; charset=utf-8").body(body).unwrap()
 }
 
 fn refused(refusal: &Refusal) -> Answer {

@@ -56,6 +56,19 @@ fn closed_watches_and_forgotten_versions_lose_nothing() {
 }
 
 #[test]
+fn a_definition_that_is_missing_is_named_and_may_come_later() {
+    let cluster = Cluster::start();
+    cluster.api.refuse("inferenceapis", 404);
+    cluster.serve("digits", 1, &spec(2, 8));
+    let autoscaler = cluster.autoscaler("one", &[]);
+    autoscaler.process.wait_for_line("the cluster has no InferenceApi resource");
+    eventually("the metrics say so", || failures(&autoscaler, r#"code="not-found""#) > 0.0);
+    assert_eq!(cluster.replicas("digits"), 1);
+    cluster.api.accept();
+    eventually("it scales", || cluster.replicas("digits") == 2);
+}
+
+#[test]
 fn an_api_server_that_was_away_finds_everything_as_it_was() {
     let cluster = Cluster::start();
     cluster.serve("digits", 1, &spec(1, 8));
