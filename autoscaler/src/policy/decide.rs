@@ -96,7 +96,6 @@ impl Scaler {
     pub fn snapshot(&self, now: Duration) -> Snapshot {
         let mut snapshot = Snapshot::default();
         self.rule.save(&mut snapshot, now);
-        self.idle.save(&mut snapshot, now);
         snapshot
     }
 
@@ -114,7 +113,6 @@ impl Scaler {
         let mut scaler = Self::begin(settings, current, now);
         let taken = now.saturating_sub(ago);
         scaler.rule.load(snapshot, taken);
-        scaler.idle.load(snapshot, taken);
         scaler.settled = Some(now.saturating_add(settings.rule.window()));
         scaler
     }
@@ -131,10 +129,10 @@ impl Scaler {
         now: Duration,
     ) {
         let kind = |settings: &ScalerSettings| std::mem::discriminant(&settings.rule);
-        let (snapshot, settled) = (self.snapshot(now), self.settled);
+        let (snapshot, settled, idle) = (self.snapshot(now), self.settled, self.idle.clone());
         *self = Self::restore(settings, &snapshot, current, Duration::ZERO, now);
         if kind(before) == kind(settings) {
-            self.settled = settled;
+            (self.settled, self.idle) = (settled, idle);
         }
     }
 

@@ -4,7 +4,6 @@
 //! retention, and nobody would miss it now: nothing runs, waits or is starting, and nothing about
 //! that is a guess.
 
-use super::snapshot::{Snapshot, age, moment};
 use std::time::Duration;
 
 /// How long the last replica stays.
@@ -50,7 +49,8 @@ pub struct Idle {
 }
 
 impl Idle {
-    /// A gate that begins at `now`. What happened before is unknown, so it counts as busy.
+    /// A gate that begins at `now`. What happened before is unknown, so it counts as busy, also where a process
+    /// goes on with what another one has seen: nobody looked in between.
     pub fn begin(now: Duration) -> Self {
         Self { zero_since: None, last_busy: Some(now) }
     }
@@ -65,17 +65,6 @@ impl Idle {
     /// Notes that the rule wants replicas.
     pub fn wanted(&mut self) {
         self.zero_since = None;
-    }
-
-    pub(super) fn save(&self, to: &mut Snapshot, now: Duration) {
-        to.put("idle.zero_since", self.zero_since.map(|since| [age(since, now)]));
-        to.put("idle.last_busy", self.last_busy.map(|last| [age(last, now)]));
-    }
-
-    /// What was is remembered; how long nobody looked counts as busy.
-    pub(super) fn load(&mut self, from: &Snapshot, taken: Duration) {
-        let at = |name| from.row::<1>(name).and_then(|[age]| moment(age, taken));
-        self.last_busy = self.last_busy.max(at("idle.last_busy"));
     }
 
     /// The rule says zero: `None` if the last replica may go, else why it stays.

@@ -9,6 +9,7 @@ use tidegate_autoscaler::policy::cortex::CortexSettings;
 use tidegate_autoscaler::policy::decide::{RuleSettings, Scaler, ScalerSettings};
 use tidegate_autoscaler::policy::decision::Numbers;
 use tidegate_autoscaler::policy::demand::Target;
+use tidegate_autoscaler::policy::idle::IdleSettings;
 use tidegate_autoscaler::policy::metric::{MetricSettings, Scope};
 use tidegate_autoscaler::policy::observation::{MetricSeen, Observation, Reading, Traffic};
 use tidegate_autoscaler::policy::ray::RaySettings;
@@ -179,6 +180,21 @@ fn the_sentence_says_why_they_stay() {
     assert!(decision.sentence().contains("since a restart, so 1 stay"), "{}", decision.sentence());
 }
 
+#[test]
+fn other_settings_begin_no_grace_and_no_retention_anew_and_a_restart_does() {
+    let rule = RuleSettings::Concurrency(concurrency());
+    let idle = IdleSettings { grace: Duration::ZERO, retention: at(500.0) };
+    let settings = ScalerSettings { rule, idle, ..settings() };
+    let mut world = World::new(&settings);
+    (0..100).for_each(|_| _ = world.tick(1.0));
+    (0..300).for_each(|_| _ = world.tick(0.0));
+    let mut next = world.restarted(&settings, 5000.0);
+    world.scaler.revise(&settings, &settings, world.current, at(world.now));
+    let mut waits = |world: &mut World| (0..).find(|_| world.tick(0.0).0 == 0);
+    assert!(waits(&mut world).is_some_and(|seconds| seconds < 250));
+    assert!(waits(&mut next).is_some_and(|seconds| seconds >= 490));
+}
+
 proptest! {
     #[test]
     fn any_snapshot_is_survived_and_takes_nothing_away_at_once(
@@ -190,7 +206,7 @@ proptest! {
                 ],
                 0..40,
             ),
-            16,
+            17,
         ),
         ago in 0.0..1e7_f64,
     ) {
@@ -198,7 +214,7 @@ proptest! {
             "concurrency.window", "concurrency.burst", "concurrency.hold", "cortex.window",
             "cortex.records", "cortex.began", "ray.window", "ray.pending", "metric.hold",
             "slo.arrivals", "slo.learned", "slo.levels", "slo.needed", "slo.possible", "slo.budget",
-            "idle.last_busy",
+            "slo.period", "slo.period.open",
         ];
         let series: BTreeMap<String, Vec<f64>> =
             names.iter().map(|name| (*name).to_owned()).zip(numbers).collect();
