@@ -14,8 +14,8 @@ use std::time::Duration;
 /// The form of the file. Another one is another program's.
 const VERSION: u32 = 1;
 
-/// The largest file that is read: 100 APIs with the longest windows.
-const MOST_BYTES: u64 = 64 << 20;
+/// The largest file that is read: 100 APIs with the longest windows, or 1,000 with the `slo` rule.
+const MOST_BYTES: u64 = 128 << 20;
 
 /// Between two writes where no number of replicas changes.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -188,6 +188,11 @@ fn read(path: &Path, wall: Duration) -> Result<Before, StateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::bounds::Limits;
+    use crate::policy::decide::{RuleSettings, Scaler, ScalerSettings};
+    use crate::policy::idle::IdleSettings;
+    use crate::policy::observation::{Observation, Traffic};
+    use crate::policy::slo::SloSettings;
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -215,6 +220,42 @@ mod tests {
             assert_eq!(before.take_rollout("s").as_ref(), Some(&rollout));
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_thousand_apis_with_two_weeks_behind_them_fit() {
+        let rule = RuleSettings::Slo(SloSettings {
+            wait: 0.2,
+            late: 0.01,
+            cold_start: at(30),
+            per_replica: 8,
+        });
+        let idle = IdleSettings { grace: at(30), retention: at(30) };
+        let settings = ScalerSettings { rule, limits: Limits { min: 0, max: 100 }, idle };
+        let mut scaler = Scaler::begin(&settings, 1, at(0));
+        let mut now = 0;
+        let mut look = |seconds: u64| {
+            let from = at(now);
+            now += seconds;
+            let chance = (now as u32).wrapping_mul(2_654_435_761) >> 8;
+            let arrivals = seconds as f64 * (50.0 + f64::from(chance) / 1e7);
+            let (completions, service_seconds) = (arrivals, arrivals);
+            let traffic = Some(Traffic { from, arrivals, completions, service_seconds });
+            let seen = Observation {
+                current: 10,
+                ready: 10,
+                traffic,
+                complete: true,
+                ..Observation::default()
+            };
+            scaler.decide(&seen, at(now));
+        };
+        (0..15 * 288).for_each(|_| look(300));
+        (0..1500).for_each(|_| look(10));
+        (0..600).for_each(|_| look(1));
+        let state = ApiState::new(10, scaler.snapshot(at(now)));
+        let bytes = serde_json::to_vec(&state).unwrap().len() as u64;
+        assert!(bytes * 1000 < MOST_BYTES, "{bytes} each");
     }
 
     #[test]

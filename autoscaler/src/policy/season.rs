@@ -114,7 +114,9 @@ impl Season {
         let Some(open) = self.open else { return };
         let since = age(Duration::ZERO, now) - self.origin;
         to.put("slo.season.open", [[since, open.count, open.seen]]);
-        to.put("slo.season", self.slots.iter().map(|slot| slot.map(f64::from)));
+        // Enough for one request in a slot; a file of many APIs holds many of them.
+        let short = |mean: f32| (f64::from(mean) * 1e4).round() / 1e4;
+        to.put("slo.season", self.slots.iter().map(|slot| slot.map(short)));
     }
 
     /// What was written down at `taken`.
