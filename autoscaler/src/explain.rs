@@ -59,6 +59,7 @@ fn numbers(decision: &Decision) -> Value {
             "arrivals_per_second_soon": slo.expected.soon,
             "arrivals_per_second_most": slo.expected.most,
             "arrivals_per_second_season": slo.expected.season,
+            "period_seconds": slo.period,
             "service_seconds": slo.service,
             "service_variation": slo.service_variation,
             "peakedness": slo.peakedness,

@@ -7,7 +7,7 @@
 //! The rules, each a file: [`concurrency`], [`cortex`], [`ray`], [`slo`], [`metric`]. What they are
 //! made of, in the order in which it comes: [`window`] (what was in flight), [`demand`] (how many replicas that
 //! needs), [`bounds`] (rates), [`burst`] (a short window that may only grow), [`hold`] (wait before
-//! shrinking); and for [`slo`]: [`arrivals`], [`pace`] and [`season`] (what will come), [`learned`]
+//! shrinking); and for [`slo`]: [`arrivals`], [`pace`], [`season`] and [`period`] (what will come), [`learned`]
 //! (service time, burstiness, cold start), [`erlang`] (how long requests would wait), [`keep`] (when a
 //! replica may go) with `level` (how long each was not needed) and `rise` (how many are missed at once).
 //!
@@ -36,6 +36,7 @@ pub mod lookback;
 pub mod metric;
 pub mod observation;
 pub mod pace;
+pub mod period;
 pub mod ray;
 pub mod reason;
 pub mod replacement;

@@ -70,6 +70,8 @@ pub struct Need {
     pub soon: u32,
     /// Replicas for the most that may come now.
     pub most: u32,
+    /// Replicas for the most that comes until one that went now could be back, where a period says so.
+    pub again: Option<u32>,
     /// Requests a second.
     pub rate: f64,
     /// Seconds until a replica is ready.
@@ -154,13 +156,21 @@ impl Keep {
         let above = need.now.saturating_add(1);
         let top = (above..=known).find(rests).map_or(missed_at_once, |level| level - 1);
         let top = top.min(missed_at_once).min(current);
+        // Who is not needed again for so long goes, and who is stays.
+        let again = need.again.map(|again| again.max(need.now));
+        let top = again.map_or(top, |again| top.min(again));
         let is_kept = |level: &u32| self.level(*level).keeps(seconds, now);
         let kept = (above..=top).rev().find(is_kept).unwrap_or(need.now);
         let is_due = |level: &u32| self.level(*level).is_due(cold, now);
         let due = (above..=known).rev().find(is_due).unwrap_or(need.now);
-        let possible = self.falling.front().map_or(0, |&(_, most)| most);
+        // Who knows what comes back waits no longer than it takes to see that chance does not bring it.
+        let wait = if again.is_some() { SHORTEST } else { short };
+        let is_recent = |at: Duration| now.saturating_sub(at).as_secs_f64() <= wait;
+        let possible = self.falling.iter().find(|&&(at, _)| is_recent(at));
+        let possible = possible.map_or(0, |&(_, most)| most);
         // What is beyond the last level stays with it.
         let kept = if kept == MOST_LEVELS as u32 { current } else { kept };
+        let kept = kept.max(again.unwrap_or(0).min(current));
         Kept { replicas: kept.max(due).max(possible), due, seconds }
     }
 
@@ -242,6 +252,7 @@ mod tests {
             now: replicas,
             soon: replicas,
             most: replicas,
+            again: None,
             rate: 0.05 * f64::from(replicas),
             cold_start,
             allowed_late: 0.01,
@@ -275,6 +286,23 @@ mod tests {
         assert!((100.0..1000.0).contains(&half_way), "{half_way}");
         assert_eq!(kept_for(100.0, 30.0), 3001.0);
         assert_eq!(kept_for(10_000.0, 30.0), 3001.0);
+    }
+
+    #[test]
+    fn who_is_needed_again_within_a_start_stays_and_who_surely_is_not_goes_at_once() {
+        let kept = |again: Option<u32>, seconds: f64| {
+            let mut keep = Keep::begin(10, at(0.0));
+            keep.came(10_000.0, 0.0, 1.0);
+            let second = |now: u32| {
+                let needed = if now == 0 { 10 } else { 3 };
+                let need = Need { again, ..need(needed, 30.0) };
+                keep.keep(&need, 10, at(f64::from(now))).replicas
+            };
+            (0..=seconds as u32).map(second).last()
+        };
+        assert_eq!([15.0, 28.0, 40.0].map(|seconds| kept(None, seconds)), [10, 10, 3].map(Some));
+        assert_eq!([15.0, 17.0, 40.0].map(|seconds| kept(Some(6), seconds)), [10, 6, 6].map(Some));
+        assert_eq!([15.0, 17.0].map(|seconds| kept(Some(0), seconds)), [10, 3].map(Some));
     }
 
     /// What is kept in each second of gaps of so many seconds, between which ten are needed for 100.

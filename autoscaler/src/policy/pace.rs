@@ -64,11 +64,15 @@ pub struct Pace {
 pub struct Expected {
     /// What comes now.
     pub now: f64,
+    /// The same without the trend,
+    pub level: f64,
+    /// and the least that it may be, as far as chance explains what was seen; no more than `level`.
+    pub least: f64,
     /// What comes when a replica that is started now is ready; no less than `now`.
     pub soon: f64,
     /// The most that may come, as far as the same window says; no less than `now`.
     pub most: f64,
-    /// What the season brings when a replica that is started now is ready; 0 where it says nothing.
+    /// What season and period bring when a replica that is started now is ready; 0 where they say nothing.
     pub season: f64,
     /// The last minute's mean.
     pub mean: f64,
@@ -137,7 +141,8 @@ impl Pace {
         let lately = self.arrivals.between(QUIET, 0.0, now);
         let is_quiet = lately.seen >= KNOWN * QUIET && lately.count <= 0.0;
         let filled = minute.seen / MINUTE;
-        Some(Expected { now: rate, soon, most, season: 0.0, mean, is_quiet, filled })
+        let Estimate { rate: level, low: least, .. } = level;
+        Some(Expected { now: rate, level, least, soon, most, season: 0.0, mean, is_quiet, filled })
     }
 
     pub(super) fn save(&self, to: &mut Snapshot, now: Duration) {
@@ -165,7 +170,8 @@ impl Pace {
             (low, high, best) = (least, most, Some(next));
         }
         let best = best.unwrap_or_else(|| Estimate::of(minute, MINUTE));
-        Estimate { rate: best.rate.clamp(low, high), ..best }
+        let rate = best.rate.clamp(low, high);
+        Estimate { rate, low: low.min(rate), ..best }
     }
 
     /// Growth of the rate in a second: the most that a window shows which grows in both of its halves.

@@ -5,10 +5,11 @@
 
 use super::decision::{Numbers, Stage, Step};
 use super::erlang::Offered;
-use super::keep::{Keep, Need};
+use super::keep::{Keep, Need, SHORTEST};
 use super::learned::Learned;
 use super::observation::{Observation, Traffic, is_load};
 use super::pace::{CONFIDENCE, Expected, Pace};
+use super::period::{Period, Task};
 use super::reason::DecisionReason;
 use super::rule::{Rule, Wish};
 use super::season::Season;
@@ -55,6 +56,8 @@ pub struct SloNumbers {
     pub late_seen: f64,
     /// Seconds for which a replica is kept.
     pub kept_seconds: f64,
+    /// Seconds after which the load repeats itself; 0 where it doesn't.
+    pub period: f64,
     /// Whether anything is known of the load.
     pub known: bool,
 }
@@ -65,6 +68,7 @@ pub struct Slo {
     settings: SloSettings,
     pace: Pace,
     season: Season,
+    period: Period,
     learned: Learned,
     keep: Keep,
     /// Whether a first replica has caught up with what came before it: nobody could help those.
@@ -93,6 +97,7 @@ impl Slo {
         Self {
             pace: Pace::new(),
             season: Season::new(),
+            period: Period::new(),
             learned: Learned::new(settings.cold_start),
             keep: Keep::begin(current, now),
             is_warm: current > 0,
@@ -118,6 +123,8 @@ impl Slo {
         }
         self.pace.record(from, now, arrivals / seconds);
         self.season.record(arrivals, from, now);
+        let task = Task { peakedness, ahead: self.return_time() };
+        self.period.record(arrivals, from, now, task);
         self.is_warm |= seen.ready > 0 && seen.held == 0;
         let late = if self.is_warm && self.is_late(seen) { arrivals } else { 0.0 };
         self.keep.came(arrivals, late, seconds);
@@ -229,8 +236,15 @@ impl Slo {
             per_replica: self.settings.per_replica,
             late: offered.late(servers, self.settings.wait),
             known: expected.is_some(),
+            period: self.period.length().unwrap_or(0.0),
             ..SloNumbers::default()
         }
+    }
+
+    /// Seconds within which a need that returns makes it pay to stay: as long a time saves what a start takes,
+    /// and the start takes as long.
+    fn return_time(&self) -> f64 {
+        2.0 * self.learned.cold_start().max(SHORTEST)
     }
 
     /// What is worth remembering of a demand: little, while the service time is a guess.
@@ -248,10 +262,12 @@ impl Slo {
         (seen, now): (&Observation, Duration),
         numbers: &mut SloNumbers,
     ) -> (u32, DecisionReason) {
+        let again = self.period.most(0.0, self.return_time(), now);
         let need = Need {
             now: self.certain(demand.bursts),
             soon: self.certain(demand.soon),
             most: self.certain(demand.most),
+            again: again.map(|rate| self.certain(self.replicas(rate))),
             rate: expected.now,
             cold_start: self.learned.cold_start(),
             allowed_late: self.settings.late,
@@ -278,6 +294,8 @@ impl Rule for Slo {
         let expected = self.pace.expect(cold_start, peakedness, now);
         let season = self.season.expect(cold_start, now);
         let expected = expected.map(|expected| Expected { season, ..expected });
+        let times = (cold_start, self.return_time());
+        let expected = expected.map(|expected| self.period.refine(expected, times, now));
         let mut numbers = self.numbers(expected, seen.current);
         let Some(expected) = expected else {
             let (replicas, reason) = (seen.current, DecisionReason::NoSamples);
@@ -338,6 +356,7 @@ impl Rule for Slo {
             now: self.certain(demand).max(1),
             soon: 0,
             most: replicas,
+            again: None,
             rate: 0.0,
             cold_start: self.learned.cold_start(),
             allowed_late: self.settings.late,
@@ -354,6 +373,7 @@ impl Rule for Slo {
     fn save(&self, to: &mut Snapshot, now: Duration) {
         self.pace.save(to, now);
         self.season.save(to, now);
+        self.period.save(to, now);
         self.learned.save(to);
         self.keep.save(to, now);
     }
@@ -361,6 +381,7 @@ impl Rule for Slo {
     fn load(&mut self, from: &Snapshot, taken: Duration) {
         self.pace.load(from, taken);
         self.season.load(from, taken);
+        self.period.load(from, taken);
         self.learned.load(from);
         self.keep.load(from, taken);
     }

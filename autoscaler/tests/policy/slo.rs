@@ -4,7 +4,7 @@ use super::at;
 use std::time::Duration;
 use tidegate_autoscaler::policy::bounds::Limits;
 use tidegate_autoscaler::policy::decide::{RuleSettings, Scaler, ScalerSettings};
-use tidegate_autoscaler::policy::decision::{Decision, Stage};
+use tidegate_autoscaler::policy::decision::{Decision, Numbers, Stage};
 use tidegate_autoscaler::policy::idle::IdleSettings;
 use tidegate_autoscaler::policy::observation::{Load, Observation, Traffic};
 use tidegate_autoscaler::policy::reason::DecisionReason as Why;
@@ -199,4 +199,60 @@ fn poisson(mean: f64, seed: &mut u64) -> f64 {
         }
         count += 1.0;
     }
+}
+
+/// Two hours of a load that is there in the second half of each ten minutes.
+fn on_off(cold_start: f64) -> World {
+    let mut world = World::new(0, cold_start);
+    let mut seed = 11_u64;
+    while world.now < 1000 + 2 * 3600 {
+        let rate = busy_half(world.now);
+        world.tick(poisson(rate, &mut seed));
+    }
+    world
+}
+
+fn busy_half(now: u32) -> f64 {
+    if (now - 1000) % 600 >= 300 { 50.0 } else { 0.0 }
+}
+
+#[test]
+fn a_load_with_a_period_is_met_before_it_comes_and_let_go_when_it_is_over() {
+    let mut world = on_off(30.0);
+    let mut ready_for = 0;
+    let mut gone = None;
+    for second in 0..600 {
+        let decision = world.tick(busy_half(world.now));
+        let Numbers::Slo(slo) = decision.facts.numbers else { panic!("another rule") };
+        assert_eq!(slo.period, 600.0, "{second}");
+        if second < 300 && decision.replicas >= 5 && gone.is_some() {
+            ready_for += 1;
+        }
+        if decision.replicas == 0 && gone.is_none() {
+            gone = Some(second);
+        }
+    }
+    // The start and at the most as long again.
+    assert!((30..=60).contains(&ready_for), "{ready_for}");
+    assert!(gone.is_some_and(|second| second < 60), "{gone:?}");
+}
+
+#[test]
+fn a_period_that_does_not_come_again_takes_nothing_away_and_is_forgotten() {
+    let mut world = on_off(30.0);
+    let most = world.seen.current;
+    assert!(most >= 5);
+    // It stays busy: none goes, though at all other times it was quiet now.
+    for second in 0..600 {
+        let decision = world.tick(50.0);
+        assert!(decision.replicas >= most - 1, "{second}: {}", decision.sentence());
+    }
+    // It stays quiet after another quiet half: those that came for nothing go again.
+    let mut world = on_off(30.0);
+    world.ticks(300, 0.0);
+    assert!(world.seen.current >= 5, "they are there in time");
+    // Not at once: they may only be late. What a return costs has its own time.
+    world.ticks(3300, 0.0);
+    let again = (0..1200).map(|_| world.tick(0.0).replicas).max();
+    assert_eq!(again, Some(0), "nobody believes in it any more");
 }
