@@ -190,7 +190,7 @@ fn other_settings_begin_no_grace_and_no_retention_anew_and_a_restart_does() {
     (0..300).for_each(|_| _ = world.tick(0.0));
     let mut next = world.restarted(&settings, 5000.0);
     world.scaler.revise(&settings, &settings, world.current, at(world.now));
-    let mut waits = |world: &mut World| (0..).find(|_| world.tick(0.0).0 == 0);
+    let waits = |world: &mut World| (0..).find(|_| world.tick(0.0).0 == 0);
     assert!(waits(&mut world).is_some_and(|seconds| seconds < 250));
     assert!(waits(&mut next).is_some_and(|seconds| seconds >= 490));
 }
