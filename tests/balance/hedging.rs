@@ -93,7 +93,7 @@ fn which_requests_get_a_second_try_is_said_by_their_document() {
 
 /// Two endpoints that are both asked before either answers: one fails at once, and the other answers so some
 /// time after that.
-fn fails_and(late: u16) -> [EndpointEntry; 2] {
+fn fails_and(error: (u16, &'static str), late: u16) -> [EndpointEntry; 2] {
     let counts = Arc::new((Mutex::new([0; 2]), Condvar::new()));
     let both = Arc::clone(&counts);
     let fails = move || {
@@ -102,7 +102,7 @@ fn fails_and(late: u16) -> [EndpointEntry; 2] {
         let mut counts = changed.wait_while(counts, |[asked, failed]| asked <= failed).unwrap();
         counts[1] += 1;
         changed.notify_all();
-        (500, "")
+        error
     };
     let is_late = move || {
         let (counts, changed) = &*counts;
@@ -122,16 +122,18 @@ fn fails_and(late: u16) -> [EndpointEntry; 2] {
 
 #[test]
 fn a_quick_error_does_not_beat_a_good_answer_whichever_of_the_two_was_asked_first() {
+    let (plain, of_grpc) = ((500, ""), (200, "grpc-status: 14\r\n"));
     // Where the other has no answer at all, an error is one.
-    for (late, status) in [(200, 200), (CLOSE, 500)] {
+    for (error, late, status) in [(plain, 200, 200), (of_grpc, 200, 200), (plain, CLOSE, 500)] {
         let budget = "hedging: {}, retries: {budget: 1, floorPerSecond: 100}";
         let (gateway, _) = used_to_quick_answers(budget, "GET");
-        gateway.write_endpoints(fails_and(late).to_vec());
+        gateway.write_endpoints(fails_and(error, late).to_vec());
         let both = || hedges(&gateway, "won") >= 1.0 && hedges(&gateway, "lost") >= 1.0;
         let asked = (0..100).take_while(|_| !both()).map(|_| {
             gateway.wait_for_limit(8.0);
             let answer = ask(&gateway, "GET", "");
             assert_eq!((answer.status, answer.header("x-tidegate-attempts")), (status, "2"));
+            assert_eq!(answer.header("grpc-status"), "");
         });
         assert!(asked.count() < 100, "one of the two was never asked first");
     }
