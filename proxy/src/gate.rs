@@ -148,12 +148,12 @@ impl Gate {
     /// # Errors
     /// As [`Gate::enter`], but `queue-full` only when a more urgent request takes its place.
     pub async fn enter_again(self: &Arc<Self>, ask: Ask, was: Permit) -> Result<Permit, Refusal> {
-        let (ticket, was_cold) = (was.ticket, was.was_cold);
+        let (ticket, was_cold, slot) = (was.ticket, was.was_cold, was.slot());
         drop(was);
         let now = clock::now();
         let (mut waiting, due) = {
             let mut state = self.lock();
-            match state.admission.offer_again(&ask.claim, now) {
+            match state.admission.offer_again(&ask.claim, slot, now) {
                 Offer::Admitted(grant) => return self.permit(&mut state, grant, ticket, was_cold),
                 Offer::Refused(cause) => return Err(state.refusal(cause, now)),
                 Offer::MustWait => self.wait(&mut state, ticket, &ask, now),

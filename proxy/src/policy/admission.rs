@@ -145,7 +145,7 @@ impl<W> Admission<W> {
         if deadline.is_some_and(|deadline| self.is_hopeless(claim, deadline, now)) {
             return Offer::Refused(Cause::Late);
         }
-        if let Some(grant) = self.start_now(claim, now) {
+        if let Some(grant) = self.start_now(claim, None, now) {
             return Offer::Admitted(grant);
         }
         let tenant = self.tenants.find(claim.tenant);
@@ -157,9 +157,9 @@ impl<W> Admission<W> {
     }
 
     /// A request that ran and must run elsewhere comes back; it was counted when it first came, so
-    /// it finds room whatever the queue holds.
-    pub fn offer_again(&mut self, claim: &Claim, now: Instant) -> Offer {
-        self.start_now(claim, now).map_or(Offer::MustWait, Offer::Admitted)
+    /// it finds room whatever the queue holds. Where it was it goes only if no other has a free slot.
+    pub fn offer_again(&mut self, claim: &Claim, was: SlotId, now: Instant) -> Offer {
+        self.start_now(claim, Some(was), now).map_or(Offer::MustWait, Offer::Admitted)
     }
 
     /// A request waits, until `deadline` at the latest: at the place that it had before, if it had
@@ -349,7 +349,7 @@ impl<W> Admission<W> {
         })
     }
 
-    fn start_now(&mut self, claim: &Claim, now: Instant) -> Option<Grant> {
+    fn start_now(&mut self, claim: &Claim, was: Option<SlotId>, now: Instant) -> Option<Grant> {
         if self.knows_others() {
             self.forget(now);
         }
@@ -358,7 +358,8 @@ impl<W> Admission<W> {
         if self.budget.is_some() && !(self.queue.is_empty() && self.affords(claim.cost)) {
             return None;
         }
-        let slot = self.slots.take(claim.key)?;
+        let other = was.and_then(|was| self.slots.take_beside(claim.key, was));
+        let slot = other.or_else(|| self.slots.take(claim.key))?;
         let charge = self.tenants.starts(claim.tenant, claim.weight, claim.cost);
         Some(self.started(slot, charge, claim.cost, now))
     }

@@ -47,6 +47,31 @@ fn started(admission: &mut Admission<u32>, now: Instant) -> Vec<(u32, Grant)> {
 }
 
 #[test]
+fn what_was_refused_goes_elsewhere_and_back_only_if_nothing_else_is_free() {
+    let (now, claim) = (Instant::now(), Claim::default());
+    for choice in
+        [Choice::PowerOfTwo, Choice::LeastLoaded, Choice::ConsistentHash { factor_percent: 125 }]
+    {
+        let mut admission = Admission::<u32>::new(Rules { choice, ..RULES }, 7, now);
+        let ids = [0, 1].map(|id| admission.slots_mut().add(id, 8, Usability::Usable));
+        for turn in 0..30 {
+            let was = start(&mut admission, &claim, now);
+            admission.finish(was, false, now);
+            let Offer::Admitted(grant) = admission.offer_again(&claim, was.slot, now) else {
+                panic!("sixteen are free");
+            };
+            assert_ne!(grant.slot, was.slot, "{choice:?} {turn}");
+            admission.finish(grant, true, now);
+        }
+        admission.remove(ids[1]);
+        let grant = start(&mut admission, &claim, now);
+        admission.finish(grant, false, now);
+        let again = admission.offer_again(&claim, ids[0], now);
+        assert!(matches!(again, Offer::Admitted(grant) if grant.slot == ids[0]));
+    }
+}
+
+#[test]
 fn runs_then_waits_then_refuses() {
     let now = Instant::now();
     let claim = Claim::default();

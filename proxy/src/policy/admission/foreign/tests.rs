@@ -144,7 +144,7 @@ impl World {
                 self.at(end, Event::Ends { request, gateway, endpoint });
             }
             Event::Refused { request, gateway } => {
-                let grant = self.grants[request].take().unwrap();
+                let grant = self.grants[request].unwrap();
                 let (endpoint, since) = (grant.slot.index(), self.arrived[request]);
                 self.gateways[gateway].refused(grant.slot, self.tells, now);
                 if self.tells {
@@ -207,7 +207,11 @@ impl World {
     fn offer(&mut self, request: usize, gateway: usize, now: Instant) {
         let (admission, claim) = (&mut self.gateways[gateway], Claim::default());
         let before = self.tickets[request];
-        match admission.offer_again(&claim, now) {
+        let offer = match self.grants[request] {
+            Some(refused) => admission.offer_again(&claim, refused.slot, now),
+            None => admission.offer(&claim, None, now),
+        };
+        match offer {
             Offer::Admitted(grant) => self.send(request, gateway, grant, now),
             Offer::MustWait => {
                 let never = self.start + Duration::from_secs(1_000_000);

@@ -85,7 +85,7 @@ impl World {
             Event::Again(pick) => {
                 if let Some((grant, claim)) = self.pick(*pick) {
                     self.admission.finish(grant, false, self.now);
-                    let offer = self.admission.offer_again(&claim, self.now);
+                    let offer = self.admission.offer_again(&claim, grant.slot, self.now);
                     prop_assert!(!matches!(offer, Offer::Refused(_)), "it was counted before");
                     self.take(offer, &claim, Duration::from_millis(10));
                 }
