@@ -19,7 +19,8 @@ pub use openai::{model, models};
 /// `x-tidegate-reason`.
 pub const REASON_HEADER: HeaderName = HeaderName::from_static(header::REASON);
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+/// How a gRPC call ended.
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// How a request's refusal is worded.

@@ -111,18 +111,17 @@ const OF_LIBM: &[&str] = &[
 
 /// A sidecar runs beside every model, so it does without libm.
 pub(super) fn no_libm(tree: &[Source]) -> Vec<Violation> {
-    let sources = tree.iter().filter(|source| {
-        ["api/src/", "proxy/src/"].iter().any(|folder| source.path.starts_with(folder))
-            && !source.is_unit_test()
-    });
-    let uses = |line: &str| OF_LIBM.iter().any(|call| line.contains(call));
-    let what = "this brings libm into every sidecar: a table or a series may do";
-    let found = |source: &Source| -> Vec<Violation> {
-        let code = source.code();
-        let lines = code.lines().enumerate().filter(|(_, line)| uses(line));
-        lines.map(|(index, _)| source.violation(index + 1, what)).collect()
-    };
-    sources.flat_map(found).collect()
+    let is_sidecars = |path: &str| path.starts_with("api/src/") || path.starts_with("proxy/src/");
+    tree.iter()
+        .filter(|source| is_sidecars(&source.path) && !source.is_unit_test())
+        .flat_map(|source| {
+            with_words(
+                source,
+                OF_LIBM,
+                "this brings libm into every sidecar: a table or a series may do",
+            )
+        })
+        .collect()
 }
 
 /// `policy/` uses the standard library and itself, and nothing of that which has an effect.

@@ -7,12 +7,12 @@ use crate::hurry;
 use crate::interim::Interim;
 use crate::outbound::Outbound;
 use crate::policy::ejection::Outcome;
-use http::{HeaderName, StatusCode};
+use crate::respond::GRPC_STATUS;
+use http::StatusCode;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 use tidegate_api::reason::Reason;
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// Unknown, deadline exceeded, resource exhausted, internal, unavailable, data loss: what gRPC says where
 /// others say 5xx and 429. An answer whose head says so has nothing else.
 const GRPC_FAULTS: [&[u8]; 6] = [b"2", b"4", b"8", b"13", b"14", b"15"];
