@@ -171,7 +171,7 @@ pub fn parse_request(head: Bytes) -> Result<RequestHead, Reason> {
     let framing =
         if hop.chunked { Framing::Chunked } else { Framing::Length(hop.length.unwrap_or(0)) };
     let may_upgrade = hop.wants_upgrade && minor == 1 && framing == Framing::Length(0);
-    let upgrade = hop.upgrade.filter(|_| may_upgrade);
+    let upgrade = hop.upgrade.filter(|to| may_upgrade && !names_http2(to.as_bytes()));
     for name in hop.named {
         headers.remove(name);
     }
@@ -320,6 +320,12 @@ impl Hop {
     }
 }
 
+/// Whether an Upgrade field offers HTTP/2: behind one slot any number of requests would run, and none
+/// of them would be looked at (RFC 9113 section 3.1 has done away with it).
+fn names_http2(upgrade: &[u8]) -> bool {
+    upgrade.split(|byte| *byte == b',').any(|to| to.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+}
+
 /// `Connection` may not name these: taking them off would change the message, not the hop.
 const END_TO_END: [&str; 4] = ["host", "authorization", "content-type", "content-encoding"];
 
@@ -344,7 +350,12 @@ fn parse_target(head: &Bytes, target: &[u8], method: &Method) -> Result<Uri, Rea
     if !allowed || target.contains(&b'#') {
         return Err(Reason::BadRequest);
     }
-    Uri::from_maybe_shared(head.slice_ref(target)).map_err(|_| Reason::BadRequest)
+    let uri = Uri::from_maybe_shared(head.slice_ref(target)).map_err(|_| Reason::BadRequest)?;
+    // What becomes the Host field must be one: no user's name before it (RFC 9110 section 4.2.4).
+    match uri.authority() {
+        Some(authority) if !is_host(authority.as_str().as_bytes()) => Err(Reason::BadRequest),
+        _ => Ok(uri),
+    }
 }
 
 /// A host, perhaps with a port; or nothing.

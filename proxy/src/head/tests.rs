@@ -43,6 +43,20 @@ fn what_concerns_one_hop_is_read_and_not_kept() {
 }
 
 #[test]
+fn http2_is_nothing_to_switch_to() {
+    let upgrade = |to: &str| {
+        let head =
+            format!("GET / HTTP/1.1\r\nhost: t\r\nconnection: upgrade\r\nupgrade: {to}\r\n\r\n");
+        let read = request(&head).unwrap();
+        read.request.upgrade().map(|to| to.to_str().unwrap().to_owned())
+    };
+    assert_eq!(upgrade("websocket, echo").as_deref(), Some("websocket, echo"));
+    for to in ["h2c", "H2C", "websocket,h2c", "h2c , websocket"] {
+        assert_eq!(upgrade(to), None, "{to}");
+    }
+}
+
+#[test]
 fn framing_and_keep_alive() {
     for (head, framing, keep_alive) in [
         ("GET / HTTP/1.1\r\nhost: t\r\n\r\n", Framing::Length(0), true),
@@ -108,6 +122,8 @@ fn heads_that_readers_could_disagree_on_are_refused() {
         "G@T / HTTP/1.1",
         "GET /p#frag HTTP/1.1",
         "GET ftp://t.local/ HTTP/1.1",
+        "GET http://user@t.local/ HTTP/1.1",
+        "GET http://user:word@t.local/ HTTP/1.1",
         "GET * HTTP/1.1",
         "CONNECT 10.0.0.1:22 HTTP/1.1",
         "POST /p HTTP/1.0\r\nTransfer-Encoding: chunked",
