@@ -1,7 +1,8 @@
 //! An endpoint without a sidecar that does one thing to every request.
 
+use crate::support::eventually;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use tidegate_api::endpoints::{EndpointEntry, EndpointState};
 
@@ -16,6 +17,8 @@ pub(super) enum Manner {
     /// Answers with the status and the fields, each with its end, that this says, as soon as it does;
     /// with [`CLOSE`] for a status it closes the connection.
     Told(Arc<dyn Fn() -> (u16, &'static str) + Send + Sync>),
+    /// As the other does, and calls this once its client has read the answer.
+    Heard(Box<Self>, Arc<dyn Fn() + Send + Sync>),
     /// Reads the request and closes the connection.
     Close,
     /// Reads the request and says nothing until its client leaves.
@@ -38,6 +41,10 @@ pub(super) fn endpoint(id: &str, manner: Manner, concurrency: u32) -> EndpointEn
 
 /// Answers request after request until the client leaves. Bodies must be small and sent at once.
 fn serve(stream: TcpStream, manner: &Manner) {
+    let (manner, heard) = match manner {
+        Manner::Heard(manner, heard) => (&**manner, Some(heard)),
+        manner => (manner, None),
+    };
     let mut reader = BufReader::new(stream);
     loop {
         let mut length = 0;
@@ -61,7 +68,7 @@ fn serve(stream: TcpStream, manner: &Manner) {
         let (status, fields) = match manner {
             Manner::Status(status) => (*status, ""),
             Manner::Told(status) => status(),
-            Manner::Close => return,
+            Manner::Close | Manner::Heard(..) => return,
             Manner::Silent => {
                 drop(std::io::Read::read(&mut reader, &mut [0]));
                 return;
@@ -74,5 +81,24 @@ fn serve(stream: TcpStream, manner: &Manner) {
         if reader.get_mut().write_all(answer.as_bytes()).is_err() {
             return;
         }
+        if let Some(heard) = heard {
+            eventually("the answer is read", || is_read(reader.get_ref()));
+            heard();
+        }
     }
+}
+
+/// Whether the other side has read all that was sent: the system has nothing left for it.
+fn is_read(stream: &TcpStream) -> bool {
+    let as_the_system_has_it = |address: SocketAddr| match address.ip() {
+        IpAddr::V4(ip) => format!("{:08X}:{:04X}", u32::from_le_bytes(ip.octets()), address.port()),
+        IpAddr::V6(_) => panic!("endpoints are at 127.0.0.1"),
+    };
+    let [own, peer] = [stream.local_addr(), stream.peer_addr()];
+    let [own, peer] = [own, peer].map(|address| as_the_system_has_it(address.unwrap()));
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    // number, local address, remote address, state, bytes to send:bytes to read
+    let mut sockets = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let socket = sockets.find(|socket| socket[1..3] == [&*peer, &*own]);
+    socket.is_none_or(|socket| socket[4].ends_with(":00000000"))
 }

@@ -8,7 +8,6 @@ use crate::support::sidecar::Sidecar;
 use rustix::process::Signal;
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
 use tidegate_api::endpoints::EndpointEntry;
 use tokio::task::JoinSet;
 
@@ -91,18 +90,21 @@ fn which_requests_get_a_second_try_is_said_by_their_document() {
     assert_eq!(hedges(&gateway, ""), 1.0);
 }
 
-/// Two endpoints that are both asked before either answers: one fails at once, and the other answers so some
-/// time after that.
+/// Two endpoints that are both asked before either answers: one fails at once, and the other answers so when
+/// the gateway has read that.
 fn fails_and(error: (u16, &'static str), late: u16) -> [EndpointEntry; 2] {
     let counts = Arc::new((Mutex::new([0; 2]), Condvar::new()));
-    let both = Arc::clone(&counts);
+    let (both, told) = (Arc::clone(&counts), Arc::clone(&counts));
     let fails = move || {
         let (counts, changed) = &*both;
         let counts = counts.lock().unwrap();
-        let mut counts = changed.wait_while(counts, |[asked, failed]| asked <= failed).unwrap();
-        counts[1] += 1;
-        changed.notify_all();
+        drop(changed.wait_while(counts, |[asked, failed]| asked <= failed).unwrap());
         error
+    };
+    let has_failed = move || {
+        let (counts, changed) = &*told;
+        counts.lock().unwrap()[1] += 1;
+        changed.notify_all();
     };
     let is_late = move || {
         let (counts, changed) = &*counts;
@@ -110,14 +112,10 @@ fn fails_and(error: (u16, &'static str), late: u16) -> [EndpointEntry; 2] {
         counts[0] += 1;
         changed.notify_all();
         drop(changed.wait_while(counts, |[asked, failed]| failed < asked).unwrap());
-        // So that nobody could take the one for the other.
-        std::thread::sleep(Duration::from_millis(200));
         (late, "")
     };
-    [
-        endpoint("fails", Manner::Told(Arc::new(fails)), 4),
-        endpoint("late", Manner::Told(Arc::new(is_late)), 4),
-    ]
+    let fails = Manner::Heard(Box::new(Manner::Told(Arc::new(fails))), Arc::new(has_failed));
+    [endpoint("fails", fails, 4), endpoint("late", Manner::Told(Arc::new(is_late)), 4)]
 }
 
 #[test]
