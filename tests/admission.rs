@@ -180,6 +180,7 @@ async fn limits_follow_their_file_under_load_and_no_request_is_lost() {
     replace(&file, "concurrency: none\n");
     sidecar.process.wait_for_line("concurrency must be a number from 1 on");
     assert_eq!(limit(), 3.0, "a bad file changes nothing");
+    assert_eq!(sidecar.metric("tidegate_reload_failures_total", ""), 1.0);
     replace(&file, "concurrency: 16\n");
     eventually("the file is good again", || limit() == 16.0);
     sidecar.process.signal(Signal::HUP);

@@ -5,7 +5,7 @@ use crate::support::process::Process;
 use crate::support::sidecar::{Sidecar, plain_model, proxy};
 use crate::support::{eventually, now};
 use rustix::process::Signal;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -271,6 +271,26 @@ fn drains_for_a_hook_that_has_the_token_and_stays_until_it_is_ended() {
     assert_eq!(get(sidecar.admin, "/healthz").status, 200);
     sidecar.process.signal(Signal::TERM);
     assert!(sidecar.process.wait().success());
+}
+
+#[test]
+fn who_still_waits_when_the_drain_s_time_is_over_is_told_so() {
+    let mut sidecar = Sidecar::start(&["--drain-timeout", "500ms"]);
+    let mut running = connect(sidecar.data);
+    write!(running, "GET /stream?n=100000&ms=10 HTTP/1.0\r\nhost: me\r\n\r\n").unwrap();
+    sidecar.model.wait_for_line("REQUEST");
+    let mut waiting = connect(sidecar.data);
+    write!(waiting, "GET /waits HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
+    eventually("it waits", || sidecar.metric("tidegate_requests_queued", "") == 1.0);
+    sidecar.process.signal(Signal::TERM);
+    let answer = read_answer(&mut waiting);
+    assert_eq!((answer.status, answer.reason()), (503, "draining"));
+    assert_eq!(answer.header("connection"), "close");
+    assert!(sidecar.process.wait().success());
+    assert!(!sidecar.model.output().contains("/waits"), "the model has seen it");
+    // Nothing but the connection's end says that such a body is whole. This one is not.
+    let broken = running.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(broken.kind(), ErrorKind::ConnectionReset);
 }
 
 #[test]

@@ -9,5 +9,6 @@ mod leaving;
 mod misbehaving;
 mod mixed;
 mod patience;
+mod unread;
 mod upload;
 mod websocket;

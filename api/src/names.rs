@@ -57,8 +57,8 @@ pub mod metric {
     pub const TLS_HANDSHAKE_FAILURES: &str = "tidegate_tls_handshake_failures_total";
     /// When a certificate in force ends, in seconds since 1970, by `certificate`.
     pub const TLS_CERTIFICATE_EXPIRY: &str = "tidegate_tls_certificate_expiry_timestamp_seconds";
-    /// Files of documents, keys or certificates that changed and could not be used; what was stays
-    /// in force.
+    /// Files of settings, documents, keys or certificates that changed and could not be used; what
+    /// was stays in force.
     pub const RELOAD_FAILURES: &str = "tidegate_reload_failures_total";
     /// Look-ups of endpoints' names that failed; the endpoints stay what they were.
     pub const LOOKUP_FAILURES: &str = "tidegate_endpoint_lookup_failures_total";

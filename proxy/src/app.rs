@@ -97,8 +97,9 @@ impl Server {
         let in_force = Arc::new(InForce::new("sidecar", settings.given.shown(), file));
         let (reported, asked) = (Arc::clone(&gate), Arc::clone(&gate));
         let followed = Arc::clone(&in_force);
-        let reload = Reload::start(settings.config, settings.live, gate, slot, followed)?;
         let process = ProcessMetrics::register(&registry, "sidecar")?;
+        let failures = process.reload_failures.clone();
+        let reload = Reload::start(settings.config, settings.live, gate, slot, followed, failures)?;
         let connections = places(&settings.limits, &process);
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
         let (tls, mut tasks) = Tls::start(&settings.tls, &registry, &process.reload_failures)?;
@@ -307,7 +308,7 @@ impl Server {
             .map(|(worker, data)| {
                 // What is sent on is little: the first worker does it.
                 let sockets = Sockets { data, redirect: redirect.take(), doors: opened.clone() };
-                listen::start(worker, sockets, Arc::clone(&stack), drain.settings().timeout)
+                listen::start(worker, sockets, Arc::clone(&stack), drain.clone())
             })
             .collect::<Result<_, _>>()?;
         let control = Control::start(admin_listener, opened, admin_page, tasks)?;

@@ -32,13 +32,12 @@ use tidegate_api::reason::Reason;
 use tokio::net::TcpStream;
 use tokio::task::coop;
 
+mod ending;
 mod stall;
 
+pub(crate) use ending::LINGER;
+use ending::{close, discard};
 use stall::Stall;
-
-/// How long a client whose request was refused unread may go on sending, so that it can read why
-/// before its sending resets the connection.
-pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// How HTTP/2 begins, which is not refused in HTTP/1.
 pub(crate) const HTTP2: [u8; 3] = *b"PRI";
@@ -175,10 +174,9 @@ pub(crate) async fn answer_all(
         match reply(&inbound, &mut out, stall, response, &asked).await {
             Ok(After::KeepAlive) => {}
             Ok(After::Close) => return close(&inbound).await,
-            Err(BrokenOff) => return inbound.reset(),
+            Err(BrokenOff) => return inbound.reset_on_close(true),
         }
-        let mut discarded = 0;
-        if !poll_fn(|cx| inbound.poll_discard(cx, &mut discarded)).await {
+        if !discard(&inbound, &stack.limits, &mut timer, &mut closing).await {
             return close(&inbound).await;
         }
     }
@@ -246,10 +244,11 @@ async fn reply(
 ) -> Result<After, BrokenOff> {
     let Asked { ref method, version, keep_alive } = *asked;
     let (mut parts, body) = response.into_parts();
-    let mut after = if keep_alive { After::KeepAlive } else { After::Close };
-    if parts.headers.remove(CONNECTION) {
-        after = After::Close;
-    }
+    let is_asked_to_close = parts.headers.remove(CONNECTION);
+    let mut after = match keep_alive && !is_asked_to_close && inbound.may_carry_another() {
+        true => After::KeepAlive,
+        false => After::Close,
+    };
     let bodiless = *method == Method::HEAD
         || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let framing = match body.size_hint().exact() {
@@ -272,7 +271,15 @@ async fn reply(
         ResponseHop { framing: (!bodiless).then_some(framing), connection, date, upgrade: None };
     encode_response(&parts, hop, &mut out.encoded);
     let mut reply = Reply { inbound, out, body, framing, begun: false, ended: bodiless, stall };
+    // Whatever drops it half-way: a client would take the connection's end for the body's.
+    let ends_with_it = framing == Framing::UntilClose;
+    if ends_with_it {
+        inbound.reset_on_close(true);
+    }
     poll_fn(|cx| reply.poll(cx)).await?;
+    if ends_with_it {
+        inbound.reset_on_close(false);
+    }
     Ok(after)
 }
 
@@ -284,15 +291,6 @@ pub(crate) async fn refuse(inbound: &Inbound, out: &mut Outgoing, response: Resp
     if reply(inbound, out, stall, response, &asked).await.is_ok() {
         close(inbound).await;
     }
-}
-
-/// Says the end, then reads what the client was still sending, so that it sees the answer.
-async fn close(inbound: &Inbound) {
-    // It may be gone already; then there is nobody to say it to.
-    drop(poll_fn(|cx| inbound.poll_shutdown(cx)).await);
-    let mut discarded = 0;
-    let lingering = poll_fn(|cx| inbound.poll_linger(cx, &mut discarded));
-    drop(tokio::time::timeout(LINGER, lingering).await);
 }
 
 /// Says that protocols are switched, and passes bytes on from then.

@@ -82,9 +82,15 @@ impl Dispatch<'_> {
                     }
                 }
             }
-            _ => service.gate.enter(self.asks.ask).await,
+            _ => self.enter(service, self.asks.ask).await,
         };
         self.forward(permit, request, account).await
+    }
+
+    /// Waits for a slot, at the longest until a process that drains has no more time.
+    async fn enter(&self, service: &Service, ask: Ask) -> Result<Permit, Refusal> {
+        let entering = self.connector.drain.while_waiting(service.gate.enter(ask));
+        entering.await.unwrap_or(Err(Reason::Draining.into()))
     }
 
     /// Waits for as long as it is to before it goes elsewhere. It joins the line even if it leaves it
@@ -94,7 +100,7 @@ impl Dispatch<'_> {
             let other = self.services.load().get(&fallback.api).map(Arc::clone)?;
             (!other.gate.is_asleep()).then_some(other)
         };
-        let mut entering = pin!(self.service.gate.enter(self.asks.ask));
+        let mut entering = pin!(self.enter(self.service, self.asks.ask));
         tokio::select! {
             biased;
             permit = &mut entering => return late(permit, awake),
@@ -120,7 +126,7 @@ impl Dispatch<'_> {
         let ask = Ask { arrived: clock::now(), ..self.asks.ask };
         let asks = Asks { ask, ..self.asks };
         let there = Dispatch { service: other, asks, ..*self };
-        let permit = other.gate.enter(ask).await;
+        let permit = self.enter(other, ask).await;
         let mut response = there.forward(permit, request, account).await?;
         response.headers_mut().insert(FALLBACK_HEADER, &other.metrics.api);
         Ok(response)

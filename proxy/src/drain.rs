@@ -13,6 +13,8 @@ enum Phase {
     Announced,
     /// No new connections; what runs and waits goes on to its end.
     Closing,
+    /// The time is over: who still waits is told so, and then all is cut off.
+    Over,
 }
 
 /// What is told.
@@ -83,7 +85,12 @@ impl Drain {
             return self.watch().closing().await;
         }
         tokio::time::sleep(self.settings.delay).await;
-        self.told.send_modify(|told| told.phase = Phase::Closing);
+        self.told.send_modify(|told| told.phase = told.phase.max(Phase::Closing));
+    }
+
+    /// Says that nobody may wait any longer.
+    pub fn end_waiting(&self) {
+        self.told.send_modify(|told| told.phase = Phase::Over);
     }
 }
 
@@ -124,6 +131,21 @@ impl DrainWatch {
     /// Waits until connections that carry nothing are to be closed.
     pub async fn closing(&mut self) {
         self.wait_for(|told| told.phase >= Phase::Closing).await;
+    }
+
+    /// Waits for what takes its time, as long as anybody may wait.
+    pub async fn while_waiting<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
+        // In a box, as most who come here need not wait.
+        let over = async { Box::pin(self.clone().over()).await };
+        tokio::select! {
+            biased;
+            output = waiting => Some(output),
+            () = over => None,
+        }
+    }
+
+    async fn over(mut self) {
+        self.wait_for(|told| told.phase >= Phase::Over).await;
     }
 
     async fn wait_for(&mut self, is_so: impl FnMut(&Told) -> bool) {

@@ -136,7 +136,9 @@ impl Exchange<'_> {
                 }
                 sent.retried += 1;
             }
-            match self.gate.enter_again(self.ask, self.permit).await {
+            let entering = self.gate.enter_again(self.ask, self.permit);
+            let entering = self.connector.drain.while_waiting(entering);
+            match entering.await.unwrap_or(Err(Reason::Draining.into())) {
                 Ok(permit) => self.permit = permit,
                 Err(refusal) => return Err(Unanswered::new(self.account, refusal)),
             }

@@ -221,9 +221,17 @@ impl Inbound {
         Poll::Ready(())
     }
 
-    /// Makes the connection's end look like what it is: a break, not an end of the body.
-    pub fn reset(&self) {
-        self.lock().wire.reset_on_close(true);
+    /// Whether another request can follow the one whose answer begins now: not where more is left of
+    /// its body than is read and dropped, or where the client holds that back and will not send it.
+    pub fn may_carry_another(&self) -> bool {
+        let state = self.lock();
+        let left = state.decoder.remaining().unwrap_or_default();
+        !state.owes_continue && left <= DISCARD_BYTES as u64
+    }
+
+    /// Whether the connection's end is to look like what it is: a break, not an end of the body.
+    pub fn reset_on_close(&self, resets: bool) {
+        self.lock().wire.reset_on_close(resets);
     }
 
     /// Gives back the memory of a quiet connection.

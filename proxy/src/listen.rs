@@ -4,6 +4,7 @@
 //! connections over them (`SO_REUSEPORT`), and a connection never changes threads.
 
 use crate::connection;
+use crate::drain::Drain;
 use crate::error::StartError;
 use crate::redirect;
 use crate::secured;
@@ -25,6 +26,9 @@ use tokio_util::task::TaskTracker;
 const MAX_TURNED_AWAY: usize = 64;
 /// When no more files can be opened, wait for connections to end instead of spinning.
 const ACCEPT_RETRY: Duration = Duration::from_millis(10);
+
+/// How long it takes those who waited in vain to read so, at the end of the process.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// A worker thread.
 pub struct Worker {
@@ -66,7 +70,7 @@ pub fn start(
     worker: usize,
     sockets: Sockets,
     stack: Arc<Stack>,
-    drain_timeout: Duration,
+    drain: Drain,
 ) -> Result<Worker, StartError> {
     let failed = |source| StartError::Worker { worker, source };
     let runtime =
@@ -75,14 +79,14 @@ pub fn start(
     let thread = std::thread::Builder::new()
         .name(format!("worker-{worker}"))
         .spawn(move || {
-            runtime.block_on(serve(worker, sockets, stack, drain_timeout));
+            runtime.block_on(serve(worker, sockets, stack, drain));
             drop(done);
         })
         .map_err(failed)?;
     Ok(Worker { drained, thread })
 }
 
-async fn serve(worker: usize, sockets: Sockets, stack: Arc<Stack>, drain_timeout: Duration) {
+async fn serve(worker: usize, sockets: Sockets, stack: Arc<Stack>, ending: Drain) {
     let mut opening = sockets.doors.clone();
     let doors = match Doors::watch(sockets) {
         Ok(doors) => doors,
@@ -92,7 +96,8 @@ async fn serve(worker: usize, sockets: Sockets, stack: Arc<Stack>, drain_timeout
     let max_head_bytes = stack.limits.max_head_bytes;
     let tasks = TaskTracker::new();
     let tls = stack.tls.endpoints.clone();
-    let connector = Arc::new(Connector { worker, max_head_bytes, tls, tasks });
+    let connector =
+        Arc::new(Connector { worker, max_head_bytes, tls, tasks, drain: stack.drain.clone() });
     let mut drain = stack.drain.clone();
     let turned_away = TaskTracker::new();
     let serve = |Caller { stream, from, redirect }| {
@@ -140,7 +145,12 @@ async fn serve(worker: usize, sockets: Sockets, stack: Arc<Stack>, drain_timeout
     drop(doors);
     connections.close();
     drain.closing().await;
-    if tokio::time::timeout(drain_timeout, connections.wait()).await.is_err() {
+    if tokio::time::timeout(ending.settings().timeout, connections.wait()).await.is_ok() {
+        return;
+    }
+    // Who has not been sent to a model can still be sent to another.
+    ending.end_waiting();
+    if tokio::time::timeout(FAREWELL, connections.wait()).await.is_err() {
         let left = connections.len();
         tracing::warn!(worker, left, "drain timeout: cutting off what still runs");
     }

@@ -260,7 +260,7 @@ impl ProcessMetrics {
             IntCounter::new(metric::ACCESS_LOG_DROPPED, "Lines of the access log dropped.")?;
         let reload_failures = IntCounter::new(
             metric::RELOAD_FAILURES,
-            "Files of documents, keys or certificates that changed and could not be used.",
+            "Files of settings, documents, keys or certificates that changed and could not be used.",
         )?;
         let lookup_failures = IntCounter::new(
             metric::LOOKUP_FAILURES,

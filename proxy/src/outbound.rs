@@ -63,9 +63,6 @@ pub struct Connection {
     out: Outgoing,
     upload: Option<RequestBody>,
     upload_chunked: bool,
-    /// Whether the upstream is to see at once that the rest of the body does not come, if this is
-    /// dropped: it may be busy, and read nothing of what was sent.
-    resets: bool,
     method: Method,
     scan: HeadScan,
     max_head_bytes: usize,
@@ -110,7 +107,6 @@ impl Connection {
             out: Outgoing::default(),
             upload: None,
             upload_chunked: false,
-            resets: false,
             method: Method::GET,
             scan: HeadScan::default(),
             max_head_bytes,
@@ -131,7 +127,9 @@ impl Connection {
         }
         self.upload = (!body.is_end_stream()).then_some(body);
         self.upload_chunked = framing == Framing::Chunked;
-        self.set_resets(self.upload.is_some());
+        // If this is dropped, the upstream is to see at once that the rest of the body does not come:
+        // it may be busy, and read nothing of what was sent.
+        self.wire.reset_on_close(self.upload.is_some());
         self.method = method;
         self.scan = HeadScan::default();
         self.heard = false;
@@ -262,7 +260,7 @@ impl Connection {
         loop {
             ready!(self.wire.poll_write(cx, &mut self.out))?;
             let Some(body) = &mut self.upload else {
-                self.set_resets(false);
+                self.wire.reset_on_close(false);
                 return Poll::Ready(Ok(()));
             };
             match ready!(Pin::new(&mut *body).poll_frame(cx)) {
@@ -281,13 +279,6 @@ impl Connection {
                     }
                 }
             }
-        }
-    }
-
-    fn set_resets(&mut self, resets: bool) {
-        if self.resets != resets {
-            self.resets = resets;
-            self.wire.reset_on_close(resets);
         }
     }
 

@@ -7,6 +7,7 @@ use crate::gate::{Gate, LiveSettings};
 use crate::hangup::Hangup;
 use crate::in_force::InForce;
 use crate::policy::slots::SlotId;
+use prometheus::IntCounter;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ pub struct Reload {
     slot: SlotId,
     current: LiveSettings,
     in_force: Arc<InForce>,
+    failures: IntCounter,
 }
 
 // === impl Reload ===
@@ -33,6 +35,7 @@ impl Reload {
         gate: Arc<Gate>,
         slot: SlotId,
         in_force: Arc<InForce>,
+        failures: IntCounter,
     ) -> Result<Self, StartError> {
         let file = match file {
             Some(file) => {
@@ -50,7 +53,7 @@ impl Reload {
         }
         gate.apply(slot, &current);
         in_force.took(&shown::live(&current));
-        Ok(Self { file, flags, gate, slot, current, in_force })
+        Ok(Self { file, flags, gate, slot, current, in_force, failures })
     }
 
     /// Follows the file until dropped. One that is missing or wrong changes nothing, and a warning
@@ -98,6 +101,7 @@ impl Reload {
             Err(error) => {
                 // Said once for each fault, not at each look.
                 if asked || complaint.as_ref() != Some(&error) {
+                    self.failures.inc();
                     self.in_force.keeps(&error);
                     tracing::warn!(%error, file = %path, "can't use the settings; keeping what was");
                 }

@@ -152,16 +152,16 @@ impl Socket {
         }
     }
 
-    /// Whether the connection is to end with a reset, which nobody takes for the end of a body, and
-    /// which does not wait until what was sent before is read.
-    pub fn reset_on_close(&self, resets: bool) {
+    /// Lets the connection end with a reset, which nobody takes for the end of a body, and which does
+    /// not wait until what was sent before is read.
+    pub fn reset_on_close(&self) {
         let stream = match self {
             Self::Tcp(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
             Self::Unix(_) => return,
         };
         // If the system refuses, the connection ends plainly: all that is left to do.
-        drop(socket2::SockRef::from(stream).set_linger(resets.then_some(Duration::ZERO)));
+        drop(socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)));
     }
 }
 

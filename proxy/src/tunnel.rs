@@ -4,7 +4,6 @@ use crate::access_log::Received;
 use crate::body::Tunnel;
 use crate::clock;
 use crate::wire::Wire;
-use bytes::BytesMut;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,14 +16,12 @@ const BUFFER_BYTES: usize = 16 << 10;
 /// Runs a tunnel. Slot and books end with it.
 pub async fn run(client: Wire, tunnel: Tunnel) {
     let Tunnel { wire, idle, permit, mut account, .. } = tunnel;
-    let (client, from_client) = client.into_parts();
-    let (upstream, from_upstream) = wire.into_parts();
     let (client_read, client_write) = split(client);
-    let (upstream_read, upstream_write) = split(upstream);
+    let (upstream_read, upstream_write) = split(wire);
     let (upwards, downwards) = (AtomicU64::new(0), AtomicU64::new(0));
     let moved = Mutex::new(clock::now());
-    let up = copy(from_client, client_read, upstream_write, &moved, &upwards);
-    let down = copy(from_upstream, upstream_read, client_write, &moved, &downwards);
+    let up = copy(client_read, upstream_write, &moved, &upwards);
+    let down = copy(upstream_read, client_write, &moved, &downwards);
     let copied = async { tokio::try_join!(up, down) };
     let failed = tokio::select! {
         ended = copied => {
@@ -43,18 +40,13 @@ pub async fn run(client: Wire, tunnel: Tunnel) {
     drop(permit);
 }
 
-/// Passes one direction on: first what was read too far, then what comes, then the end.
+/// Passes one direction on, then its end.
 async fn copy(
-    first: BytesMut,
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     moved: &Mutex<Instant>,
     passed: &AtomicU64,
 ) -> std::io::Result<()> {
-    to.write_all(&first).await?;
-    to.flush().await?;
-    passed.fetch_add(first.len() as u64, Ordering::Relaxed);
-    drop(first);
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let count = from.read(&mut buffer).await?;

@@ -3,6 +3,7 @@
 mod detect;
 
 use crate::clock;
+use crate::drain::DrainWatch;
 use crate::endpoint::Endpoint;
 use crate::h2_outbound::StreamExchange;
 use crate::head::ResponseHead;
@@ -62,6 +63,8 @@ pub struct Connector {
     pub tls: Option<Arc<EndpointTls>>,
     /// Runs HTTP/2 connections, which many exchanges share.
     pub tasks: TaskTracker,
+    /// Until when requests may wait.
+    pub drain: DrainWatch,
 }
 
 /// Why there is no connection.

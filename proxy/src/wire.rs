@@ -29,6 +29,7 @@ pub struct Wire {
     pub read: BytesMut,
     read_bytes: usize,
     ended: bool,
+    resets: bool,
 }
 
 /// Bytes on their way out, in order: what was encoded, a body's part as it came, its end.
@@ -47,7 +48,13 @@ pub struct Outgoing {
 impl Wire {
     /// A connection on which nothing was read.
     pub fn new(socket: Socket) -> Self {
-        Self { socket, read: BytesMut::new(), read_bytes: READ_BYTES_MIN, ended: false }
+        Self {
+            socket,
+            read: BytesMut::new(),
+            read_bytes: READ_BYTES_MIN,
+            ended: false,
+            resets: false,
+        }
     }
 
     /// Reads more into the buffer; 0 is the other side's end.
@@ -140,13 +147,17 @@ impl Wire {
 
     /// Whether the connection is to end with a reset, which nobody takes for the end of a body, and
     /// which does not wait until what was sent before is read.
-    pub fn reset_on_close(&self, resets: bool) {
-        self.socket.reset_on_close(resets);
+    pub fn reset_on_close(&mut self, resets: bool) {
+        self.resets = resets;
     }
+}
 
-    /// The bare connection, with what was read of it.
-    pub fn into_parts(self) -> (Socket, BytesMut) {
-        (self.socket, self.read)
+impl Drop for Wire {
+    fn drop(&mut self) {
+        // Asked of the system only now: most connections that might have to end so never do.
+        if self.resets {
+            self.socket.reset_on_close();
+        }
     }
 }
 
@@ -159,6 +170,7 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.read.is_empty() {
+            this.rest();
             return Pin::new(&mut this.socket).poll_read(cx, buf);
         }
         let count = this.read.len().min(buf.remaining());
