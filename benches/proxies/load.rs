@@ -8,7 +8,7 @@ mod streams;
 
 pub(crate) use closed::{Until, closed};
 pub(crate) use connection::{Connection, open_many};
-pub(crate) use open::{open, scheduled};
+pub(crate) use open::{in_one_line, open, scheduled};
 pub(crate) use streams::streams;
 
 use anyhow::{Context, Result};

@@ -93,7 +93,7 @@ impl Report {
             text += &format!(
                 "\n## Tail\n\nMilliseconds that requests waited before eight endpoints that serve one at \
                  a time, exponential 20 ms, at 80 % load, in {} s each. The ideal line is computed for \
-                 the same requests.\n\n{}",
+                 the same requests, the real one is kept by the load, before the same endpoints.\n\n{}",
                 self.tail_seconds,
                 tail_table(&self.tails),
             );
@@ -187,13 +187,15 @@ fn instruction_table(instructions: &[Instructions]) -> String {
 }
 
 fn tail_table(rows: &[TailRow]) -> String {
-    let head = ["balancer", "mean", "p50", "p99", "p99 × ideal", "least–most"];
-    let mut lines = vec![head.map(str::to_owned).to_vec()];
+    let ratios = ["p99 × ideal", "least–most", "p99 × a real line", "least–most"];
+    let head = [["balancer", "mean", "p50", "p99"], ratios].concat();
+    let mut lines = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     for row in rows {
-        let ratio = row.to_ideal;
         let times = [row.mean_ms, row.p50_ms, row.p99_ms].map(|time| number(Some(time), 1));
-        let spread = format!("{:.2}–{:.2}", ratio.least, ratio.most);
-        let ratios = [number(Some(ratio.median), 2), spread];
+        let ratios = [row.to_ideal, row.to_line].into_iter().flat_map(|ratio| {
+            let spread = format!("{:.2}–{:.2}", ratio.least, ratio.most);
+            [number(Some(ratio.median), 2), spread]
+        });
         lines.push(std::iter::once(row.balancer.clone()).chain(times).chain(ratios).collect());
     }
     table(&lines)
@@ -232,6 +234,7 @@ mod tests {
     use super::*;
     use crate::summary;
     use crate::summary::tests::sample;
+    use crate::tail::Beside;
     use crate::usage::Memory;
 
     fn report() -> Report {
@@ -241,6 +244,7 @@ mod tests {
             sample(MEMORY_LOAD, Peer::Tidegate, 1, 15.0, 80.0),
         ];
         samples[2].loaded = Some(Memory { rss_kib: 10_240, pss_kib: 9216 });
+        let beside = Beside::new(&[2_000_000], &[2_500_000]);
         let instructions = [(Peer::Nginx, 20_000.0), (Peer::Tidegate, 25_000.0)];
         Report {
             date: "2026-01-02T03:04:05Z".to_owned(),
@@ -252,7 +256,7 @@ mod tests {
             seconds: 2.0,
             endpoints: 1,
             tail_seconds: 2.0,
-            tails: crate::tail::rows(&[TailSample::new("x, alone", 1, &[3_000_000], &[2_000_000])]),
+            tails: crate::tail::rows(&[TailSample::new("x, alone", 1, &[3_000_000], beside)]),
             tail_samples: Vec::new(),
             notes: vec!["skipped: haproxy".to_owned()],
             rows: summary::rows(&samples),
@@ -282,7 +286,8 @@ mod tests {
         let rest = cells(&text, "| tidegate");
         assert_eq!(rest[0][2..], ["1.0", "10.0", "0.5", "9.0", ""], "memory in\n{text}");
         assert_eq!(rest[1][2..], ["25000", "1.25", ""], "instructions in\n{text}");
-        assert_eq!(cells(&text, "| x, alone")[0][2..6], ["3.0", "3.0", "3.0", "1.50"]);
+        let tail = ["3.0", "3.0", "3.0", "1.50", "1.50–1.50", "1.20", "1.20–1.20", ""];
+        assert_eq!(cells(&text, "| x, alone")[0][2..], tail);
         for part in ["Fast, 2 cores, Linux 6.1", "abc with changes", "- skipped: haproxy"] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }

@@ -5,11 +5,11 @@ use super::run::answers;
 use super::{Gathered, say};
 use crate::child::{Child, free_addresses};
 use crate::flags::Flags;
-use crate::load::scheduled;
+use crate::load::{in_one_line, scheduled};
 use crate::peer::{Found, Method, Peer, Setup, sidecar};
 use crate::pin::{Cores, pin};
 use crate::schedule::{Call, draw, ideal_waits};
-use crate::tail::TailSample;
+use crate::tail::{Beside, TailSample};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -64,16 +64,21 @@ pub(super) async fn measure(
     for repeat in 1..=flags.repeat() {
         let calls = draw(u64::from(repeat), CALLS_A_SECOND, SERVICE, flags.tail_seconds());
         let ideal = ideal_waits(&calls, ENDPOINTS);
-        gathered.tails.push(TailSample::new("one ideal line", repeat, &ideal, &ideal));
+        // What no balancer can be better than here: the hops and timers without it.
+        let real = in_one_line(&endpoints.data, &calls).await.context("one line in the load")?;
+        let beside = Beside::new(&ideal, &real);
+        gathered.tails.push(TailSample::new("one line, computed", repeat, &ideal, beside));
+        gathered.tails.push(TailSample::new("one line in the load itself", repeat, &real, beside));
         for balancer in &balancers {
             done += 1;
             let what = format!("[{done}/{all}] tail, {}, repeat {repeat}", balancer.name);
             match endpoints.ask(balancer, &calls).await {
                 Ok(waits) => {
-                    let sample = TailSample::new(&balancer.name, repeat, &waits, &ideal);
-                    let TailSample { p99_ms, to_ideal, .. } = &sample;
+                    let sample = TailSample::new(&balancer.name, repeat, &waits, beside);
+                    let TailSample { p99_ms, to_ideal, to_line, .. } = &sample;
                     say(&format!(
-                        "{what}: p99 wait {p99_ms:.1} ms, {to_ideal:.2} x the ideal line's"
+                        "{what}: p99 wait {p99_ms:.1} ms, {to_ideal:.2} x the ideal line's, {to_line:.2} x \
+                         a real line's"
                     ));
                     gathered.tails.push(sample);
                 }

@@ -15,6 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// Connections that are there from the start, used in turn.
@@ -33,6 +34,8 @@ struct Calls {
 struct Way {
     to: SocketAddr,
     idle: RefCell<VecDeque<Connection>>,
+    /// If no connection may be opened beside these: requests stand in one line for them.
+    line: Option<Semaphore>,
 }
 
 /// Sends `rate` requests a second, for a warm-up and for `time`. To be run in a `LocalSet`.
@@ -81,6 +84,19 @@ pub(crate) async fn scheduled(to: &[SocketAddr], schedule: &[Call]) -> Result<Ve
     for to in to {
         ways.push(Way::open(*to).await?);
     }
+    play(&ways, schedule).await
+}
+
+/// The same without a balancer: requests wait here, in one line, for whichever of these endpoints
+/// has answered its last one.
+///
+/// # Errors
+/// As [`scheduled`].
+pub(crate) async fn in_one_line(endpoints: &[SocketAddr], schedule: &[Call]) -> Result<Vec<u64>> {
+    play(&[Way::line(endpoints).await?], schedule).await
+}
+
+async fn play(ways: &[Rc<Way>], schedule: &[Call]) -> Result<Vec<u64>> {
     let mut calls = Calls::new()?;
     let start = clock::now();
     for (call, way) in schedule.iter().zip(ways.iter().cycle()) {
@@ -102,10 +118,25 @@ fn due_within(rate: u64, time: Duration) -> u64 {
 impl Way {
     async fn open(to: SocketAddr) -> Result<Rc<Self>> {
         let opened = open_many(to, FIRST_CONNECTIONS).await.context("can't connect")?;
-        Ok(Rc::new(Self { to, idle: RefCell::new(opened.into()) }))
+        Ok(Rc::new(Self { to, idle: RefCell::new(opened.into()), line: None }))
+    }
+
+    /// A way to all these endpoints, one request to each at a time.
+    async fn line(endpoints: &[SocketAddr]) -> Result<Rc<Self>> {
+        let mut idle = VecDeque::new();
+        for endpoint in endpoints {
+            idle.push_back(Connection::open(*endpoint).await.context("can't connect")?);
+        }
+        let to = *endpoints.first().context("there is no endpoint")?;
+        let line = Some(Semaphore::new(idle.len()));
+        Ok(Rc::new(Self { to, idle: RefCell::new(idle), line }))
     }
 
     async fn ask(&self, request: &[u8]) -> io::Result<()> {
+        let _turn = match &self.line {
+            Some(line) => Some(line.acquire().await.map_err(io::Error::other)?),
+            None => None,
+        };
         let idle = self.idle.borrow_mut().pop_front();
         let mut connection = match idle {
             Some(connection) => connection,
