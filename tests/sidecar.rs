@@ -113,6 +113,7 @@ async fn runs_as_many_as_the_limit_queues_as_many_as_fit_and_refuses_the_rest() 
     let retry_after: u32 = refused.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&retry_after));
     assert!(refused.text().contains("queue-full"), "{}", refused.text());
+    sidecar.model.wait_for_lines("/sleep", 2);
     assert_eq!(sidecar.model.count_lines("/sleep"), 2, "the model saw more than the limit");
     held.abort_all();
     sidecar.wait_until_idle();

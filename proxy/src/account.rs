@@ -4,8 +4,10 @@ use crate::access_log::{Ending, Entry};
 use crate::clock;
 use crate::error::Refusal;
 use crate::fields::Fields;
+use crate::grpc;
 use crate::metrics::{ApiMetrics, tokens};
 use crate::policy::token_stream::TokenStream;
+use http::HeaderMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
@@ -16,7 +18,7 @@ pub struct Account {
     /// When the request came.
     pub arrived: Instant,
     dispatched: Option<Instant>,
-    /// The status that was sent, if one was.
+    /// The status that was sent, if one was; the nearest to it if it is one of gRPC's.
     code: Option<u16>,
     /// Why a sidecar, not its model, gave that status.
     relayed: Option<Reason>,
@@ -84,6 +86,14 @@ impl Account {
         }
         if let Some(tokens) = &mut self.tokens {
             tokens.feed(data, clock::now());
+        }
+    }
+
+    /// The upstream's trailers go to the client: of a gRPC answer they hold how it ended.
+    pub fn trailers(&mut self, trailers: &HeaderMap) {
+        let said = trailers.get(grpc::STATUS).and_then(|said| grpc::nearest_http(said.as_bytes()));
+        if said.is_some() && self.code == Some(200) {
+            self.code = said;
         }
     }
 

@@ -151,6 +151,9 @@ impl Relay {
                 if let Some(data) = frame.data_ref() {
                     held.account.pass(data);
                 }
+                if let Some(trailers) = frame.trailers_ref() {
+                    held.account.trailers(trailers);
+                }
                 self.end_if_done();
                 Poll::Ready(Some(Ok(frame)))
             }

@@ -4,6 +4,7 @@ use crate::account::{Account, Unanswered};
 use crate::body::{Held, ProxyBody, Tunnel};
 use crate::clock;
 use crate::gate::{Ask, Gate, Permit};
+use crate::grpc;
 use crate::head::ResponseHead;
 use crate::hurry;
 use crate::interim::Interim;
@@ -209,7 +210,8 @@ impl Exchange<'_> {
         now: Instant,
     ) -> Response<ProxyBody> {
         let status = head.response.status();
-        self.account.head(status.as_u16(), sidecars_reason(self.role, &head), now);
+        let told = told(&head).as_u16();
+        self.account.head(told, sidecars_reason(self.role, &head), now);
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(head, lease, upgradable);
         }
@@ -259,13 +261,16 @@ impl Exchange<'_> {
         head.response.map(|()| ProxyBody::Tunnel(Box::new(tunnel)))
     }
 
-    /// Back-pressure (503 and 429) is no error.
+    /// Back-pressure (503 and 429) is no error, nor is that the client gave too little time.
     fn record_answer(&self, permit: &Permit, head: &ResponseHead, now: Instant) {
         if self.role != Role::Gateway {
             return;
         }
-        let status = head.response.status();
-        let is_error = status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE;
+        let is_error = match told(head) {
+            StatusCode::SERVICE_UNAVAILABLE => false,
+            StatusCode::GATEWAY_TIMEOUT => self.ask.deadline.is_none(),
+            status => status.is_server_error(),
+        };
         let took = now.saturating_duration_since(permit.granted_at);
         let outcome = if is_error { Outcome::Error } else { Outcome::Answered(took) };
         let load = orca::read(head.response.headers());
@@ -284,4 +289,14 @@ impl Exchange<'_> {
         }
         permit.endpoint.suspect();
     }
+}
+
+/// What an answer's head says of its end: its status, or what HTTP would say where gRPC says an error.
+fn told(head: &ResponseHead) -> StatusCode {
+    let status = head.response.status();
+    if status != StatusCode::OK {
+        return status;
+    }
+    let said = head.response.headers().get(grpc::STATUS).and_then(grpc::nearest_http);
+    said.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(status)
 }

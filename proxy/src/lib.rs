@@ -57,6 +57,7 @@ pub mod forward;
 pub mod forwarded;
 pub mod framing;
 pub mod gate;
+pub mod grpc;
 pub mod guard;
 pub mod h2_connection;
 pub mod h2_head;

@@ -108,7 +108,7 @@ impl ApiMetrics {
         let requests = IntCounterVec::new(
             Opts::new(
                 metric::REQUESTS,
-                "Requests ended, by status code and by the proxy's reason.",
+                "Requests ended, by status code (of a gRPC error the nearest) and by the proxy's reason.",
             )
             .const_labels(labels.clone()),
             &[label::CODE, label::REASON],

@@ -2,6 +2,7 @@
 
 use crate::body::ProxyBody;
 use crate::error::Refusal;
+use crate::grpc;
 use crate::message::Response;
 use bytes::Bytes;
 use http::header::{
@@ -19,8 +20,7 @@ pub use openai::{model, models};
 /// `x-tidegate-reason`.
 pub const REASON_HEADER: HeaderName = HeaderName::from_static(header::REASON);
 
-/// How a gRPC call ended.
-pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+/// What a person may read of how a gRPC call ended.
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// How a request's refusal is worded.
@@ -135,7 +135,7 @@ pub fn grpc_refusal(refusal: Refusal) -> Response<ProxyBody> {
     let mut response = Response::new(ProxyBody::Text(None));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, "application/grpc");
-    headers.insert(GRPC_STATUS, itoa::Buffer::new().format(grpc_status(reason)));
+    headers.insert(grpc::STATUS, itoa::Buffer::new().format(grpc::status_of(reason)));
     headers.insert(GRPC_MESSAGE, message(reason));
     headers.insert(REASON_HEADER, reason.code());
     if let Some(seconds) = retry_after_s {
@@ -146,42 +146,7 @@ pub fn grpc_refusal(refusal: Refusal) -> Response<ProxyBody> {
 
 /// Whether an answer that bears a reason has the form of [`grpc_refusal`].
 pub fn is_grpc_refusal(response: &Response<()>) -> bool {
-    response.status() == StatusCode::OK && response.headers().contains(GRPC_STATUS)
-}
-
-/// The nearest of gRPC's status codes. UNAVAILABLE is the one that clients may retry.
-fn grpc_status(reason: Reason) -> u16 {
-    const CANCELLED: u16 = 1;
-    const INVALID_ARGUMENT: u16 = 3;
-    const DEADLINE_EXCEEDED: u16 = 4;
-    const NOT_FOUND: u16 = 5;
-    const PERMISSION_DENIED: u16 = 7;
-    const RESOURCE_EXHAUSTED: u16 = 8;
-    const UNIMPLEMENTED: u16 = 12;
-    const INTERNAL: u16 = 13;
-    const UNAVAILABLE: u16 = 14;
-    const UNAUTHENTICATED: u16 = 16;
-    match reason {
-        Reason::ClientGone => CANCELLED,
-        Reason::UpstreamTimeout | Reason::RequestTimeout => DEADLINE_EXCEEDED,
-        Reason::HeaderTooLarge
-        | Reason::TargetTooLong
-        | Reason::BodyTooLarge
-        | Reason::RateLimited => RESOURCE_EXHAUSTED,
-        Reason::NoRoute | Reason::MethodNotAllowed => UNIMPLEMENTED,
-        Reason::UnknownModel => NOT_FOUND,
-        Reason::NoModel => INVALID_ARGUMENT,
-        Reason::Unauthorized => UNAUTHENTICATED,
-        Reason::Forbidden => PERMISSION_DENIED,
-        Reason::BadRequest | Reason::TlsRequired | Reason::Internal => INTERNAL,
-        Reason::QueueFull
-        | Reason::QueueTimeout
-        | Reason::Draining
-        | Reason::TooManyConnections
-        | Reason::ColdStartTimeout
-        | Reason::UpstreamConnect
-        | Reason::UpstreamReset => UNAVAILABLE,
-    }
+    response.status() == StatusCode::OK && response.headers().contains(grpc::STATUS)
 }
 
 /// After these the connection's state is unknown or unwanted.

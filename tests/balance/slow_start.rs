@@ -32,5 +32,6 @@ fn a_new_replica_has_one_slot_at_first_and_all_when_slow_start_is_over() {
     // Which is over, as it is ready for longer already, or will be in a moment.
     gateway.write_documents(&text("1s"));
     gateway.wait_for_limit(4.0);
+    model.wait_for_lines("/sleep", 4);
     assert_eq!(model.count_lines("/sleep"), 4);
 }

@@ -50,6 +50,16 @@ fn a_request_goes_to_the_api_that_has_its_model_and_its_body_arrives_unchanged()
 }
 
 #[test]
+fn what_a_path_allows_is_asked_of_one_api_without_a_model() {
+    let routed = Routed::start(TWO, &[]);
+    let preflight = "OPTIONS /v1/x?case=a. HTTP/1.1\r\nhost: x\r\norigin: http://page\r\n\
+                     access-control-request-method: POST";
+    let answer = routed.ask(preflight, "");
+    assert_eq!((answer.status, answer.reason()), (200, ""), "{answer:?}");
+    assert_eq!(routed.asked("?case=a. "), "text");
+}
+
+#[test]
 fn a_chunked_body_is_read_no_further_than_its_model_and_arrives_unchanged() {
     let routed = Routed::start(TWO, &[]);
     let mut stream = connect(routed.gateway.data);

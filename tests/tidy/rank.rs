@@ -27,6 +27,7 @@ pub(super) const PROXY: Crate = Crate {
         ("file_limit", 1),
         ("fields", 0),
         ("framing", 1),
+        ("grpc", 1),
         ("hangup", 1),
         ("message", 1),
         ("lazy_timer", 1),

@@ -49,6 +49,36 @@ fn every_kind_of_call_passes_unchanged() {
 }
 
 #[test]
+fn how_calls_end_is_counted_as_http_would_say_it() {
+    let Some(python) = python() else { return };
+    let sidecar = sidecar(python, &[]);
+    let gateway = Gateway::start_at_root(&[]);
+    gateway.write_endpoints(vec![entry("a", &sidecar, 1)]);
+    gateway.wait_for_limit(1.0);
+    // Each of the 16 statuses once, one more 9 behind a part of a stream, and a method that is not there.
+    run(python, "errors", gateway.data, "");
+    sidecar.wait_until_idle();
+    let count = |of: &dyn Fn(&str) -> f64, code| of(&format!(r#"code="{code}",reason="""#));
+    for (code, calls) in [
+        (200, 0.0),
+        (400, 4.0),
+        (401, 1.0),
+        (403, 1.0),
+        (404, 3.0),
+        (409, 2.0),
+        (429, 1.0),
+        (499, 1.0),
+        (500, 3.0),
+        (503, 1.0),
+        (504, 1.0),
+    ] {
+        let of_sidecar = count(&|labels| sidecar.metric("tidegate_requests_total", labels), code);
+        let of_gateway = count(&|labels| gateway.metric("tidegate_requests_total", labels), code);
+        assert_eq!((of_sidecar, of_gateway), (calls, calls), "{code}");
+    }
+}
+
+#[test]
 fn readiness_is_what_the_health_service_says() {
     let Some(python) = python() else { return };
     let model = python.start("models/grpc_echo.py", &[]);

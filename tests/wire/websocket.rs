@@ -29,6 +29,7 @@ fn messages_of_every_kind_and_size_pass_unchanged() {
     sidecar.wait_until_idle();
     // 4 of the basics and 100 at once, straight and by the gateway.
     assert_eq!(sidecar.metric("tidegate_requests_total", r#"code="101""#), 208.0);
+    sidecar.model.wait_for_lines("OPEN /socket?a=b", 312);
     assert_eq!(sidecar.model.count_lines("OPEN /socket?a=b"), 312);
     eventually("the model saw the client's own code", || {
         sidecar.model.count_lines("CLOSED 4001") == 3

@@ -1,21 +1,16 @@
 //! A second try beside the first, for a request that is slow to be answered and is said to do no harm twice.
 
 use super::attempt::Attempt;
-use super::{Exchange, Sent};
+use super::{Exchange, Sent, told};
 use crate::clock;
 use crate::hurry;
 use crate::interim::Interim;
 use crate::outbound::Outbound;
 use crate::policy::ejection::Outcome;
-use crate::respond::GRPC_STATUS;
 use http::StatusCode;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 use tidegate_api::reason::Reason;
-
-/// Unknown, deadline exceeded, resource exhausted, internal, unavailable, data loss: what gRPC says where
-/// others say 5xx and 429. An answer whose head says so has nothing else.
-const GRPC_FAULTS: [&[u8]; 6] = [b"2", b"4", b"8", b"13", b"14", b"15"];
 
 /// Which of two tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,9 +97,8 @@ impl Attempt {
     /// Whether no other answer could be better.
     fn is_good(&self) -> bool {
         let Self::Answered(head, _) = self else { return false };
-        let (status, headers) = (head.response.status(), head.response.headers());
-        let of_grpc = headers.get(GRPC_STATUS).is_some_and(|code| GRPC_FAULTS.contains(&code));
-        !of_grpc && !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS
+        let status = told(head);
+        !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS
     }
 }
 

@@ -69,6 +69,11 @@ impl<T> Models<T> {
         self.fallback.as_ref()
     }
 
+    /// The API that may speak for all where no model is named, as for what a path allows.
+    pub fn any(&self) -> Option<&T> {
+        self.fallback().or_else(|| self.listed().next().map(|(_, api)| api))
+    }
+
     /// The names to list, each with its API.
     pub fn listed(&self) -> impl Iterator<Item = (&str, &T)> {
         self.listed.iter().filter_map(|name| Some((&**name, self.by_name.get(name)?)))
@@ -132,6 +137,11 @@ mod tests {
         }
         assert_eq!(models.listed().collect::<Vec<_>>(), [("m-1", &1), ("n", &2)]);
         assert_eq!((models.fallback().copied(), models.scan_limit()), (Some(2), 10));
+        assert_eq!(models.any(), Some(&2));
+        let mut strict = Models::default();
+        strict.add(&names(&["m"], false, 10), &1);
+        strict.add(&names(&["n"], false, 10), &2);
+        assert_eq!((strict.any(), Models::<u8>::default().any()), (Some(&1), None));
     }
 
     #[test]

@@ -86,7 +86,13 @@ impl Stack {
                     return answer.map(Found::Answered);
                 }
                 let manner = &mut reply.manner;
-                let (lead, body) = self.by_model(&models, &parts.headers, body, manner).await?;
+                let (lead, body) = match models.any() {
+                    // A page's browser asks so what it may send, before there is a body to send.
+                    Some(any) if parts.method == Method::OPTIONS => {
+                        (any.clone(), read_ahead(body, &self.limits).await?)
+                    }
+                    _ => self.by_model(&models, &parts.headers, body, manner).await?,
+                };
                 let taker = taker(&lead, &parts.headers, reply)?;
                 let service = &taker.service;
                 account.belongs_to(&service.metrics);
