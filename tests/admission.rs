@@ -225,6 +225,18 @@ fn a_bad_settings_file_at_the_start_is_said_and_ends_it() {
     assert!(line.contains("live.yaml (--config)"), "{line}");
 }
 
+#[test]
+fn settings_that_are_not_there_yet_are_said_and_taken_when_they_come() {
+    let folder = TempDir::new().unwrap();
+    let file = settings_file(&folder);
+    let sidecar = Sidecar::start(&["--concurrency", "7", "--config", file.to_str().unwrap()]);
+    sidecar.process.wait_for_line("no settings there yet");
+    let limit = || sidecar.metric("tidegate_concurrency_limit", "");
+    assert_eq!(limit(), 7.0);
+    replace(&file, "concurrency: 2\n");
+    eventually("the file counts", || limit() == 2.0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cost_budget_bounds_what_runs_and_one_that_is_dearer_runs_alone() {
     let flags = ["--concurrency", "50", "--cost", "header:x-cost", "--cost-budget", "10"];

@@ -49,6 +49,12 @@ impl Reload {
             let path = || file.display().to_string();
             let read = file::read(file, &flags);
             let read = read.map_err(|what| StartError::Config { path: path(), what })?;
+            if read.is_none() {
+                tracing::warn!(
+                    file = path(),
+                    "no settings there yet; the flags count until there are"
+                );
+            }
             current = read.unwrap_or(flags);
         }
         gate.apply(slot, &current);
