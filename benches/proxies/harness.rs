@@ -11,7 +11,9 @@ use crate::peer::{Found, Peer, on_path};
 use crate::report::Report;
 use crate::sample::{Instructions, Sample};
 use crate::tail::TailSample;
-use crate::workload::{BODY_CONNECTIONS, POST_CONNECTIONS, RATE, STREAMS, Workload};
+use crate::workload::{
+    BODY_CONNECTIONS, POST_CONNECTIONS, RATE, STREAMS, TLS_CONNECTIONS, Workload,
+};
 use crate::{callgrind, clock, pin, summary};
 use anyhow::{Context, Result, bail};
 use run::{Load, Runner};
@@ -131,7 +133,8 @@ async fn in_turn(flags: &Flags, runner: &Runner, peers: &[Found], gathered: &mut
         for repeat in 1..=flags.repeat() {
             for found in peers {
                 done += 1;
-                if found.peer.is_router() && !load.is_completion() {
+                let is_fit = !found.peer.is_router() || load.is_completion();
+                if !is_fit || load.is_secured() && !found.peer.speaks_tls() {
                     continue;
                 }
                 let peer = found.peer.name();
@@ -167,6 +170,12 @@ fn loads(flags: &Flags) -> Vec<(String, Load)> {
             Workload::Post => {
                 let name = format!("small POST, {POST_CONNECTIONS} connections");
                 loads.push((name, Load::Post { until }));
+            }
+            Workload::Tls => {
+                loads.extend([("HTTP/1.1", false), ("HTTP/2", true)].map(|(protocol, http2)| {
+                    let name = format!("{protocol} in TLS, {TLS_CONNECTIONS} connections");
+                    (name, Load::Tls { http2, until })
+                }))
             }
             Workload::Rate => {
                 loads.push((format!("small, {RATE} a second"), Load::Rate { warm_up, time }));

@@ -4,11 +4,13 @@ mod chunked;
 mod closed;
 mod connection;
 mod open;
+mod secured;
 mod streams;
 
-pub(crate) use closed::{Until, closed};
+pub(crate) use closed::{Client, Until, closed, http1};
 pub(crate) use connection::{Connection, open_many};
 pub(crate) use open::{in_one_line, open, scheduled};
+pub(crate) use secured::{Secured, http1_in_tls, http2_in_tls};
 pub(crate) use streams::streams;
 
 use anyhow::{Context, Result};

@@ -5,6 +5,7 @@ mod haproxy;
 mod nginx;
 mod router;
 
+use crate::load::Secured;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
@@ -84,6 +85,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) folder: &'a Path,
     /// All in one process, as callgrind wants it.
     pub(crate) single_process: bool,
+    /// The certificate with which it speaks TLS 1.3 to clients, if it does.
+    pub(crate) tls: Option<&'a Secured>,
 }
 
 // === impl Peer ===
@@ -116,6 +119,11 @@ impl Peer {
     /// Whether it can spread requests over several endpoints.
     pub(crate) const fn is_balancer(self) -> bool {
         matches!(self, Self::Nginx | Self::Haproxy | Self::Gateway) || self.is_router()
+    }
+
+    /// Whether it speaks TLS.
+    pub(crate) const fn speaks_tls(self) -> bool {
+        matches!(self, Self::Nginx | Self::Haproxy | Self::Tidegate | Self::Gateway)
     }
 
     /// Looks for it. `tidegate` is that peer's file.
@@ -196,7 +204,16 @@ impl Found {
 
 /// One worker, metrics on as always, the queue and the limit in force but never in the way.
 fn sidecar_arguments(setup: &Setup<'_>) -> Result<Vec<String>> {
-    Ok(sidecar(setup.listen, setup.admin, the_one(setup.upstreams)?, 1024))
+    let mut words = sidecar(setup.listen, setup.admin, the_one(setup.upstreams)?, 1024);
+    words.extend(tls_arguments(setup));
+    Ok(words)
+}
+
+/// TLS as Tidegate is told of it, in either role.
+fn tls_arguments(setup: &Setup<'_>) -> Vec<String> {
+    let Some(Secured { certificate, key, .. }) = setup.tls else { return Vec::new() };
+    let both = format!("{}:{}", certificate.display(), key.display());
+    vec!["--tls-cert".into(), both, "--tls-min-version".into(), "1.3".into()]
 }
 
 /// The arguments of a sidecar that lets so many requests through at once.
@@ -263,11 +280,44 @@ mod tests {
             method: Method::Default,
             folder: Path::new("/nowhere"),
             single_process: false,
+            tls: None,
         };
         let words = sidecar_arguments(&setup(&two[..1])).expect("good");
         let upstream = words.iter().position(|word| word == "--upstream").expect("given");
         assert_eq!(words[upstream + 1], "127.0.0.1:3");
         assert!(sidecar_arguments(&setup(&two)).is_err());
+    }
+
+    #[test]
+    fn whoever_speaks_tls_is_given_the_certificate() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let secured = Secured::make(folder.path()).expect("a certificate");
+        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let setup = Setup {
+            listen: address(1),
+            admin: address(2),
+            upstreams: &[address(3)],
+            admins: &[],
+            method: Method::Default,
+            folder: folder.path(),
+            single_process: false,
+            tls: Some(&secured),
+        };
+        let words = sidecar_arguments(&setup).expect("good");
+        let named = words.iter().position(|word| word == "--tls-cert").expect("given");
+        let (certificate, key) = words[named + 1].split_once(':').expect("two files");
+        let pem = |path: &str| std::fs::read_to_string(path).expect("it is there");
+        assert!(pem(certificate).starts_with("-----BEGIN CERTIFICATE-----"));
+        assert!(pem(key).starts_with("-----BEGIN PRIVATE KEY-----"));
+        gateway::arguments(&setup).expect("good");
+        for (arguments, file, line) in [
+            (nginx::arguments(&setup), "nginx.conf", "listen 127.0.0.1:1 ssl http2 reuseport;"),
+            (haproxy::arguments(&setup), "haproxy.cfg", "bind 127.0.0.1:1 ssl crt "),
+        ] {
+            arguments.expect("good");
+            let config = std::fs::read_to_string(folder.path().join(file)).expect("written");
+            assert!(config.contains(line), "no {line} in\n{config}");
+        }
     }
 
     #[test]
@@ -287,6 +337,7 @@ mod tests {
             method: Method::Default,
             folder: Path::new("/nowhere"),
             single_process: false,
+            tls: None,
         };
         let command = found.command(&setup).expect("good").expect("a program");
         assert_eq!(command[0], "/p");

@@ -18,6 +18,8 @@ pub(crate) const STREAM_KEY: &[u8] = br#""stream":true"#;
 pub(crate) const BODY_BYTES: usize = 220_000;
 /// Connections that send small bodies.
 pub(crate) const POST_CONNECTIONS: u16 = 64;
+/// Connections in TLS.
+pub(crate) const TLS_CONNECTIONS: u16 = 64;
 /// Connections that send large bodies.
 pub(crate) const BODY_CONNECTIONS: u16 = 150;
 /// Requests a second of `rate`.
@@ -46,6 +48,8 @@ pub(crate) enum Workload {
     Small,
     /// Small requests with a body of JSON that names its model, on 64 connections
     Post,
+    /// Small requests in TLS 1.3, in HTTP/1.1 and in HTTP/2, on 64 connections each
+    Tls,
     /// Small requests at 500 a second, whatever the answers do
     Rate,
     /// JSON bodies of 220 KB on 150 connections

@@ -1,14 +1,16 @@
 //! One measurement: a peer freshly started before the origin, a load, what the peer used.
 
 use crate::child::{Child, free_addresses};
-use crate::load::{Connection, Edge, Outcome, Until, closed, open, streams};
+use crate::load::{Client, Connection, Edge, Outcome, Secured, Until};
+use crate::load::{closed, http1, http1_in_tls, http2_in_tls, open, streams};
 use crate::machine::load_average;
 use crate::peer::{Found, Method, Setup};
 use crate::pin::{Cores, pin};
 use crate::sample::{Around, Sample};
 use crate::usage::{self, Usage};
 use crate::workload::{
-    BODY_CONNECTIONS, POST_CONNECTIONS, RATE, STREAMS, body_request, post_request, small_request,
+    BODY_CONNECTIONS, POST_CONNECTIONS, RATE, STREAMS, TLS_CONNECTIONS, body_request, post_request,
+    small_request,
 };
 use crate::{callgrind, clock};
 use anyhow::{Context, Result, bail};
@@ -32,6 +34,8 @@ pub(super) enum Load {
     Small { connections: u16, until: Until },
     /// Small requests with a body, closed loop.
     Post { until: Until },
+    /// Small requests in TLS, closed loop.
+    Tls { http2: bool, until: Until },
     /// Small requests at a fixed rate.
     Rate { warm_up: Duration, time: Duration },
     /// Large bodies, closed loop.
@@ -46,6 +50,7 @@ pub(super) struct Runner {
     origins: Vec<SocketAddr>,
     ticks_per_second: u64,
     folder: TempDir,
+    secured: Secured,
     /// Ends with the runner.
     _origin: Child,
 }
@@ -65,6 +70,11 @@ impl Load {
     /// Whether routers of language models take its requests.
     pub(super) const fn is_completion(&self) -> bool {
         matches!(self, Self::Post { .. } | Self::Json { .. } | Self::Sse)
+    }
+
+    /// Whether it is asked in TLS.
+    pub(super) const fn is_secured(&self) -> bool {
+        matches!(self, Self::Tls { .. })
     }
 }
 
@@ -87,7 +97,8 @@ impl Runner {
             answers(*origin, &mut child).await?;
         }
         let ticks_per_second = rustix::param::clock_ticks_per_second();
-        Ok(Self { cores, origins, ticks_per_second, folder, _origin: child })
+        let secured = Secured::make(folder.path())?;
+        Ok(Self { cores, origins, ticks_per_second, folder, secured, _origin: child })
     }
 
     /// Measures a peer once.
@@ -101,7 +112,7 @@ impl Runner {
         load: &Load,
         repeat: u32,
     ) -> Result<Sample> {
-        let mut running = self.start_peer(found, None).await?;
+        let mut running = self.start_peer(found, None, load.is_secured()).await?;
         let pid = running.child.as_ref().map(Child::pid);
         let idle = pid.map(usage::memory).transpose()?;
         let mut begin = Usage::default();
@@ -118,7 +129,7 @@ impl Runner {
             }
             Ok(())
         };
-        let outcome = ask(running.address, load, &mut edge).await;
+        let outcome = self.ask(running.address, load, &mut edge).await;
         let outcome = running.explain(outcome)?;
         running.stop()?;
         around.load_average = load_average();
@@ -138,10 +149,10 @@ impl Runner {
         let mut totals = [0; 2];
         for (count, total) in requests.into_iter().zip(&mut totals) {
             let out = self.folder.path().join(format!("callgrind.{}.{count}", found.peer.name()));
-            let mut running = self.start_peer(found, Some((valgrind, &out))).await?;
+            let mut running = self.start_peer(found, Some((valgrind, &out)), false).await?;
             let load =
                 Load::Small { connections: COUNTED_CONNECTIONS, until: Until::Requests(count) };
-            let outcome = ask(running.address, &load, &mut |_| Ok(())).await;
+            let outcome = self.ask(running.address, &load, &mut |_| Ok(())).await;
             running.explain(outcome)?;
             running.stop()?;
             *total = callgrind::total(&out)?;
@@ -151,7 +162,12 @@ impl Runner {
 
     /// Starts a peer, perhaps under valgrind with a file for what it counts, and waits until it
     /// answers.
-    async fn start_peer(&self, found: &Found, valgrind: Option<(&Path, &Path)>) -> Result<Running> {
+    async fn start_peer(
+        &self,
+        found: &Found,
+        valgrind: Option<(&Path, &Path)>,
+        is_secured: bool,
+    ) -> Result<Running> {
         let folder = TempDir::new_in(self.folder.path()).context("can't make a folder")?;
         let [listen, admin] = free_addresses(2)?[..] else { bail!("two ports were asked for") };
         let setup = Setup {
@@ -162,6 +178,7 @@ impl Runner {
             method: Method::Default,
             folder: folder.path(),
             single_process: valgrind.is_some(),
+            tls: is_secured.then_some(&self.secured),
         };
         let Some(mut command) = found.command(&setup)? else {
             let origin = self.origins.first().context("there is no origin")?;
@@ -172,8 +189,40 @@ impl Runner {
         }
         let (core, back_to) = (self.cores.peer, self.cores.load);
         let mut child = Child::start(found.peer.name(), &command, core, back_to, folder.path())?;
-        answers(setup.listen, &mut child).await?;
+        match setup.tls {
+            None => answers(setup.listen, &mut child).await?,
+            Some(secured) => answers_in_tls(setup.listen, secured, &mut child).await?,
+        }
         Ok(Running { child: Some(child), address: setup.listen, _folder: folder })
+    }
+
+    async fn ask(
+        &self,
+        to: SocketAddr,
+        load: &Load,
+        edge: &mut impl FnMut(Edge) -> Result<()>,
+    ) -> Result<Outcome> {
+        match *load {
+            Load::Small { connections, until } => {
+                closed(http1(to, small_request(), connections).await?, until, edge).await
+            }
+            Load::Post { until } => {
+                closed(http1(to, post_request(), POST_CONNECTIONS).await?, until, edge).await
+            }
+            Load::Tls { http2: false, until } => {
+                closed(http1_in_tls(to, &self.secured, TLS_CONNECTIONS).await?, until, edge).await
+            }
+            Load::Tls { http2: true, until } => {
+                closed(http2_in_tls(to, &self.secured, TLS_CONNECTIONS).await?, until, edge).await
+            }
+            Load::Rate { warm_up, time } => {
+                open(to, small_request(), RATE, (warm_up, time), edge).await
+            }
+            Load::Json { until } => {
+                closed(http1(to, body_request(), BODY_CONNECTIONS).await?, until, edge).await
+            }
+            Load::Sse => streams(to, STREAMS, edge).await,
+        }
     }
 }
 
@@ -195,32 +244,31 @@ impl Running {
     }
 }
 
-async fn ask(
-    to: SocketAddr,
-    load: &Load,
-    edge: &mut impl FnMut(Edge) -> Result<()>,
-) -> Result<Outcome> {
-    match *load {
-        Load::Small { connections, until } => {
-            closed(to, small_request(), connections, until, edge).await
-        }
-        Load::Post { until } => closed(to, post_request(), POST_CONNECTIONS, until, edge).await,
-        Load::Rate { warm_up, time } => {
-            open(to, small_request(), RATE, (warm_up, time), edge).await
-        }
-        Load::Json { until } => closed(to, body_request(), BODY_CONNECTIONS, until, edge).await,
-        Load::Sse => streams(to, STREAMS, edge).await,
-    }
-}
-
 /// Waits until a small request is answered there.
 pub(super) async fn answers(at: SocketAddr, child: &mut Child) -> Result<()> {
+    let once = async || Ok(Connection::open(at).await?.exchange(&post_request()).await?);
+    succeeds(once, child).await
+}
+
+/// The same in TLS.
+async fn answers_in_tls(at: SocketAddr, secured: &Secured, child: &mut Child) -> Result<()> {
+    let once = async || {
+        let clients = http1_in_tls(at, secured, 1).await?;
+        for mut client in clients {
+            client.ask().await?;
+        }
+        Ok(())
+    };
+    succeeds(once, child).await
+}
+
+/// Tries until it succeeds.
+async fn succeeds(once: impl AsyncFn() -> Result<()>, child: &mut Child) -> Result<()> {
     let deadline = clock::now() + u64::try_from(START_PATIENCE.as_nanos()).unwrap_or(u64::MAX);
     loop {
-        let tried = async { Connection::open(at).await?.exchange(&post_request()).await };
-        let error = match tokio::time::timeout(START_PATIENCE, tried).await {
+        let error = match tokio::time::timeout(START_PATIENCE, once()).await {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => format!("{error:#}"),
             Err(_) => "no answer".to_owned(),
         };
         child.check()?;

@@ -161,6 +161,7 @@ impl Endpoints {
                 method: balancer.method,
                 folder: folder.path(),
                 single_process: false,
+                tls: None,
             };
             let command = balancer.found.command(&setup)?.context("there is nothing to run")?;
             let name = balancer.found.peer.name();

@@ -9,6 +9,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
 
 /// When a load ends.
@@ -28,16 +30,46 @@ struct Shared {
     latencies: RefCell<Histogram<u64>>,
 }
 
+/// A connection that asks the same again and again.
+pub(crate) trait Client: 'static {
+    /// Sends the request and reads its whole answer.
+    ///
+    /// # Errors
+    /// If the connection fails, or the answer is not 200.
+    async fn ask(&mut self) -> io::Result<()>;
+}
+
+/// One that has its request in bytes.
+pub(crate) struct Http1<S = TcpStream> {
+    /// The connection.
+    pub(crate) connection: Connection<S>,
+    /// The request.
+    pub(crate) request: Rc<[u8]>,
+}
+
 type Clients = JoinSet<io::Result<()>>;
 
-/// Asks on so many connections at once. To be run in a `LocalSet`.
+/// So many clients that send this.
+///
+/// # Errors
+/// If a connection is refused.
+pub(crate) async fn http1(
+    to: SocketAddr,
+    request: Vec<u8>,
+    connections: u16,
+) -> Result<Vec<Http1>> {
+    let request: Rc<[u8]> = request.into();
+    let opened = open_many(to, connections).await.context("can't connect")?;
+    let client = |connection| Http1 { connection, request: Rc::clone(&request) };
+    Ok(opened.into_iter().map(client).collect())
+}
+
+/// Asks on all of these connections at once. To be run in a `LocalSet`.
 ///
 /// # Errors
 /// If a request fails, or what `edge` does.
 pub(crate) async fn closed(
-    to: SocketAddr,
-    request: Vec<u8>,
-    connections: u16,
+    opened: Vec<impl Client>,
     until: Until,
     edge: &mut impl FnMut(Edge) -> Result<()>,
 ) -> Result<Outcome> {
@@ -50,12 +82,10 @@ pub(crate) async fn closed(
         counts: Cell::new(false),
         latencies: RefCell::new(histogram()?),
     });
-    let request: Rc<[u8]> = request.into();
-    let opened = open_many(to, connections).await.context("can't connect")?;
     let mut clients = Clients::new();
     let start = |clients: &mut Clients| {
-        for connection in opened {
-            clients.spawn_local(ask(connection, Rc::clone(&request), Rc::clone(&shared)));
+        for client in opened {
+            clients.spawn_local(ask(client, Rc::clone(&shared)));
         }
     };
     let (begin, end);
@@ -100,14 +130,22 @@ fn finished(ended: Result<io::Result<()>, JoinError>) -> Result<()> {
     ended.context("a client broke down")?.context("a request failed")
 }
 
-async fn ask(mut connection: Connection, request: Rc<[u8]>, shared: Rc<Shared>) -> io::Result<()> {
+async fn ask(mut client: impl Client, shared: Rc<Shared>) -> io::Result<()> {
     while let Some(left) = shared.left.get().checked_sub(1) {
         shared.left.set(left);
         let begin = clock::now();
-        connection.exchange(&request).await?;
+        client.ask().await?;
         if shared.counts.get() {
             shared.latencies.borrow_mut().saturating_record(clock::now() - begin);
         }
     }
     Ok(())
+}
+
+// === impl Http1 ===
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Client for Http1<S> {
+    async fn ask(&mut self) -> io::Result<()> {
+        self.connection.exchange(&self.request).await
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The largest answer.
@@ -11,8 +11,8 @@ const BUFFER_BYTES: usize = 16 << 10;
 const MAX_FIELDS: usize = 64;
 
 /// A connection that is kept for one request after the other.
-pub(crate) struct Connection {
-    stream: TcpStream,
+pub(crate) struct Connection<S = TcpStream> {
+    stream: S,
     buffer: Vec<u8>,
     filled: usize,
 }
@@ -25,9 +25,14 @@ impl Connection {
     /// # Errors
     /// If it is refused.
     pub(crate) async fn open(to: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(to).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: vec![0; BUFFER_BYTES], filled: 0 })
+        Ok(Self::over(connect(to).await?))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// One over a stream that is connected.
+    pub(crate) fn over(stream: S) -> Self {
+        Self { stream, buffer: vec![0; BUFFER_BYTES], filled: 0 }
     }
 
     /// Sends a request and reads its answer of a known length.
@@ -35,8 +40,7 @@ impl Connection {
     /// # Errors
     /// If the connection fails, or the answer is not 200.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> io::Result<()> {
-        self.stream.write_all(request).await?;
-        self.filled = 0;
+        self.send(request).await?;
         loop {
             self.fill().await?;
             if let Some(length) = answer_length(self.read())? {
@@ -58,7 +62,8 @@ impl Connection {
     /// If the connection fails.
     pub(crate) async fn send(&mut self, request: &[u8]) -> io::Result<()> {
         self.filled = 0;
-        self.stream.write_all(request).await
+        self.stream.write_all(request).await?;
+        self.stream.flush().await
     }
 
     /// Reads more.
@@ -89,6 +94,16 @@ impl Connection {
         self.buffer.copy_within(count..self.filled, 0);
         self.filled -= count;
     }
+}
+
+/// Connects. What is written goes at once.
+///
+/// # Errors
+/// If it is refused.
+pub(super) async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(to).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Opens so many connections.

@@ -37,5 +37,6 @@ pub(super) fn arguments(setup: &Setup<'_>) -> Result<Vec<String>> {
     let words = ["gateway", "--listen", &listen, "--admin", &admin, "--config", &document];
     let more = ["--endpoints", &endpoints, "--workers", "1", "--drain-delay", "0s"];
     let last = ["--drain-timeout", "1s", "--log", "error"];
-    Ok(words.into_iter().chain(more).chain(last).map(str::to_owned).collect())
+    let words = words.into_iter().chain(more).chain(last).map(str::to_owned);
+    Ok(words.chain(super::tls_arguments(setup)).collect())
 }

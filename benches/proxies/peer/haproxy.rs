@@ -31,6 +31,10 @@ fn render(setup: &Setup<'_>) -> String {
         .zip(setup.upstreams)
         .map(|(number, address)| format!("  server origin{number} {address}{limit}\n"))
         .collect();
+    let secured = setup.tls.map_or_else(String::new, |secured| {
+        let both = secured.both.display();
+        format!(" ssl crt {both} ssl-min-ver TLSv1.3 alpn h2,http/1.1")
+    });
     // Without http-no-delay it holds back the parts of a stream for up to 200 ms.
     format!(
         "global
@@ -47,7 +51,7 @@ defaults
   timeout server 300s
   timeout http-keep-alive 300s
 frontend in
-  bind {listen}
+  bind {listen}{secured}
   default_backend origin
 backend origin
   balance {balance}
@@ -73,6 +77,7 @@ mod tests {
             method: Method::LeastOneEach,
             folder: Path::new("/folder"),
             single_process: false,
+            tls: None,
         });
         for line in [
             "bind 127.0.0.1:7000",

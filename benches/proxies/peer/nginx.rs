@@ -2,6 +2,7 @@
 //! on as they come, nothing logged.
 
 use super::{Method, Setup, write};
+use crate::load::Secured;
 use anyhow::{Result, bail};
 
 /// The arguments that run it, once its configuration is written.
@@ -41,6 +42,14 @@ fn render(setup: &Setup<'_>) -> Result<String> {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("  {kind}_temp_path {folder}/{kind};\n"))
         .concat();
+    let (secured, certificate) = match setup.tls {
+        None => ("", String::new()),
+        Some(Secured { certificate, key, .. }) => {
+            let (certificate, key) = (certificate.display(), key.display());
+            let files = format!("ssl_certificate {certificate};\n    ssl_certificate_key {key};");
+            (" ssl http2", format!("    {files}\n    ssl_protocols TLSv1.3;\n"))
+        }
+    };
     Ok(format!(
         "daemon off;
 master_process {master};
@@ -58,8 +67,8 @@ http {{
     keepalive_timeout 300s;
   }}
   server {{
-    listen {listen} reuseport;
-    keepalive_requests 1000000000;
+    listen {listen}{secured} reuseport;
+{certificate}    keepalive_requests 1000000000;
     keepalive_timeout 300s;
     client_max_body_size 0;
     location / {{
@@ -94,6 +103,7 @@ mod tests {
             method: Method::TwoRandom,
             folder: Path::new("/folder"),
             single_process: true,
+            tls: None,
         };
         let config = render(&setup).expect("it can");
         for line in [
