@@ -66,7 +66,7 @@ pub async fn read_ahead(
         return Ok(RequestBody::streaming(VecDeque::new(), None, body, limit, stall));
     }
     match body.size_hint().exact() {
-        Some(length) if length <= limits.read_ahead_bytes as u64 => read_whole(body, stall).await,
+        Some(length) if length <= limits.read_ahead_bytes as u64 => read_whole(body, limits).await,
         Some(_) => Ok(RequestBody::streaming(VecDeque::new(), None, body, limit, stall)),
         None => {
             let ahead = read_ready(&mut body, Ahead::default(), limits.read_ahead_bytes).await?;
@@ -91,8 +91,11 @@ pub async fn read_until(
     let (limit, stall) = (limits.max_body_bytes, limits.body_timeout);
     let length = body.size_hint().exact();
     if body.is_end_stream() || length.is_some_and(|all| all <= limits.read_ahead_bytes as u64) {
-        let whole =
-            if body.is_end_stream() { RequestBody::Empty } else { read_whole(body, stall).await? };
+        let whole = if body.is_end_stream() {
+            RequestBody::Empty
+        } else {
+            read_whole(body, limits).await?
+        };
         let looked_at = whole.ahead().get(..most).unwrap_or_else(|| whole.ahead());
         enough(looked_at);
         return Ok(whole);
@@ -117,23 +120,32 @@ pub fn refusal(error: &IncomingError) -> Refusal {
     }
 }
 
-async fn read_whole(body: IncomingBody, time: Duration) -> Result<RequestBody, Refusal> {
-    match tokio::time::timeout(time, read_all(body)).await {
-        Ok(read) => read,
+async fn read_whole(mut body: IncomingBody, limits: &HttpLimits) -> Result<RequestBody, Refusal> {
+    let (limit, stall) = (limits.max_body_bytes, limits.body_timeout);
+    match tokio::time::timeout(stall, read_all(&mut body)).await {
+        Ok(read) => read?.body(body, limit, stall),
         Err(_) => Err(Reason::RequestTimeout.into()),
     }
 }
 
-async fn read_all(mut body: IncomingBody) -> Result<RequestBody, Refusal> {
-    let mut chunks = VecDeque::new();
+async fn read_all(body: &mut IncomingBody) -> Result<Ahead, Refusal> {
+    let mut ahead = Ahead { ended: true, ..Ahead::default() };
     while !body.is_end_stream() {
         match body.frame().await {
-            Some(Ok(frame)) => chunks.extend(frame.into_data().ok()),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => ahead.chunks.push_back(data),
+                // HTTP/2 has them beside a length, too.
+                Err(frame) => ahead.trailers = frame.into_trailers().ok(),
+            },
             Some(Err(error)) => return Err(refusal(&error)),
             None => break,
         }
     }
-    Ok(RequestBody::Whole(Some(join(chunks))))
+    if ahead.chunks.len() > 1 {
+        // In one piece: who looks for something in a body that is here looks at the first.
+        ahead.chunks = VecDeque::from([join(ahead.chunks)]);
+    }
+    Ok(ahead)
 }
 
 /// What has come of the body, up to a bound.

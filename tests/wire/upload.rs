@@ -119,20 +119,23 @@ fn trailers_pass_between_the_versions() {
     let address = upstream.address.to_string();
     let (_process, data, _) = proxy("sidecar", &["--upstream", &address, "--readiness", "none"]);
     let mut http2 = Raw::connect(data);
-    // At once: this upstream answers as soon as it has the head.
-    let whole = [
-        Frame::headers(1, request("POST", "/", &[]), false),
-        Frame::data(1, "body", false),
-        Frame::headers(1, field("x-sum", "2"), true),
-    ];
-    http2.send(&whole.iter().flat_map(Frame::bytes).collect::<Vec<_>>());
-    assert_eq!(http2.wait_for(|frame| frame.kind == HEADERS).status(), Some(200));
-    assert_eq!(http2.wait_for(|frame| frame.kind == DATA).payload, b"ok");
-    let trailers = http2.wait_for(|frame| frame.kind == HEADERS);
-    assert!(trailers.ends_stream() && trailers.status().is_none(), "{trailers:?}");
-    eventually("the upstream has them too", || {
-        upstream.seen().ends_with("\r\n\r\n4\r\nbody\r\n0\r\nx-sum: 2\r\n\r\n")
-    });
+    // A small body of known length is read before its request is sent on, and any other is not.
+    for (stream, fields, sum) in [(1, &[][..], "2"), (3, &[("content-length", "4")], "4")] {
+        // At once: this upstream answers as soon as it has the head.
+        let whole = [
+            Frame::headers(stream, request("POST", "/", fields), false),
+            Frame::data(stream, "body", false),
+            Frame::headers(stream, field("x-sum", sum), true),
+        ];
+        http2.send(&whole.iter().flat_map(Frame::bytes).collect::<Vec<_>>());
+        assert_eq!(http2.wait_for(|frame| frame.kind == HEADERS).status(), Some(200));
+        assert_eq!(http2.wait_for(|frame| frame.kind == DATA).payload, b"ok");
+        let trailers = http2.wait_for(|frame| frame.kind == HEADERS);
+        assert!(trailers.ends_stream() && trailers.status().is_none(), "{trailers:?}");
+        eventually("the upstream has them too", || {
+            upstream.seen().ends_with(&format!("\r\n\r\n4\r\nbody\r\n0\r\nx-sum: {sum}\r\n\r\n"))
+        });
+    }
     let mut http1 = connect(data);
     let head = "POST / HTTP/1.1\r\nhost: me\r\nconnection: close\r\n";
     let body = "transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nx-sum: 3\r\n\r\n";
