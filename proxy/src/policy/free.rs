@@ -31,11 +31,6 @@ impl FreePlaces {
         }
     }
 
-    /// None is free.
-    pub fn clear(&mut self) {
-        self.words.clear();
-    }
-
     /// The free ones from `begin` on, then those before it.
     pub fn from(&self, begin: usize) -> impl Iterator<Item = usize> {
         let (split, before) = (begin / WORD, (1_u64 << (begin % WORD)) - 1);

@@ -29,10 +29,11 @@ pub struct Slots {
     places: Vec<Option<Place>>,
     /// Which of them have a free slot.
     free_places: FreePlaces,
-    /// Free slots of usable endpoints.
-    free: u32,
+    /// Free slots of usable endpoints. Limits are what endpoints say of themselves, and need not make
+    /// sense: no sum of them overflows here.
+    free: u64,
     /// Slots of usable endpoints.
-    limit: u32,
+    limit: u64,
     /// Requests running, on whatever endpoint.
     running: u32,
     choice: Choice,
@@ -90,51 +91,44 @@ impl Slots {
                 self.places.len() - 1
             }
         };
+        self.limit += u64::from(place.usable());
+        self.free += u64::from(place.free());
+        self.free_places.set(index, place.free() > 0);
         self.places[index] = Some(place);
-        self.recount();
         SlotId(index)
     }
 
     /// Takes an endpoint away. Requests that run on it keep their slots to their end.
     pub fn remove(&mut self, id: SlotId) {
-        if let Some(place) = self.place_mut(id) {
+        self.change(id, |place| {
             place.removed = true;
             place.usability = Usability::Unusable;
-        }
+        });
         self.vacate(id);
-        self.recount();
     }
 
     /// Says whether an endpoint takes new requests.
     pub fn set_usability(&mut self, id: SlotId, usability: Usability) {
-        if let Some(place) = self.place_mut(id).filter(|place| !place.removed) {
-            place.usability = usability;
-            self.recount();
-        }
+        self.change(id, |place| {
+            if !place.removed {
+                place.usability = usability;
+            }
+        });
     }
 
     /// Changes an endpoint's limit. Below what runs it shrinks as requests end.
     pub fn set_limit(&mut self, id: SlotId, limit: u32) {
-        if let Some(place) = self.place_mut(id) {
-            place.limit = limit;
-            self.recount();
-        }
+        self.change(id, |place| place.limit = limit);
     }
 
     /// The most that an endpoint may have for now, whatever its limit.
     pub fn set_ceiling(&mut self, id: SlotId, ceiling: u32) {
-        if let Some(place) = self.place_mut(id).filter(|place| place.ceiling != ceiling) {
-            place.ceiling = ceiling;
-            self.recount();
-        }
+        self.change(id, |place| place.ceiling = ceiling);
     }
 
     /// How many requests of others run on an endpoint, as far as that is known.
     pub fn set_foreign(&mut self, id: SlotId, foreign: u32) {
-        if let Some(place) = self.place_mut(id) {
-            place.foreign = foreign;
-            self.recount();
-        }
+        self.change(id, |place| place.foreign = foreign);
     }
 
     /// Another rule of the choice from now on.
@@ -157,27 +151,21 @@ impl Slots {
         if self.free == 0 {
             return None;
         }
-        let index = self.choose(key, not)?;
-        let place = self.places[index].as_mut()?;
-        place.running += 1;
-        let is_free = place.free() > 0;
-        self.free_places.set(index, is_free);
+        let id = SlotId(self.choose(key, not)?);
+        self.change(id, |place| place.running += 1);
         self.running += 1;
-        self.free -= 1;
-        Some(SlotId(index))
+        Some(id)
     }
 
     /// Gives a slot back.
     pub fn give(&mut self, id: SlotId) {
-        let Some(place) = self.place_mut(id) else { return };
-        debug_assert!(place.running > 0, "a slot is given back once");
-        let free = place.free();
-        place.running -= 1;
-        let regained = place.free() - free;
-        let is_free = place.free() > 0;
-        self.free_places.set(id.0, is_free);
+        let running = self.running_on(id);
+        debug_assert!(running > 0, "a slot is given back once");
+        if running == 0 {
+            return;
+        }
+        self.change(id, |place| place.running -= 1);
         self.running -= 1;
-        self.free = self.free.saturating_add(regained);
         self.vacate(id);
     }
 
@@ -198,12 +186,12 @@ impl Slots {
 
     /// Slots of usable endpoints, free or taken.
     pub fn limit(&self) -> u32 {
-        self.limit
+        u32::try_from(self.limit).unwrap_or(u32::MAX)
     }
 
     /// Free slots of usable endpoints.
     pub fn free(&self) -> u32 {
-        self.free
+        u32::try_from(self.free).unwrap_or(u32::MAX)
     }
 
     fn choose(&mut self, key: Option<u64>, not: Option<usize>) -> Option<usize> {
@@ -243,27 +231,23 @@ impl Slots {
         self.places.iter().enumerate().filter_map(of)
     }
 
-    fn place_mut(&mut self, id: SlotId) -> Option<&mut Place> {
-        self.places.get_mut(id.0)?.as_mut()
+    /// Changes one endpoint, and the sums by as much: a load report comes with every answer, and there may
+    /// be thousands of endpoints.
+    fn change(&mut self, id: SlotId, change: impl FnOnce(&mut Place)) {
+        let Some(place) = self.places.get_mut(id.0).and_then(Option::as_mut) else { return };
+        let before = (place.usable(), place.free());
+        change(place);
+        let after = (place.usable(), place.free());
+        self.limit = self.limit - u64::from(before.0) + u64::from(after.0);
+        self.free = self.free - u64::from(before.1) + u64::from(after.1);
+        self.free_places.set(id.0, after.1 > 0);
     }
 
+    /// Gives the place of an endpoint that has left to the next one.
     fn vacate(&mut self, id: SlotId) {
-        if self.place_mut(id).is_some_and(|place| place.removed && place.running == 0) {
-            self.places[id.0] = None;
-        }
-    }
-
-    fn recount(&mut self) {
-        let usable =
-            || self.places.iter().flatten().filter(|place| place.usability == Usability::Usable);
-        // Limits are what endpoints say of themselves, and need not make sense.
-        self.limit = usable().map(Place::slots).fold(0, u32::saturating_add);
-        self.free = usable().map(Place::free).fold(0, u32::saturating_add);
-        self.free_places.clear();
-        for (index, place) in self.places.iter().enumerate() {
-            if place.as_ref().is_some_and(|place| place.free() > 0) {
-                self.free_places.set(index, true);
-            }
+        let Some(place) = self.places.get_mut(id.0) else { return };
+        if place.as_ref().is_some_and(|place| place.removed && place.running == 0) {
+            *place = None;
         }
     }
 }
@@ -281,11 +265,16 @@ impl Place {
         self.limit.min(self.ceiling)
     }
 
-    fn free(&self) -> u32 {
+    /// How many there are for new requests, free or taken.
+    fn usable(&self) -> u32 {
         match self.usability {
-            Usability::Usable => self.slots().saturating_sub(self.taken()),
+            Usability::Usable => self.slots(),
             Usability::Unusable => 0,
         }
+    }
+
+    fn free(&self) -> u32 {
+        self.usable().saturating_sub(self.taken())
     }
 }
 

@@ -71,7 +71,7 @@ fn two_draws_even_the_load_out() {
 }
 
 #[test]
-fn whatever_happens_the_free_ones_are_known() {
+fn whatever_happens_the_free_ones_and_the_sums_are_known() {
     let mut slots = Slots::new(Choice::PowerOfTwo, 7);
     let (mut random, mut ids, mut taken) = (SplitMix64(3), Vec::new(), Vec::new());
     for _ in 0..5_000 {
@@ -79,7 +79,8 @@ fn whatever_happens_the_free_ones_are_known() {
         let pick = |count: usize| (draw >> 8) as usize % count.max(1);
         let any = ids.get(pick(ids.len())).copied();
         let few = (draw >> 40) as u32 % 3;
-        match (draw % 16, any) {
+        match (draw % 17, any) {
+            (16, Some(id)) => slots.set_ceiling(id, few),
             (0, _) => ids.push(slots.add(draw, few, Usability::Usable)),
             (1, Some(id)) => slots.remove(id),
             (2, Some(id)) => slots.set_limit(id, few),
@@ -93,6 +94,10 @@ fn whatever_happens_the_free_ones_are_known() {
         let is_free = |index: &usize| slots.load(*index).is_some();
         let want: Vec<usize> = (0..slots.places.len()).filter(is_free).collect();
         assert_eq!(slots.free_places.from(0).collect::<Vec<_>>(), want);
+        let usable =
+            || slots.places.iter().flatten().filter(|place| place.usability == Usability::Usable);
+        let sums = [Place::slots, Place::free].map(|of| usable().map(of).sum::<u32>());
+        assert_eq!([slots.limit(), slots.free()], sums);
     }
 }
 
