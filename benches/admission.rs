@@ -6,7 +6,7 @@
 
 use divan::Bencher;
 use std::time::{Duration, Instant};
-use tidegate_proxy::policy::admission::{Admission, Grant, Offer, Rules, Turn};
+use tidegate_proxy::policy::admission::{Admission, Grant, Load, Offer, Rules, Turn};
 use tidegate_proxy::policy::choice::Choice;
 use tidegate_proxy::policy::claim::{Claim, Priority, TenantKey};
 use tidegate_proxy::policy::overload::QueueOrder;
@@ -73,6 +73,25 @@ fn idle(bencher: Bencher<'_, '_>) {
         let Offer::Admitted(grant) = offer else { unreachable!("slots are free") };
         admission.finish(grant, true, now + SERVICE);
         admission.poll(now).is_none()
+    });
+}
+
+/// An answer says that others use its endpoint too, of so many endpoints.
+#[divan::bench(args = [8, 1_000, 10_000])]
+fn reported(bencher: Bencher<'_, '_>, endpoints: u64) {
+    let start = Instant::now();
+    let mut admission: Admission<u32> = Admission::new(RULES, 1, start);
+    for identity in 0..endpoints {
+        admission.slots_mut().add(identity, 4, Usability::Usable);
+    }
+    let mut now = start;
+    bencher.bench_local(|| {
+        now += SERVICE;
+        let offer = admission.offer(&Claim::default(), None, now);
+        let Offer::Admitted(grant) = offer else { unreachable!("slots are free") };
+        admission.reported(grant.slot, Load { held: 3, limit: 4 }, now);
+        admission.forget(now);
+        admission.finish(grant, true, now);
     });
 }
 
