@@ -3,6 +3,7 @@
 //! - `review`: what the API server asks and what it is answered. Pure;
 //! - `inject`: a pod → the patch that gives it a sidecar, or why it is left alone. Pure;
 //! - `model`: which container is the model, and where it listens. Pure;
+//! - `obstacle`: what stands against a sidecar in a pod. Pure;
 //! - `sidecar`: the sidecar's container. Pure;
 //! - `certificate`: certificates from files, or made here; `own`: those kept in a Secret, renewed, and
 //!   made known to the API server;
@@ -11,6 +12,7 @@
 mod certificate;
 mod inject;
 mod model;
+mod obstacle;
 mod own;
 mod review;
 mod server;

@@ -1,11 +1,12 @@
 //! A pod to the patch that gives it a sidecar, or why it is left alone. Pure.
 
-use super::model::{model, note};
+use super::model::{containers, model, note};
+use super::obstacle::{clash, exempt};
 use super::sidecar::{Drain, InjectSettings, Mode, NAME, container, volume};
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation};
 use serde_json::{Value, json};
-use tidegate_api::names::{annotation, label, port};
+use tidegate_api::names::{annotation, label};
 
 /// The seconds that Kubernetes gives a pod to end where it says nothing.
 const GRACE_SECONDS: u64 = 30;
@@ -44,8 +45,8 @@ pub fn inject(
     if has_sidecar(pod) {
         return Injection::LeftAlone("it has a sidecar");
     }
-    if pod["spec"]["hostNetwork"] == true {
-        return Injection::LeftAlone("it uses its host's network, whose ports are not its own");
+    if let Some(why) = exempt(pod, settings.mode) {
+        return Injection::LeftAlone(why);
     }
     match patch(pod, settings, token) {
         Ok(patch) => Injection::Patch(patch),
@@ -57,21 +58,18 @@ fn has_sidecar(pod: &Value) -> bool {
     containers(pod).any(|container| container["name"] == NAME)
 }
 
-fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
-    let of = |list: &'static str| pod["spec"][list].as_array().into_iter().flatten();
-    of("initContainers").chain(of("containers"))
-}
-
 fn patch(pod: &Value, settings: &InjectSettings, token: Option<&str>) -> Result<Patch, String> {
     let model = model(pod)?;
-    is_free(pod, settings)?;
+    if let Some(clash) = clash(pod, &model, settings) {
+        return Err(clash);
+    }
     let spec = &pod["spec"];
     let grace = spec["terminationGracePeriodSeconds"].as_u64().unwrap_or(GRACE_SECONDS);
     let index = model.index.to_string();
     let own = &spec["containers"][model.index];
     // Whoever has a hook for its end has its own plan for it.
     let hook = token.filter(|_| own["lifecycle"].get("preStop").is_none());
-    let sidecar = container(settings, &model, &Drain::within(grace), hook);
+    let sidecar = container(settings, &model, &Drain::within(grace), hook, spec.get("resources"));
     let list = match settings.mode {
         Mode::Native => "initContainers",
         Mode::Plain => "containers",
@@ -96,30 +94,6 @@ fn patch(pod: &Value, settings: &InjectSettings, token: Option<&str>) -> Result<
         json!("true"),
     );
     Ok(Patch(patch))
-}
-
-/// The ports that a sidecar takes must be nobody else's in the pod.
-fn is_free(pod: &Value, settings: &InjectSettings) -> Result<(), String> {
-    for taken in
-        containers(pod).flat_map(|container| container["ports"].as_array().into_iter().flatten())
-    {
-        let number = taken["containerPort"].as_u64();
-        let name = taken["name"].as_str();
-        if [settings.listen, settings.admin].iter().any(|port| number == Some(u64::from(*port))) {
-            return Err(format!(
-                "port {} is taken by a container, and the sidecar needs it; start the injector \
-                 with other ports",
-                number.unwrap_or(0)
-            ));
-        }
-        if name.is_some_and(|name| [port::TRAFFIC, port::ADMIN].contains(&name)) {
-            return Err(format!(
-                "a container's port is named {}, as the sidecar's is",
-                name.unwrap_or("")
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// Puts something at the end of a list, which may not be there.
@@ -296,16 +270,32 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_is_taken_is_a_doubt() {
-        for taken in
-            [json!({"containerPort": 8022}), json!({"name": "tidegate", "containerPort": 1})]
-        {
+    fn what_clashes_with_a_sidecar_is_a_doubt() {
+        for (at, taken) in [
+            ("/spec/containers/0/ports", json!([{"containerPort": 8022}])),
+            ("/spec/containers/0/ports", json!([{"name": "tidegate", "containerPort": 1}])),
+            ("/spec/volumes/0/name", json!("tidegate")),
+            ("/metadata/annotations/tidegate.dev~1port", json!("8012")),
+        ] {
             let mut pod = pod();
-            pod["spec"]["containers"][0]["ports"] = json!([taken]);
+            pod["spec"]["containers"][0]["ports"] = json!([]);
+            pod["metadata"]["annotations"]["tidegate.dev/port"] = json!("8080");
             pod["metadata"]["annotations"]["tidegate.dev/container"] = json!("model");
+            *pod.pointer_mut(at).unwrap() = taken;
             let doubt = inject(&pod, &settings(Mode::Native), false, None);
-            assert!(matches!(doubt, Injection::Doubt(_)), "{doubt:?}");
+            assert!(matches!(doubt, Injection::Doubt(_)), "{at}: {doubt:?}");
         }
+    }
+
+    #[test]
+    fn a_pod_with_a_budget_of_its_own_keeps_to_it() {
+        let asks = |pod: &Value| {
+            patched(pod, Mode::Native)["spec"]["initContainers"][1]["resources"].clone()
+        };
+        assert_eq!(asks(&pod())["requests"]["cpu"], "50m");
+        let mut whole = pod();
+        whole["spec"]["resources"] = json!({"requests": {"cpu": "1"}});
+        assert_eq!(asks(&whole), Value::Null);
     }
 
     #[test]

@@ -44,6 +44,12 @@ pub(super) fn note<'a>(pod: &'a Value, name: &str) -> Option<&'a str> {
     pod["metadata"]["annotations"][name].as_str().map(str::trim)
 }
 
+/// All containers of a pod, also those that start before the others.
+pub(super) fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
+    let of = |list: &'static str| pod["spec"][list].as_array().into_iter().flatten();
+    of("initContainers").chain(of("containers"))
+}
+
 fn container(containers: &[Value], named: Option<&str>) -> Result<usize, String> {
     if let Some(named) = named {
         let found = containers.iter().position(|container| container["name"] == named);
@@ -80,6 +86,7 @@ fn port(container: &Value, said: Option<&str>) -> Result<u16, String> {
         let number = port["containerPort"].as_u64().and_then(|port| u16::try_from(port).ok());
         number.filter(|port| *port > 0).ok_or_else(|| "its port is none".to_owned())
     };
+    let is_same = |one: &Value, port: &Value| one["containerPort"] == port["containerPort"];
     let by_name = |name: &str| ports.iter().find(|port| port["name"] == name);
     let help =
         format!("say where it listens with {}: a number, or a port's name", annotation::PORT);
@@ -90,7 +97,8 @@ fn port(container: &Value, said: Option<&str>) -> Result<u16, String> {
             _ => Err(format!("{} {said:?} is no port of it; {help}", annotation::PORT)),
         },
         None => match (ports.as_slice(), by_name("http")) {
-            ([only], _) => number(only),
+            // One port may have several names.
+            ([one, rest @ ..], _) if rest.iter().all(|port| is_same(one, port)) => number(one),
             (_, Some(port)) => number(port),
             ([], None) => Err(format!("it names no port; {help}")),
             _ => Err(format!("it names {} ports; {help}", ports.len())),
@@ -115,7 +123,9 @@ fn probe(container: &Value, port: u16) -> Option<Probe> {
         _ => false,
     };
     let path = get["path"].as_str().unwrap_or("/");
-    let is_path = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
+    // In a container's arguments `$(…)` and `$$` mean something.
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'$';
+    let is_path = path.starts_with('/') && path.bytes().all(is_plain);
     let number =
         |name: &str, default: u64| probe[name].as_u64().filter(|n| *n > 0).unwrap_or(default);
     // A readiness gate of several successes is not the sidecar's to count.
@@ -143,6 +153,10 @@ mod tests {
         let two = json!({"name": "n", "ports": [
             {"name": "grpc", "containerPort": 50}, {"name": "http", "containerPort": 81}]});
         let udp = json!({"name": "u", "ports": [{"containerPort": 53, "protocol": "UDP"}]});
+        let both = json!({"name": "b", "ports": [
+            {"containerPort": 53, "protocol": "UDP"}, {"containerPort": 53, "protocol": "TCP"}]});
+        let twice = json!({"name": "t", "ports": [
+            {"name": "api", "containerPort": 82}, {"name": "metrics", "containerPort": 82}]});
         let helper = json!({"name": "helper"});
         let note = |name: &str, value: &str| json!({ name: value });
         let named = |name| note(annotation::CONTAINER, name);
@@ -161,6 +175,8 @@ mod tests {
             (at("70000"), json!([helper]), Err("is no port of it")),
             (json!({}), json!([helper]), Err("names no port")),
             (json!({}), json!([udp]), Err("names no port")),
+            (json!({}), json!([both]), Ok((0, 53))),
+            (json!({}), json!([twice]), Ok((0, 82))),
             (json!({}), json!([]), Err("no containers")),
             (json!({}), Value::Null, Err("no containers")),
             (json!({}), json!([{"name": "m", "ports": [{"containerPort": 0}]}]), Err("is none")),
@@ -196,6 +212,7 @@ mod tests {
             json!({"httpGet": {"port": 80, "host": "elsewhere"}}),
             json!({"httpGet": {"port": 80, "httpHeaders": [{"name": "a", "value": "b"}]}}),
             json!({"httpGet": {"port": 80, "path": "/a b"}}),
+            json!({"httpGet": {"port": 80, "path": "/$(HOSTNAME)"}}),
             json!({"httpGet": {"port": 80}, "successThreshold": 2}),
             json!({"tcpSocket": {"port": 80}}),
             json!({"grpc": {"port": 80}}),

@@ -54,12 +54,14 @@ impl Drain {
     }
 }
 
-/// The container. `token` opens the page that drains it.
+/// The container. `token` opens the page that drains it. Where a `budget` is given to the pod as a whole,
+/// it takes its part of that: what all containers ask for may not be more.
 pub(super) fn container(
     settings: &InjectSettings,
     model: &Model,
     drain: &Drain,
     token: Option<&str>,
+    budget: Option<&Value>,
 ) -> Value {
     let InjectSettings { listen, admin, .. } = settings;
     let mut args = vec![
@@ -92,7 +94,9 @@ pub(super) fn container(
             {"name": port::ADMIN, "containerPort": admin, "protocol": "TCP"},
         ]),
     );
-    put("resources", settings.resources.clone());
+    if budget.is_none_or(Value::is_null) {
+        put("resources", settings.resources.clone());
+    }
     // Started when it listens: a native sidecar holds the model back until then.
     put(
         "startupProbe",

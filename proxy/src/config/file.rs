@@ -10,8 +10,9 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use tidegate_api::names::annotation;
 
-/// There are five keys; nothing of this size is such a file.
-const MAX_BYTES: u64 = 64 << 10;
+/// A pod may have 256 KiB of annotations, of which none but ours need be small; quoted, a byte takes up
+/// to four, and one without a value takes five.
+const MAX_BYTES: u64 = 2 << 20;
 /// All that can change, for messages.
 const KEYS: &str = "concurrency, cost-budget, queue-capacity, queue-bytes, queue-timeout";
 
@@ -177,6 +178,17 @@ mod tests {
         assert_eq!(parse("tidegate.dev/inject=\"true\"\n", &FLAGS), Ok(FLAGS));
         let odd = "tidegate.dev/queue-bytes=\"\\x41\"";
         assert!(parse(odd, &FLAGS).unwrap_err().contains("can't be read"));
+    }
+
+    #[test]
+    fn the_largest_annotations_that_a_pod_may_have_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("annotations");
+        let large = "\\x01".repeat(256 << 10);
+        let text = format!("example.com/a=\"{large}\"\ntidegate.dev/queue-capacity=\"5\"\n");
+        std::fs::write(&file, text).unwrap();
+        let live = read(&file, &FLAGS).unwrap().unwrap();
+        assert_eq!(live.queue.capacity, 5);
     }
 
     #[test]
