@@ -45,7 +45,7 @@ pub struct InferenceApi {
     pub template: Option<Template>,
     /// `spec.endpoints`: where replicas are that somebody else starts.
     pub endpoints: Option<Endpoints>,
-    /// `spec.paused`: whether the number of replicas is left alone, on Kubernetes.
+    /// `spec.paused`: whether the number of replicas is left alone, on Kubernetes, and a rollout at its step.
     pub paused: bool,
     /// `spec.port`: the model's port. Without it each local replica gets a free one.
     pub port: Option<NonZeroU16>,

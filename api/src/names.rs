@@ -203,6 +203,8 @@ pub mod path {
     pub const READYZ: &str = "/readyz";
     /// Prometheus text format.
     pub const METRICS: &str = "/metrics";
+    /// Sidecar and gateway: its query, once for each name, for the series of these names only.
+    pub const METRICS_NAME: &str = "name[]";
     /// What is in force: settings and where they come from, and what is followed in a file, as JSON.
     pub const CONFIG: &str = "/config";
     /// Gateway: what each endpoint is up to, and why, as JSON.

@@ -90,7 +90,7 @@ pub(crate) struct RawSpec {
     /// Where the API's endpoints are, for a gateway without an autoscaler.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) endpoints: Option<RawEndpoints>,
-    /// Leaves the number of replicas alone, on Kubernetes.
+    /// Leaves the number of replicas alone, on Kubernetes, and holds `rollout` at its step, everywhere.
     #[serde(default)]
     pub(crate) paused: bool,
     /// The model's port. Leave it out on one machine: each replica then gets a free port, which

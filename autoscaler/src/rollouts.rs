@@ -24,6 +24,8 @@ pub(crate) struct RolloutControl {
     others: Vec<(String, u32)>,
     /// What the document asks for, as text.
     plan: String,
+    /// Whether the document holds it where it is.
+    is_paused: bool,
     rollout: Rollout,
     /// What each gateway has said last.
     seen: BTreeMap<String, BTreeMap<String, Tally>>,
@@ -96,6 +98,7 @@ impl RolloutControl {
             to: wanted.to.clone(),
             others: others.map(|version| (version.api.clone(), version.weight)).collect(),
             plan: text(wanted),
+            is_paused: api.paused,
             rollout,
             seen: BTreeMap::new(),
             reason,
@@ -147,6 +150,10 @@ impl RolloutControl {
                 others.add(&since(said, &before, name));
             }
         }
+        if self.is_paused {
+            self.hold(now);
+            return None;
+        }
         let from = self.rollout.weight();
         let look = self.rollout.look(&own, &others, now)?;
         let is_news = look.reason.code() != self.reason;
@@ -166,6 +173,26 @@ impl RolloutControl {
             detail: detail.clone(),
         });
         Some(look)
+    }
+
+    /// Stays where it is, as long as the document says so.
+    fn hold(&mut self, now: Duration) {
+        self.rollout.hold(now);
+        let (reason, is_on_its_way) =
+            (RolloutReason::Paused, matches!(self.rollout.stage(), Stage::Step(_)));
+        if !is_on_its_way || self.reason == reason.code() {
+            return;
+        }
+        self.reason = reason.code().to_owned();
+        self.detail = "spec.paused holds it where it is".to_owned();
+        let detail = self.detail.clone();
+        self.log(self.rollout.weight(), &Look { is_change: false, reason, detail });
+    }
+
+    /// Does as a document says that differs in nothing else: holds it or lets it go on.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn pause(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
     }
 
     /// One event for every change and every new reason.
@@ -323,6 +350,26 @@ mod tests {
         let status = control.status();
         assert_eq!((status.stage.as_str(), status.changes.len()), ("taken back", 2));
         assert_eq!(status.detail, "9 of 9 requests failed (100 %), where 1 % may");
+    }
+
+    #[test]
+    fn a_rollout_that_is_paused_goes_neither_on_nor_back_and_then_begins_its_step_anew() {
+        let mut paused = api("minRequests: 10, latency: {factor: 0}");
+        paused.paused = true;
+        let mut control = RolloutControl::of(&paused, &mut Before::default(), at(0)).unwrap();
+        control.look(&[("g", &said(0.0, 0.0, 0.0))], at(1));
+        for (second, counts) in [(5, said(100.0, 100.0, 0.0)), (6, said(100.0, 100.0, 900.0))] {
+            assert_eq!(control.look(&[("g", &counts)], at(second)), None);
+            let status = control.status();
+            assert_eq!((&*status.stage, &*status.reason), ("step 1 of 2", "paused"));
+        }
+        // Long after all that it may wait.
+        control.look(&[("g", &said(100.0, 100.0, 900.0))], at(90_000));
+        control.is_paused = false;
+        assert_eq!(control.look(&[("g", &said(105.0, 110.0, 900.0))], at(90_002)), None);
+        assert_eq!(control.status().reason, "too-few-requests");
+        let look = control.look(&[("g", &said(111.0, 120.0, 900.0))], at(90_003)).unwrap();
+        assert_eq!(look.reason, RolloutReason::Passed);
     }
 
     #[test]

@@ -96,7 +96,8 @@ impl Rolling {
                 there.clone()
             }
             Some(own) if own.generation == generation => return Some(own),
-            Some(own) if own.control.is_as(&named(key, document)) => {
+            Some(mut own) if own.control.is_as(&named(key, document)) => {
+                own.control.pause(document.paused);
                 return Some(Self { generation, ..own });
             }
             Some(own) => Some(own.record()),

@@ -201,6 +201,13 @@ impl Rollout {
         Some(self.take_back(RolloutReason::MaxWait, detail, now))
     }
 
+    /// Stays at its step, which begins anew once it may go on: what comes meanwhile does not count.
+    pub fn hold(&mut self, now: Duration) {
+        if matches!(self.stage, Stage::Step(_)) {
+            self.enter(self.stage, now);
+        }
+    }
+
     fn go_on(&mut self, index: usize, well: &Well, now: Duration) -> Look {
         let (stage, reason) = match index + 1 {
             next if next < self.plan.steps.len() => (Stage::Step(next), RolloutReason::Passed),

@@ -77,6 +77,29 @@ fn weights(old: u32, new: u32) -> Vec<(String, u32)> {
 }
 
 #[test]
+fn a_spec_that_is_paused_holds_the_step_and_the_next_leader_holds_it_too() {
+    let paused = |generation, is_paused, status| {
+        let mut view = view(generation, 10, status);
+        let mut document = InferenceApi::clone(view.document().unwrap());
+        document.paused = is_paused;
+        view.resource.document = Ok(Arc::new(document));
+        view
+    };
+    let rolling = follow(None, &view(1, 10, Value::Null), 0);
+    let mut rolling = follow(Some(rolling), &paused(2, true, Value::Null), 1);
+    look(&mut rolling, 50.0, 0.0, 20);
+    let record = rolling.record();
+    assert_eq!((record.step, &*record.reason), (1, "paused"));
+    let status = json!({ "rollout": record });
+    let mut next = follow(None, &paused(2, true, status.clone()), 30);
+    look(&mut next, 50.0, 50.0, 40);
+    assert_eq!((next.record().step, &*next.record().reason), (1, "paused"));
+    let mut next = follow(Some(next), &paused(3, false, status), 50);
+    look(&mut next, 50.0, 0.0, 51);
+    assert_eq!((next.record().step, &*next.record().reason), (2, "passed"));
+}
+
+#[test]
 fn the_next_leader_goes_on_from_the_status() {
     let mut first = follow(None, &view(1, 20, Value::Null), 0);
     assert_eq!(place(&first), (RolloutStage::Step, 1, weights(90, 10)));

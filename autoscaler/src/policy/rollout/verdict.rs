@@ -10,6 +10,8 @@ pub enum RolloutReason {
     Began,
     /// The step's pause is not over.
     Pause,
+    /// The document holds it where it is.
+    Paused,
     /// Too few requests have come to judge.
     TooFewRequests,
     /// It looks bad, which may be chance.
@@ -30,9 +32,10 @@ pub enum RolloutReason {
 
 impl RolloutReason {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Began,
         Self::Pause,
+        Self::Paused,
         Self::TooFewRequests,
         Self::Unsure,
         Self::Passed,
@@ -48,6 +51,7 @@ impl RolloutReason {
         match self {
             Self::Began => "began",
             Self::Pause => "pause",
+            Self::Paused => "paused",
             Self::TooFewRequests => "too-few-requests",
             Self::Unsure => "unsure",
             Self::Passed => "passed",
