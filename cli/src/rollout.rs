@@ -8,8 +8,15 @@ use std::time::Duration;
 const SETTLED: Duration = Duration::from_secs(5);
 
 /// Reasons that somebody has to do something about.
-const LASTING: [&str; 6] =
-    ["InvalidSpec", "NoTarget", "UnknownKind", "TargetNotFound", "NotOurs", "InvalidSelector"];
+const LASTING: [&str; 7] = [
+    "InvalidTemplate",
+    "InvalidSpec",
+    "NoTarget",
+    "UnknownKind",
+    "TargetNotFound",
+    "NotOurs",
+    "InvalidSelector",
+];
 
 /// The reason where replicas are not exchanged any further.
 const STOPPED: &str = "Stopped";

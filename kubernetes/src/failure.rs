@@ -49,6 +49,11 @@ impl Failure {
         Self { code: "not-found", message, hold_back: None }
     }
 
+    /// The cluster does not know a kind.
+    pub(crate) fn no_kind(what: &str) -> Self {
+        Self { code: "not-found", message: what.to_owned(), hold_back: None }
+    }
+
     /// What a person can do about it.
     pub fn advice(&self) -> &'static str {
         match self.code {
@@ -85,7 +90,9 @@ impl From<Error> for Failure {
         let code = code(&error);
         let hold_back = (code == "throttled").then(|| retry_after(&error).unwrap_or(HOLD_BACK));
         let message = match &error {
-            Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+            Error::Api(status) if !status.message.is_empty() => {
+                misfits(&status.message).unwrap_or_else(|| status.message.clone())
+            }
             error => causes(error),
         };
         Self { code, message, hold_back }
@@ -110,6 +117,8 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
 pub(crate) fn code(error: &Error) -> &'static str {
     let Error::Api(status) = error else { return "unreachable" };
     match status.code {
+        // The fault of what was sent, whatever the status says.
+        500 if misfits(&status.message).is_some() => "invalid",
         401 | 403 => "forbidden",
         404 => "not-found",
         409 => "conflict",
@@ -118,6 +127,15 @@ pub(crate) fn code(error: &Error) -> &'static str {
         500.. => "server",
         _ => "invalid",
     }
+}
+
+/// What server-side apply says of an object that its kind's schema does not have, in one line.
+fn misfits(message: &str) -> Option<String> {
+    let (_, found) =
+        message.strip_prefix("failed to create typed patch object (")?.split_once("): ")?;
+    let lines = found.strip_prefix("errors:").unwrap_or(found).lines();
+    let lines = lines.map(|line| line.trim().trim_start_matches('.'));
+    Some(lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "))
 }
 
 fn retry_after(error: &Error) -> Option<Duration> {
@@ -149,6 +167,20 @@ mod tests {
             assert_eq!((failure.code, failure.message.as_str()), (word, "because"), "{http}");
             assert!(CODES.contains(&failure.code));
             assert_eq!(failure.hold_back.is_some(), http == 429);
+        }
+        for (said, told) in [
+            (
+                "errors:\n  .spec.a: field not declared in schema\n  .spec.b: expected map",
+                "spec.a: field not declared in schema; spec.b: expected map",
+            ),
+            (".spec.a: expected list", "spec.a: expected list"),
+        ] {
+            let message = format!(
+                "failed to create typed patch object (n/a; apps/v1, Kind=Deployment): {said}"
+            );
+            let status = Status { code: 500, message, ..Status::default() };
+            let failure = Failure::from(Error::Api(Box::new(status)));
+            assert_eq!((failure.code, &*failure.message), ("invalid", told));
         }
         let text = r#"{"code": 429, "details": {"retryAfterSeconds": 7}}"#;
         let status: Status = serde_json::from_str(text).unwrap();

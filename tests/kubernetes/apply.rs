@@ -1,6 +1,7 @@
 //! Server-side apply: who has set which field, conflicts, and fields that a manager no longer sets.
 //!
-//! As the API's documentation has it, but for lists: each is one field.
+//! As the API's documentation has it, but for lists: each is one field; and of schemas it knows the keys
+//! of a pod.
 
 use super::request::Place;
 use super::store::{Refusal, Store, merge};
@@ -28,6 +29,18 @@ pub(super) fn apply(
             return Err(bad(&format!("{field} must be set in an apply")));
         }
     }
+    if let Some(unknown) = unknown(of.body) {
+        let (kind, metadata) = (&of.body["kind"], &of.body["metadata"]);
+        let what = [&metadata["namespace"], &metadata["name"], &of.body["apiVersion"], kind]
+            .map(|part| part.as_str().unwrap_or(""));
+        let [namespace, name, version, kind] = what;
+        // So it says, and with this status, though the fault is the sender's.
+        let message = format!(
+            "failed to create typed patch object ({namespace}/{name}; {version}, Kind={kind}): \
+             .spec.template.spec.{unknown}: field not declared in schema"
+        );
+        return Err(Refusal(500, "", message));
+    }
     let is_there = store.get(&Place { subresource: String::new(), ..place.clone() }).is_ok();
     if !is_there && place.subresource.is_empty() {
         let mut object = of.body.clone();
@@ -38,6 +51,13 @@ pub(super) fn apply(
     set(&mut object, of, &place.subresource)?;
     let changed = store.change(place, |before| *before = object)?;
     Ok((changed, false))
+}
+
+/// A key of a Deployment's pods that no pod has.
+fn unknown(body: &Value) -> Option<&String> {
+    const KNOWN: [&str; 3] = ["containers", "initContainers", "volumes"];
+    let pod = body["spec"]["template"]["spec"].as_object().filter(|_| body["kind"] == "Deployment");
+    pod?.keys().find(|key| !KNOWN.contains(&key.as_str()))
 }
 
 fn set(object: &mut Value, of: &Apply<'_>, subresource: &str) -> Result<(), Refusal> {

@@ -2,8 +2,9 @@
 
 use super::cluster::{Cluster, NAMESPACE};
 use super::request::Place;
-use crate::support::eventually;
+use crate::support::{eventually, now};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const KINDS: [(&str, &str); 3] =
     [("apps/v1", "deployments"), ("v1", "services"), ("policy/v1", "poddisruptionbudgets")];
@@ -61,6 +62,33 @@ fn what_is_made_of_a_template_is_kept_and_scaled() {
     // What somebody has deleted is made anew.
     cluster.delete("apps/v1", "deployments", "digits");
     eventually("it is there again", || image(&cluster, "digits") == "model:2");
+}
+
+#[test]
+fn a_template_with_a_field_that_no_pod_has_is_told_by_its_name_and_not_tried_hotly() {
+    let cluster = Cluster::start();
+    create(&cluster, "digits", 1);
+    cluster.edit("digits", &json!({"template": {"spec": {"containres": []}}}));
+    let _autoscaler = cluster.autoscaler("one", &[]);
+    for kind in ["Applied", "Ready", "Scaling"] {
+        eventually("it says so", || cluster.condition("digits", kind) == "False InvalidTemplate");
+    }
+    let status = cluster.status("digits");
+    let all = status["conditions"].as_array().unwrap();
+    let names_it = |one: &Value| {
+        one["message"] == "spec.template.spec.containres: field not declared in schema"
+    };
+    assert!(all.iter().all(names_it), "{status}");
+    eventually("an event tells it", || {
+        cluster.events("digits").contains(&"InvalidTemplate".to_owned())
+    });
+    // Longer than what may mend itself is waited for at first.
+    let tries = || cluster.api.writes("PATCH /apis/apps/v1/namespaces/models/deployments").len();
+    let from = now();
+    eventually("six seconds have passed", || now() - from > Duration::from_secs(6));
+    assert_eq!(tries(), 1);
+    cluster.edit("digits", &json!({"template": {"spec": {"containres": null}}}));
+    eventually("it is mended", || cluster.condition("digits", "Applied") == "True Applied");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! What the autoscaler says in an `InferenceApi`'s status. Pure.
 
+use super::own::unapplied;
+use crate::policy::rollout::verdict::RolloutReason;
 use serde_json::{Value, json};
 use tidegate_kubernetes::facts::PodPhase;
+use tidegate_kubernetes::failure::Failure;
 use tidegate_kubernetes::rollout::{RolloutRecord, RolloutStage};
 use tidegate_kubernetes::view::{ApiView, Problem};
 
@@ -75,7 +78,7 @@ pub(super) fn status(view: &ApiView, known: &Known<'_>) -> Value {
 type Verdict = (&'static str, &'static str, String);
 
 /// What is known of the objects that are made of a template.
-type Applied<'a> = Option<Result<(), &'a str>>;
+type Applied<'a> = Option<Result<(), &'a Failure>>;
 
 /// A problem; that the Deployment is still to be made says little where it can't be.
 fn not_there(problem: &Problem, applied: Applied<'_>) -> Verdict {
@@ -119,10 +122,10 @@ fn is_scaling(view: &ApiView, known: &Known<'_>) -> Verdict {
     }
 }
 
-fn is_applied(applied: Result<(), &str>) -> Verdict {
+fn is_applied(applied: Result<(), &Failure>) -> Verdict {
     match applied {
         Ok(()) => ("True", "Applied", "what is made of the template is as it says".to_owned()),
-        Err(failure) => ("False", "CanNotApply", failure.to_owned()),
+        Err(failure) => ("False", unapplied(failure), failure.message.clone()),
     }
 }
 
@@ -130,6 +133,11 @@ fn is_progressing(rollout: &RolloutRecord) -> Verdict {
     let RolloutRecord { to, step, steps, reason, message, .. } = rollout;
     let weight = rollout.weights.get(to).copied().unwrap_or_default();
     match rollout.stage {
+        RolloutStage::Step if *reason == RolloutReason::Paused.code() => (
+            "False",
+            "Paused",
+            format!("step {step} of {steps}, {to} gets {weight} of 100 requests: {message}"),
+        ),
         RolloutStage::Step => {
             let place = format!("step {step} of {steps}, {to} gets {weight} of 100 requests");
             ("True", "Step", format!("{place}; {reason}: {message}"))
@@ -279,11 +287,14 @@ mod tests {
             format!("{one} {why}")
         };
         assert_eq!(of(Some(Ok(()))), "True Applied");
-        assert_eq!(of(Some(Err("no"))), "False CanNotApply");
+        let because = |code| Failure { code, message: "no".to_owned(), hold_back: None };
+        let (no, invalid) = (because("server"), because("invalid"));
+        assert_eq!(of(Some(Err(&no))), "False CanNotApply");
+        assert_eq!(of(Some(Err(&invalid))), "False InvalidTemplate");
         // That it is not there yet says little where it can't be made.
         let making = || view(0, Some(Problem::Making), Value::Null);
         let known = |applied| Known { applied, ..KNOWN };
-        for (applied, why) in [(None, "Making"), (Some(Err("no")), "CanNotApply")] {
+        for (applied, why) in [(None, "Making"), (Some(Err(&no)), "CanNotApply")] {
             let status = status(&making(), &known(applied));
             for kind in ["Ready", "Scaling"] {
                 assert_eq!(verdict(&status, kind), ("False".to_owned(), why.to_owned()), "{kind}");

@@ -36,12 +36,12 @@ pub(super) struct Owning {
     /// The wait after the last failure.
     wait: Duration,
     /// Why it could not be applied, if it could not.
-    failure: Option<String>,
+    failure: Option<Failure>,
 }
 
 impl Owning {
     /// Whether it is as the spec says; nothing before the first try.
-    pub(super) fn is_applied(&self) -> Option<Result<(), &str>> {
+    pub(super) fn is_applied(&self) -> Option<Result<(), &Failure>> {
         match (&self.failure, self.applied) {
             (Some(failure), _) => Some(Err(failure)),
             (None, Some(_)) => Some(Ok(())),
@@ -72,9 +72,11 @@ impl Owning {
                 };
             }
             Err(failure) => {
-                self.wait = (self.wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT);
+                // A template that is no Deployment's seldom becomes one by waiting.
+                let least = if failure.code == "invalid" { LONGEST_WAIT } else { FIRST_WAIT };
+                self.wait = (self.wait * 2).clamp(least, LONGEST_WAIT);
                 self.not_before = now + self.wait.max(failure.hold_back.unwrap_or_default());
-                self.failure = Some(failure.to_string());
+                self.failure = Some(failure.clone());
             }
         }
     }
@@ -133,13 +135,21 @@ impl Cluster {
                 let note = "Deployment, Service and PodDisruptionBudget are as the template says";
                 (false, "Applied", note.to_owned())
             }
-            Err(failure) if was_failing.as_ref() == Some(&failure.message) => return,
+            Err(failure) if was_failing.as_ref() == Some(&failure) => return,
             Err(failure) => {
                 tracing::warn!(api = %key, code = failure.code, %failure, "can't apply its template");
-                (true, "CanNotApply", failure.message)
+                (true, unapplied(&failure), failure.message)
             }
         };
         self.tell(key, |uid| Told { key: key.clone(), uid, is_warning, reason, note });
+    }
+}
+
+/// What an event and the condition call it.
+pub(super) fn unapplied(failure: &Failure) -> &'static str {
+    match failure.code {
+        "invalid" => "InvalidTemplate",
+        _ => "CanNotApply",
     }
 }
 
@@ -188,11 +198,20 @@ mod tests {
             waits.push((now - begin).as_secs());
         }
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 300, 300]);
-        assert_eq!(owning.failure.as_deref(), Some("no"));
+        assert!(owning.failure.is_some());
         assert!(owning.is_due(2, true, now - at(1)), "a spec that is mended is tried at once");
         owning.done(2, &failure(), now);
         assert!(!owning.is_due(2, true, now + at(4)) && owning.is_due(2, true, now + at(5)));
         owning.done(2, &Ok(()), now);
         assert_eq!(owning.failure, None);
+    }
+
+    #[test]
+    fn what_no_waiting_mends_is_not_tried_hotly() {
+        let mut owning = Owning::default();
+        let invalid = Failure { code: "invalid", message: "no".to_owned(), hold_back: None };
+        owning.done(1, &Err(invalid), at(0));
+        assert!(!owning.is_due(1, false, at(299)) && owning.is_due(1, false, at(300)));
+        assert!(owning.is_due(2, false, at(1)), "a spec that is mended is tried at once");
     }
 }
