@@ -83,22 +83,24 @@ pub enum SampleError {
 
 /// Reads a sidecar's metrics.
 pub fn replica(text: &str) -> Result<ReplicaSample, SampleError> {
-    let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
-    for series in text.lines().filter_map(Series::parse) {
-        if REPLICA.contains(&series.name) && series.label(label::API).is_none() {
-            *sums.entry(series.name).or_default() += series.number()?;
+    let mut sums = [None; REPLICA.len()];
+    for series in text.lines().filter_map(|line| Series::among(line, &REPLICA)) {
+        let sum = REPLICA.iter().zip(&mut sums).find(|(name, _)| **name == series.name);
+        if let Some((_, sum)) = sum.filter(|_| series.label(label::API).is_none()) {
+            *sum = Some(sum.unwrap_or(0.0) + series.number()?);
         }
     }
-    let need = |name: &'static str| sums.get(name).copied().ok_or(SampleError::Missing(name));
-    let known = |name: &'static str| sums.get(name).copied().unwrap_or_default();
+    let sum = |name: &str| REPLICA.iter().zip(sums).find(|(of, _)| **of == name)?.1;
+    let need = |name: &'static str| sum(name).ok_or(SampleError::Missing(name));
+    let known = |name: &'static str| sum(name).unwrap_or_default();
     Ok(ReplicaSample {
         request_seconds: need(metric::CONCURRENCY_SECONDS)? + need(metric::QUEUE_SECONDS)?,
         completions: known(metric::UPSTREAM_DURATION_SECONDS_COUNT),
         service_seconds: known(metric::UPSTREAM_DURATION_SECONDS_SUM),
         in_flight: need(metric::REQUESTS_IN_FLIGHT)? as u32,
         queued: need(metric::REQUESTS_QUEUED)? as u32,
-        draining: sums.get(metric::DRAINING).is_some_and(|draining| *draining > 0.0),
-        resident_bytes: sums.get(metric::PROCESS_RESIDENT_MEMORY_BYTES).map(|bytes| *bytes as u64),
+        draining: known(metric::DRAINING) > 0.0,
+        resident_bytes: sum(metric::PROCESS_RESIDENT_MEMORY_BYTES).map(|bytes| bytes as u64),
     })
 }
 
@@ -106,7 +108,7 @@ pub fn replica(text: &str) -> Result<ReplicaSample, SampleError> {
 pub fn gateway(text: &str) -> Result<GatewaySample, SampleError> {
     let mut queues: BTreeMap<String, QueueSample> = BTreeMap::new();
     let mut versions = Versions::default();
-    for series in text.lines().filter_map(Series::parse) {
+    for series in text.lines().filter_map(|line| Series::among(line, &GATEWAY)) {
         let Some(api) = series.label(label::API).map(Cow::into_owned) else { continue };
         versions.take(&api, &series)?;
         match series.name {
@@ -128,8 +130,17 @@ pub fn gateway(text: &str) -> Result<GatewaySample, SampleError> {
     Ok(GatewaySample { queues, versions: versions.tallies() })
 }
 
+/// The names a gateway's sample is made of.
+pub(crate) const GATEWAY: [&str; 5] = [
+    metric::QUEUE_SECONDS,
+    metric::REQUESTS_QUEUED,
+    metric::REQUESTS_IN_FLIGHT,
+    metric::REQUESTS,
+    metric::VERSION_DURATION_SECONDS_BUCKET,
+];
+
 /// The names a sidecar's sample is made of.
-const REPLICA: [&str; 8] = [
+pub(crate) const REPLICA: [&str; 8] = [
     metric::CONCURRENCY_SECONDS,
     metric::QUEUE_SECONDS,
     metric::REQUESTS_IN_FLIGHT,

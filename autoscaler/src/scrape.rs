@@ -1,5 +1,7 @@
 //! Reads `/metrics` and `/readyz` over HTTP: in parallel, each with a deadline and a size limit.
 
+mod page;
+
 use crate::clock::Clock;
 use crate::sample::{self, GatewaySample, ReplicaSample, SampleError};
 use bytes::Bytes;
@@ -10,14 +12,15 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidegate_api::names::path;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// The largest answer that is read. A sidecar's is some ten KiB; a gateway's grows with its APIs.
-const MOST_BYTES: usize = 4 << 20;
+/// The largest answer that is read. A sidecar's is some ten KiB; a gateway's grows with its APIs, by as
+/// much for each where it is an older one that tells all it has.
+const MOST_BYTES: usize = 32 << 20;
 
 /// The largest answer of a Prometheus that has scraped a cluster's pods.
 #[cfg(feature = "kubernetes")]
@@ -37,6 +40,10 @@ pub(crate) struct Scraper {
     clock: Clock,
     deadline: Duration,
     at_once: usize,
+    /// Where a sidecar has what is read of it, and only that.
+    sidecar: Arc<str>,
+    /// Likewise, a gateway.
+    gateway: Arc<str>,
 }
 
 /// Why a scrape gave nothing.
@@ -112,22 +119,66 @@ impl Scraper {
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_timer(hyper_util::rt::TokioTimer::new())
             .build(connector);
-        Self { client, clock, deadline, at_once }
+        let (sidecar, gateway) = (only(&sample::REPLICA), only(&sample::GATEWAY));
+        Self { client, clock, deadline, at_once, sidecar, gateway }
     }
 
     /// Scrapes all `targets`, some at once. Takes as long as the slowest, at most the deadline for
     /// each batch of as many as run at once.
     pub(crate) async fn replicas(&self, targets: Vec<(String, SocketAddr)>) -> ReplicaReadings {
-        let asked = targets.into_iter().map(|(id, admin)| {
-            let scraper = self.clone();
-            async move { (id, scraper.sample(&metrics(admin), sample::replica).await) }
+        let workers = self.at_once.min(targets.len());
+        let left = Arc::new(Mutex::new(targets.into_iter()));
+        let work = (0..workers).map(|_| {
+            let (scraper, left) = (self.clone(), Arc::clone(&left));
+            async move {
+                let (mut done, mut buffer) = (Vec::new(), Vec::new());
+                let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+                while let Some((id, admin)) = next() {
+                    let read = sample::replica;
+                    let reading = scraper.own(admin, &scraper.sidecar, &mut buffer, read).await;
+                    done.push((id, reading));
+                }
+                done
+            }
         });
-        some_at_once(self.at_once, asked).await
+        let done: Vec<Vec<_>> = some_at_once(workers, work).await;
+        done.into_iter().flatten().collect()
     }
 
     /// Scrapes the gateway.
     pub(crate) async fn gateway(&self, admin: SocketAddr) -> GatewayReading {
-        self.sample(&metrics(admin), sample::gateway).await
+        self.own(admin, &self.gateway, &mut Vec::new(), sample::gateway).await
+    }
+
+    /// Reads what a process of ours has to say.
+    async fn own<T>(
+        &self,
+        admin: SocketAddr,
+        path: &str,
+        buffer: &mut Vec<u8>,
+        read: fn(&str) -> Result<T, SampleError>,
+    ) -> Result<Reading<T>, ScrapeError> {
+        let asked = page::page(admin, path, buffer, MOST_BYTES);
+        let page = match tokio::time::timeout(self.deadline, asked).await {
+            Ok(Ok(Some(page))) => page,
+            Ok(Ok(None)) => return self.sample(&metrics(admin), read).await,
+            Ok(Err(error)) => {
+                return Err(ScrapeError::Http { from: metrics(admin), source: Box::new(error) });
+            }
+            Err(_) => {
+                let deadline = self.deadline;
+                return Err(ScrapeError::Deadline { from: metrics(admin), deadline });
+            }
+        };
+        let at = self.clock.now();
+        if page.status != StatusCode::OK.as_u16() {
+            let status = StatusCode::from_u16(page.status).unwrap_or_default();
+            return Err(ScrapeError::Status { from: metrics(admin), status });
+        }
+        let text = String::from_utf8_lossy(buffer.get(page.body).unwrap_or_default());
+        let sample =
+            read(&text).map_err(|source| ScrapeError::Sample { from: metrics(admin), source })?;
+        Ok(Reading { at, sample })
     }
 
     /// Asks once whether a sidecar is ready.
@@ -203,6 +254,14 @@ impl Scraper {
             .await
             .unwrap_or_else(|_| Err(ScrapeError::Deadline { from: url.to_owned(), deadline }))
     }
+}
+
+/// Where the series of these names are, and only they; an older proxy tells all that it has.
+fn only(names: &[&str]) -> Arc<str> {
+    // Brackets must be escaped in a query.
+    let name = path::METRICS_NAME.replace('[', "%5B").replace(']', "%5D");
+    let names: Vec<String> = names.iter().map(|of| format!("{name}={of}")).collect();
+    Arc::from(format!("{}?{}", path::METRICS, names.join("&")))
 }
 
 fn metrics(admin: SocketAddr) -> String {

@@ -130,23 +130,35 @@ impl Key {
 }
 
 impl Resource {
-    /// Of the resource's object.
-    pub(crate) fn of(mut object: DynamicObject) -> Option<Self> {
-        let document = resource::document(&object).map(Arc::new).map_err(|report| {
-            let lines = report.mistakes.iter().map(|mistake| mistake.to_string());
-            Arc::from(lines.collect::<Vec<_>>().join("; "))
-        });
+    /// Of the resource's object, and of what was known of it `before`: a spec of the same generation is not
+    /// read again, as each status that is written makes news of it.
+    pub(crate) fn of(mut object: DynamicObject, before: Option<&Self>) -> Option<Self> {
+        let uid = object.metadata.uid.clone().unwrap_or_default();
+        let generation = object.metadata.generation.unwrap_or_default();
+        let is_read = |before: &&Self| before.uid == uid && before.generation == generation;
+        let document = match before.filter(is_read) {
+            Some(before) => before.document.clone(),
+            None => read(&object),
+        };
         let created = object.metadata.creation_timestamp.as_ref();
         Some(Self {
             origin: Origin::Resource,
-            uid: object.metadata.uid.clone().unwrap_or_default(),
+            uid,
             version: object.metadata.resource_version.clone().unwrap_or_default(),
-            generation: object.metadata.generation.unwrap_or_default(),
+            generation,
             created: created.map_or(0, |time| time.0.as_second()),
             document,
             status: Arc::new(object.data["status"].take()),
         })
     }
+}
+
+/// An object's document, or its mistakes in one line.
+fn read(object: &DynamicObject) -> Result<Arc<InferenceApi>, Arc<str>> {
+    resource::document(object).map(Arc::new).map_err(|report| {
+        let lines = report.mistakes.iter().map(|mistake| mistake.to_string());
+        Arc::from(lines.collect::<Vec<_>>().join("; "))
+    })
 }
 
 impl Pod {
@@ -354,12 +366,32 @@ mod tests {
             let mut object = DynamicObject::new("a", &resource::inference_api());
             object.metadata.generation = Some(3);
             object.data = json!({"spec": spec, "status": {"wanted": 2}});
-            Resource::of(object).unwrap()
+            Resource::of(object, None).unwrap()
         };
         let seen = of(json!({"target": {"name": "d"}}));
         assert_eq!((seen.generation, seen.status["wanted"].as_u64()), (3, Some(2)));
         assert!(seen.document.is_ok());
         let wrong = of(json!({"target": {}, "paused": 1})).document.unwrap_err();
         assert!(wrong.contains("spec.paused") && wrong.contains("spec.target.name"), "{wrong}");
+    }
+
+    #[test]
+    fn a_spec_is_read_once_for_each_generation() {
+        let object = |uid: &str, generation, status: Value| {
+            let mut object = DynamicObject::new("a", &resource::inference_api());
+            object.metadata.uid = Some(uid.to_owned());
+            object.metadata.generation = Some(generation);
+            object.data = json!({"spec": {"target": {"name": "d"}}, "status": status});
+            object
+        };
+        let first = Resource::of(object("u", 1, json!({})), None).unwrap();
+        let document = |resource: &Resource| resource.document.clone().unwrap();
+        let news = Resource::of(object("u", 1, json!({"wanted": 2})), Some(&first)).unwrap();
+        assert!(Arc::ptr_eq(&document(&first), &document(&news)));
+        assert_eq!(news.status["wanted"], 2);
+        for (uid, generation) in [("u", 2), ("v", 1)] {
+            let other = Resource::of(object(uid, generation, json!({})), Some(&first)).unwrap();
+            assert!(!Arc::ptr_eq(&document(&first), &document(&other)), "{uid} {generation}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::drain::Drain;
 use crate::gate::{Gate, RoomReport};
 use crate::in_force::InForce;
 use crate::metrics::ProcessMetrics;
+use crate::metrics::page::page;
 use crate::policy::admission::Load;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE};
@@ -15,7 +16,7 @@ use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prometheus::{Registry, TextEncoder};
+use prometheus::Registry;
 use serde_json::json;
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
@@ -170,7 +171,7 @@ impl Admin {
         match request.uri().path() {
             path::HEALTHZ => text(StatusCode::OK, "alive\n"),
             path::READYZ => self.readyz(),
-            path::METRICS => self.metrics(),
+            path::METRICS => self.metrics(request.uri().query()),
             path::ROOM if self.gate.is_some() => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
             }
@@ -205,12 +206,12 @@ impl Admin {
         }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
+    fn metrics(&self, query: Option<&str>) -> Response<Full<Bytes>> {
         let draining = self.drain.is_draining();
         self.process.draining.set(i64::from(draining));
         self.process.ready.set(i64::from(!draining && (self.ready)()));
         self.process.connections.set(i64::try_from(self.connections.open()).unwrap_or(i64::MAX));
-        match TextEncoder::new().encode_to_string(&self.registry.gather()) {
+        match page(self.registry.gather(), query) {
             Ok(page) => {
                 let mut response = text(StatusCode::OK, page);
                 let kind = HeaderValue::from_static(prometheus::TEXT_FORMAT);

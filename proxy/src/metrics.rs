@@ -4,6 +4,7 @@
 pub mod discovery;
 pub mod endpoints;
 pub mod hedges;
+pub mod page;
 pub mod shadow;
 pub mod tls;
 pub mod tokens;

@@ -13,6 +13,9 @@ use std::sync::mpsc::sync_channel;
 
 const PODS: usize = 10;
 
+/// What a real sidecar has said.
+const PAGE: &str = include_str!("../data/sidecar-metrics.txt");
+
 #[test]
 fn many_apis_of_ten_pods_are_scaled_in_bounded_memory() {
     let apis = std::env::var("TIDEGATE_TEST_APIS").map_or(200, |count| count.parse().unwrap());
@@ -24,10 +27,20 @@ fn many_apis_of_ten_pods_are_scaled_in_bounded_memory() {
             // Half of one at a time: an answer that comes late on a busy machine is no burst, and ten
             // pods, which are the least, are right for ten of them.
             let seconds = (now() - start).as_secs_f64() * 0.5;
-            format!(
-                "tidegate_concurrency_seconds_total {seconds}\ntidegate_queue_seconds_total 0\n\
-                 tidegate_requests_in_flight 1\ntidegate_requests_queued 0\n"
-            )
+            let mut page = String::with_capacity(PAGE.len() + 100);
+            for line in PAGE.lines() {
+                match line.split_once(' ') {
+                    Some((name @ "tidegate_concurrency_seconds_total", _)) => {
+                        page.push_str(&format!("{name} {seconds}"));
+                    }
+                    Some((name @ "tidegate_requests_in_flight", _)) => {
+                        page.push_str(&format!("{name} 1"));
+                    }
+                    _ => page.push_str(line),
+                }
+                page.push('\n');
+            }
+            page
         };
         tell.send(serve_text("any".to_owned(), busy).await).unwrap();
     });

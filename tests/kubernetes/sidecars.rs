@@ -60,6 +60,17 @@ impl Load {
     }
 }
 
+/// Of a page the series that are asked for by name, if any are; as a sidecar does.
+fn asked_for(head: &str, page: String) -> String {
+    let names: Vec<&str> =
+        head.split([' ', '?', '&']).filter_map(|part| part.strip_prefix("name%5B%5D=")).collect();
+    let is_asked = |line: &&str| names.contains(&line.split(['{', ' ']).next().unwrap_or(""));
+    match names.is_empty() {
+        true => page,
+        false => page.lines().filter(is_asked).map(|line| format!("{line}\n")).collect(),
+    }
+}
+
 /// Serves a text on a free port, to whoever asks for whatever, as long as the runtime lives.
 pub(super) async fn serve_text(
     name: String,
@@ -76,10 +87,8 @@ pub(super) async fn serve_text(
             let (name, text) = (name.clone(), Arc::clone(&text));
             connections.spawn(async move {
                 let mut head = [0; 4096];
-                if stream.read(&mut head).await.is_err() {
-                    return;
-                }
-                let body = text(&name);
+                let Ok(count) = stream.read(&mut head).await else { return };
+                let body = asked_for(&String::from_utf8_lossy(&head[..count]), text(&name));
                 let length = body.len();
                 let answer = format!(
                     "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"

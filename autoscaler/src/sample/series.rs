@@ -13,14 +13,19 @@ pub(super) struct Series<'a> {
 }
 
 impl<'a> Series<'a> {
+    /// The series in a line, if it has one of these names: of most lines no more than that is read.
+    pub(super) fn among(line: &'a str, names: &[&str]) -> Option<Self> {
+        let (name, rest) = name(line)?;
+        if names.contains(&name) { Self::of(name, rest) } else { None }
+    }
+
     /// The series in a line; nothing in comments and in lines of another form.
     pub(super) fn parse(line: &'a str) -> Option<Self> {
-        let line = line.trim();
-        if line.starts_with('#') {
-            return None;
-        }
-        let end = line.find(['{', ' ', '\t'])?;
-        let (name, rest) = line.split_at_checked(end)?;
+        let (name, rest) = name(line)?;
+        Self::of(name, rest)
+    }
+
+    fn of(name: &'a str, rest: &'a str) -> Option<Self> {
         let (labels, rest) = match rest.strip_prefix('{') {
             Some(labels) => labels.split_at_checked(closing(labels)?)?,
             None => ("", rest),
@@ -51,6 +56,16 @@ impl<'a> Series<'a> {
             }),
         }
     }
+}
+
+/// The name in a line that is no comment, and what follows it.
+fn name(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim_ascii();
+    if line.starts_with('#') {
+        return None;
+    }
+    let end = line.bytes().position(|byte| matches!(byte, b'{' | b' ' | b'\t'))?;
+    line.split_at_checked(end)
 }
 
 /// Where the brace is that closes well-formed labels.

@@ -1,7 +1,8 @@
 //! Facts by key, exchanged whole when everything is listed anew. Pure.
 
 use crate::facts::{Key, Pod, Resource, Rival, Workload};
-use std::collections::BTreeMap;
+use crate::scalable::{Other, Scaling};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The facts of one kind of objects.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Stores {
     pods: Store<Pod>,
     deployments: Store<Workload>,
     stateful_sets: Store<Workload>,
+    /// What those of other kinds say by their `/scale`.
+    others: BTreeMap<Other, Scaling>,
     rivals: Store<Rival>,
     gateways: Store<Pod>,
 }
@@ -38,8 +41,8 @@ impl<T> Store<T> {
     }
 
     /// One object of a new list.
-    pub(crate) fn list(&mut self, key: Key, fact: Option<T>) {
-        let Some(fact) = fact else { return };
+    pub(crate) fn list(&mut self, key: Key, fact: impl FnOnce(Option<&T>) -> Option<T>) {
+        let Some(fact) = fact(self.facts.get(&key)) else { return };
         self.listing.get_or_insert_default().insert(key, fact);
     }
 
@@ -47,6 +50,12 @@ impl<T> Store<T> {
     pub(crate) fn done(&mut self) {
         self.facts = self.listing.take().unwrap_or_default();
         self.is_known = true;
+    }
+
+    /// One object, as it is now, which may go by what it was.
+    pub(crate) fn tell(&mut self, key: Key, fact: impl FnOnce(Option<&T>) -> Option<T>) {
+        let fact = fact(self.facts.get(&key));
+        self.set(key, fact);
     }
 
     /// One object, as it is now; nothing where it is gone.
@@ -87,6 +96,23 @@ impl Stores {
     /// The pods.
     pub fn all_pods(&self) -> &BTreeMap<Key, Pod> {
         &self.pods.facts
+    }
+
+    /// The targets of other kinds.
+    pub(crate) fn all_others(&self) -> &BTreeMap<Other, Scaling> {
+        &self.others
+    }
+
+    /// What those say now; all are forgotten that are not `named` any more. One that is not to be asked for a
+    /// moment is as it was.
+    pub(crate) fn set_others(&mut self, named: &BTreeSet<Other>, found: Vec<(Other, Scaling)>) {
+        self.others.retain(|other, _| named.contains(other));
+        for (other, scaling) in found {
+            let is_known = matches!(self.others.get(&other), Some(Scaling::Known(_)));
+            if !(is_known && matches!(scaling, Scaling::Unknown(_))) {
+                self.others.insert(other, scaling);
+            }
+        }
     }
 
     /// The gateways' pods.
@@ -136,6 +162,8 @@ impl Stores {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use tidegate_api::document::Target;
 
     fn key(name: &str) -> Key {
         Key { namespace: "n".to_owned(), name: name.to_owned() }
@@ -145,17 +173,46 @@ mod tests {
     fn a_new_list_replaces_the_old_only_when_it_is_whole() {
         let mut store: Store<u32> = Store::default();
         store.begin();
-        store.list(key("a"), Some(1));
-        store.list(key("b"), Some(2));
+        store.list(key("a"), |_| Some(1));
+        store.list(key("b"), |_| Some(2));
         assert!(store.facts().is_empty() && !store.is_known);
         store.done();
         assert_eq!((store.facts().len(), store.is_known), (2, true));
         store.begin();
-        store.list(key("b"), Some(3));
+        store.list(key("b"), |before| before.map(|before| before + 1));
         assert_eq!(store.facts()[&key("a")], 1, "still there while the list is made");
         store.done();
         assert_eq!(store.facts().clone().into_iter().collect::<Vec<_>>(), [(key("b"), 3)]);
         store.set(key("b"), None);
         assert!(store.facts().is_empty());
+    }
+
+    #[test]
+    fn a_scale_that_was_known_stays_so_until_it_is_gone() {
+        let [api_version, kind, name] = ["example.com/v1", "Set", "a"].map(str::to_owned);
+        let other = Other::of("n", &Target { api_version, kind, name }).unwrap();
+        let named = BTreeSet::from([other.clone()]);
+        let known = Scaling::Known(Workload {
+            version: "1".to_owned(),
+            owner: None,
+            replicas: 2,
+            present: 2,
+            selector: None,
+            asked: None,
+        });
+        let away = || Scaling::Unknown(Arc::from("away"));
+        let mut stores = Stores::default();
+        for (found, want) in [
+            (away(), away()),
+            (known.clone(), known.clone()),
+            (away(), known),
+            (Scaling::Gone, Scaling::Gone),
+            (away(), away()),
+        ] {
+            stores.set_others(&named, vec![(other.clone(), found)]);
+            assert_eq!(stores.all_others().get(&other), Some(&want));
+        }
+        stores.set_others(&BTreeSet::new(), Vec::new());
+        assert!(stores.all_others().is_empty());
     }
 }
