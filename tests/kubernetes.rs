@@ -25,6 +25,7 @@ mod leadership;
 mod legacy_events;
 mod log;
 mod many;
+mod others;
 mod recorded;
 mod request;
 mod rights;

@@ -21,7 +21,8 @@ use crate::connect::Connection;
 use crate::facts::{Key, Pod as PodFact, Resource, Rival, Workload};
 use crate::failure::Failure;
 use crate::resource::{GROUP, PLURAL, inference_api};
-use crate::watch::Stores;
+use crate::scalable::{Other, Scaling};
+use crate::watch::{Stores, once};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -123,7 +124,7 @@ async fn scaled(connection: &Connection, namespace: Option<&str>, findings: &mut
         };
         let objects = pages(apis, ListParams::default()).await?;
         for object in objects {
-            stores.apis().set(Key::of(&object.metadata), Resource::of(object));
+            stores.apis().set(Key::of(&object.metadata), Resource::of(object, None));
         }
         let none = ListParams::default;
         for pod in all::<Pod>(connection, namespace, none()).await? {
@@ -138,6 +139,14 @@ async fn scaled(connection: &Connection, namespace: Option<&str>, findings: &mut
         for one in all::<HorizontalPodAutoscaler>(connection, namespace, none()).await? {
             stores.rivals().set(Key::of(&one.metadata), Rival::of(one));
         }
+        let others = Other::all(stores.resources());
+        let mut found = Vec::new();
+        for other in &others {
+            let scaling = once(&connection.client, other).await;
+            let failed = |failure: Failure| Scaling::Unknown(failure.message.into());
+            found.push((other.clone(), scaling.unwrap_or_else(failed)));
+        }
+        stores.set_others(&others, found);
         let services = all::<Service>(connection, namespace, none()).await?;
         Ok::<_, Failure>((stores, services))
     };

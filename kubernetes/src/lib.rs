@@ -9,10 +9,11 @@
 //! - [`lease`]: who of several may write, as a state machine. Pure.
 //! - [`owned`]: what is made of an API with a pod template. Pure.
 //! - [`resource`]: what the resource is called, and its objects as documents. Pure.
+//! - [`scalable`]: what a `/scale` says of targets whose kinds nobody watches. Pure.
 //! - [`asked`]: a Deployment's annotations as a document. Pure.
 //! - `claims`: the resources, and the Deployments that ask by annotations. Pure.
 //! - [`connect`]: a client, from the user's configuration or the pod's account.
-//! - [`watch`]: one list and watch for each kind, kept as facts.
+//! - [`watch`]: one list and watch for each kind, kept as facts; of other kinds their `/scale`.
 //! - [`rollout`]: what a status says of a version that takes over. Pure.
 //! - [`view`]: the facts as a scaling tick sees them. Pure.
 //! - [`serving`]: the facts as a gateway sees them. Pure.
@@ -45,6 +46,7 @@ pub mod owned;
 mod patience;
 pub mod resource;
 pub mod rollout;
+pub mod scalable;
 pub mod serving;
 mod structural;
 pub mod target;

@@ -6,11 +6,12 @@
 use crate::claims::claims;
 use crate::facts::{Key, PodPhase, Resource};
 use crate::rollout;
+use crate::scalable::{Other, selector};
 use crate::view::{self, PodIndex, PodView};
 use crate::watch::Stores;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use tidegate_api::document::{Clash, Route};
+use tidegate_api::document::{Clash, Route, Target};
 use tidegate_api::endpoints::{EndpointEntry, EndpointState, EndpointsFile, TrafficWeights};
 use tidegate_api::{InferenceApi, dangling_fallbacks, dangling_versions};
 
@@ -144,10 +145,7 @@ impl Serving {
         let apis = self.served.iter().map(|(key, served)| {
             let document = &served.document;
             let target = document.target.as_ref();
-            let workload =
-                target.and_then(|target| view::workload(stores, &key.namespace, target).ok());
-            let pods = workload.map(|workload| view::pods(workload, &key.namespace, &index));
-            let pods = pods.and_then(Result::ok).unwrap_or_default();
+            let pods = target.map(|target| pods(stores, key, target, &index)).unwrap_or_default();
             let entries = pods.iter().filter_map(|pod| entry(pod, document));
             (key.to_string(), entries.collect())
         });
@@ -163,6 +161,20 @@ impl Serving {
         });
         weights.collect()
     }
+}
+
+/// The pods of a target. A gateway asks for nobody's `/scale`: which pods are those of a kind that nobody
+/// watches is what the autoscaler says in the resource's status.
+fn pods(stores: &Stores, key: &Key, target: &Target, index: &PodIndex<'_>) -> Vec<PodView> {
+    if Other::of(&key.namespace, target).is_some() {
+        let resource = stores.resources().get(key);
+        let text = resource.and_then(|resource| resource.status["selector"].as_str());
+        let selector = text.and_then(selector);
+        return selector.map_or_else(Vec::new, |selector| index.select(&key.namespace, &selector));
+    }
+    let workload = view::workload(stores, &key.namespace, target);
+    let pods = workload.and_then(|workload| view::pods(workload, &key.namespace, index));
+    pods.unwrap_or_default()
 }
 
 /// An API without another to fall back to is served all the same: resources come and go in any order.

@@ -8,6 +8,7 @@ pub use problem::Problem;
 
 use crate::claims::claims;
 use crate::facts::{Key, Pod, PodPhase, Resource, Workload};
+use crate::scalable::{Other, Scaling};
 use crate::watch::Stores;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -144,15 +145,22 @@ pub(crate) fn workload<'a>(
     namespace: &str,
     target: &Target,
 ) -> Result<&'a Workload, Problem> {
-    if target.api_version != "apps/v1"
-        || !["Deployment", "StatefulSet"].contains(&target.kind.as_str())
-    {
-        return Err(Problem::Kind(format!("{} of {}", target.kind, target.api_version)));
+    let (kind, name) = (target.kind.clone(), target.name.clone());
+    if let Some(other) = Other::of(namespace, target) {
+        return match stores.all_others().get(&other) {
+            Some(Scaling::Known(workload)) => Ok(workload),
+            Some(Scaling::Gone) => Err(Problem::NotFound { kind, name }),
+            Some(Scaling::NoKind) => {
+                Err(Problem::Kind(format!("{kind} of {}", target.api_version)))
+            }
+            Some(Scaling::Unknown(why)) => {
+                Err(Problem::NoScale { kind, name, why: Arc::clone(why) })
+            }
+            None => Err(Problem::Asking { kind, name }),
+        };
     }
-    let of = Key { namespace: namespace.to_owned(), name: target.name.clone() };
-    stores
-        .workload(&target.kind, &of)
-        .ok_or_else(|| Problem::NotFound { kind: target.kind.clone(), name: target.name.clone() })
+    let of = Key { namespace: namespace.to_owned(), name: name.clone() };
+    stores.workload(&kind, &of).ok_or(Problem::NotFound { kind, name })
 }
 
 /// The pods of a workload of this namespace.
@@ -277,7 +285,19 @@ mod tests {
         assert_eq!(reason(&stores(split)), Some("Split"));
         assert_eq!(reason(&stores(json!({"target": {"name": "x"}}))), Some("TargetNotFound"));
         let rollout = json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "d"});
-        assert_eq!(reason(&stores(json!({ "target": rollout }))), Some("UnknownKind"));
+        let mut seen = stores(json!({ "target": rollout }));
+        assert_eq!(reason(&seen), Some("Asking"));
+        let named = Other::all(seen.resources());
+        let mut found = |scaling: Scaling| {
+            let found = named.iter().map(|other| (other.clone(), scaling.clone()));
+            let found = found.collect();
+            seen.set_others(&named, found);
+            reason(&seen)
+        };
+        assert_eq!(found(Scaling::NoKind), Some("UnknownKind"));
+        assert_eq!(found(Scaling::Unknown(Arc::from("forbidden"))), Some("NoScale"));
+        assert_eq!(found(Scaling::Gone), Some("TargetNotFound"));
+        assert_eq!(found(Scaling::Known(workload("d"))), None);
         let paused = json!({"target": {"name": "d"}, "paused": true});
         assert_eq!(reason(&stores(paused)), Some("Paused"));
 

@@ -1,7 +1,9 @@
 //! What the cluster holds, as it is told to us: one list and watch for each kind, kept as facts.
 
+mod scales;
 mod store;
 
+pub(crate) use scales::once;
 pub use store::{Store, Stores};
 
 use crate::facts::{Key, Pod, Resource, Rival, Workload};
@@ -74,14 +76,23 @@ impl Watched {
 pub async fn watch(client: Client, scope: Scope, watched: Arc<Watched>, tell: Tell) -> Infallible {
     let (of, told) = (|| Arc::clone(&watched), || Arc::clone(&tell));
     let mut tasks = replicas(&client, &scope, &watched, &tell);
-    let rival = Follow { what: "horizontalpodautoscalers", fact: Rival::of, store: Stores::rivals };
+    let rival = Follow {
+        what: "horizontalpodautoscalers",
+        fact: |object, _| Rival::of(object),
+        store: Stores::rivals,
+    };
+    tasks.spawn({
+        let others = scales::follow(client.clone(), of(), told());
+        async { match others.await {} }
+    });
     let rivals = within::<HorizontalPodAutoscaler>(&client, &scope);
     tasks.spawn(rival.run(rivals, Config::default(), of(), told()));
     if scope.gateways.is_empty() {
         watched.write(|stores| stores.gateways().done());
     } else {
         let pods = Api::namespaced(client.clone(), &scope.gateway_namespace);
-        let gateway = Follow { what: "gateways", fact: Pod::of, store: Stores::gateways };
+        let gateway =
+            Follow { what: "gateways", fact: |object, _| Pod::of(object), store: Stores::gateways };
         let living = Config::default().fields(LIVING);
         tasks.spawn(gateway.run(pods, living.labels(&scope.gateways), of(), told()));
     }
@@ -113,15 +124,18 @@ fn replicas(client: &Client, scope: &Scope, watched: &Arc<Watched>, tell: &Tell)
     let mut tasks = JoinSet::new();
     let resource = Follow { what: INFERENCE_APIS, fact: Resource::of, store: Stores::apis };
     tasks.spawn(resource.run(resources, all(), of(), told()));
-    let pod = Follow { what: "pods", fact: Pod::of, store: Stores::pods };
+    let pod = Follow { what: "pods", fact: |object, _| Pod::of(object), store: Stores::pods };
     let living = all().fields(LIVING).labels(&scope.pods);
     tasks.spawn(pod.run(within(client, scope), living, of(), told()));
-    let deployment =
-        Follow { what: "deployments", fact: Workload::of_deployment, store: Stores::deployments };
+    let deployment = Follow {
+        what: "deployments",
+        fact: |object, _| Workload::of_deployment(object),
+        store: Stores::deployments,
+    };
     tasks.spawn(deployment.run(within::<Deployment>(client, scope), all(), of(), told()));
     let set = Follow {
         what: "statefulsets",
-        fact: Workload::of_stateful_set,
+        fact: |object, _| Workload::of_stateful_set(object),
         store: Stores::stateful_sets,
     };
     tasks.spawn(set.run(within::<StatefulSet>(client, scope), all(), of(), told()));
@@ -151,7 +165,8 @@ where
 /// How one kind of objects is followed.
 struct Follow<K, T> {
     what: &'static str,
-    fact: fn(K) -> Option<T>,
+    /// Of an object, and of what was known of it before.
+    fact: fn(K, Option<&T>) -> Option<T>,
     store: fn(&mut Stores) -> &mut Store<T>,
 }
 
@@ -185,8 +200,7 @@ where
                 watcher::Event::Init => watched.write(|stores| store(stores).begin()),
                 watcher::Event::InitApply(object) => {
                     let key = Key::of(object.meta());
-                    let fact = fact(object);
-                    watched.write(|stores| store(stores).list(key, fact));
+                    watched.write(|stores| store(stores).list(key, |before| fact(object, before)));
                 }
                 watcher::Event::InitDone => {
                     watched.write(|stores| store(stores).done());
@@ -194,8 +208,7 @@ where
                 }
                 watcher::Event::Apply(object) => {
                     let key = Key::of(object.meta());
-                    let fact = fact(object);
-                    watched.write(|stores| store(stores).set(key, fact));
+                    watched.write(|stores| store(stores).tell(key, |before| fact(object, before)));
                 }
                 watcher::Event::Delete(object) => {
                     let key = Key::of(object.meta());

@@ -4,7 +4,7 @@ use super::api_server::{Answer, Shared, Write};
 use super::apply::{Apply, apply};
 use super::legacy_events;
 use super::log::log_stream;
-use super::request::{Place, Selection, query};
+use super::request::{Place, Selection, kinds, query};
 use super::store::{Refusal, merge, merge_by_name};
 use super::watch::watch_stream;
 use crate::support::now;
@@ -28,7 +28,10 @@ pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> A
         (Some(404), _) => no_page(),
         (Some(status), _) => refused(&Refusal(status, "Fault", "a fault on purpose".to_owned())),
         (None, None) if head.uri.path() == "/version" => json_answer(200, &version()),
-        (None, None) => no_page(),
+        (None, None) => match kinds(head.uri.path()) {
+            Some(kinds) => json_answer(200, &kinds),
+            None => no_page(),
+        },
         (None, Some(place)) => match carry_out(&shared, &head, &place, &query, &body) {
             Ok(answer) => answer,
             Err(refusal) => refused_at(&refusal, &place),

@@ -1,6 +1,6 @@
 //! What a request to the API server asks for: from its path and query.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// An object's place, or that of many.
@@ -19,11 +19,12 @@ pub(super) struct Place {
 }
 
 /// The kinds that this API server has, as `kubectl api-resources` lists them.
-const KINDS: [(&str, &str, &str); 18] = [
+const KINDS: [(&str, &str, &str); 19] = [
     ("v1", "pods", "Pod"),
     ("apps/v1", "deployments", "Deployment"),
     ("apps/v1", "statefulsets", "StatefulSet"),
     ("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
+    ("argoproj.io/v1alpha1", "rollouts", "Rollout"),
     ("coordination.k8s.io/v1", "leases", "Lease"),
     ("events.k8s.io/v1", "events", "Event"),
     ("v1", "events", "Event"),
@@ -43,6 +44,20 @@ const KINDS: [(&str, &str, &str); 18] = [
     ("authentication.k8s.io/v1", "tokenreviews", "TokenReview"),
     ("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition"),
 ];
+
+/// What is answered to whoever asks for the kinds of a group at `path`; nothing where there are none.
+pub(super) fn kinds(path: &str) -> Option<Value> {
+    let version = path.strip_prefix("/apis/")?;
+    let kinds = KINDS.iter().filter(|(group, ..)| *group == version);
+    let kind = |(_, plural, kind): &(&str, &str, &str)| {
+        json!({"name": plural, "singularName": "", "namespaced": true, "kind": kind,
+            "verbs": ["get", "list", "patch", "watch"]})
+    };
+    let all: Vec<Value> = kinds.map(kind).collect();
+    let list = json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version,
+        "resources": all});
+    (!all.is_empty()).then_some(list)
+}
 
 impl Place {
     /// The place of one object.

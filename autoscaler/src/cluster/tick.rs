@@ -275,10 +275,10 @@ pub(super) fn order(
     let target = document.target.clone()?;
     let id = |pod: &str| format!("{}/{pod}", key.namespace);
     let busy = |pod: &str| scaled.sources.replica(&id(pod)).map_or(0, held);
-    // Only a ReplicaSet goes by the cost; a StatefulSet goes by the pods' numbers.
+    // Only a ReplicaSet goes by the cost, whoever has it; a StatefulSet goes by the pods' numbers.
     let fewer = current.saturating_sub(decision.replicas);
     let marks = match target.kind.as_str() {
-        "Deployment" if fewer > 0 => marks(&view.pods, fewer, busy),
+        "Deployment" | "ReplicaSet" | "Rollout" if fewer > 0 => marks(&view.pods, fewer, busy),
         _ => Vec::new(),
     };
     Some(Order {

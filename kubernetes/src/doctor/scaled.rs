@@ -132,7 +132,7 @@ mod tests {
         let mut api = DynamicObject::new("a", &inference_api());
         api.metadata.generation = Some(2);
         api.data = json!({"spec": spec, "status": {"observedGeneration": observed}});
-        stores.apis().set(key("a"), Resource::of(api));
+        stores.apis().set(key("a"), Resource::of(api, None));
         let labels = json!({"app": "a"});
         let workload = json!({"metadata": {}, "spec": {"selector": {"matchLabels": labels},
             "template": {"metadata": {"labels": labels}}}});

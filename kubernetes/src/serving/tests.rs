@@ -193,6 +193,20 @@ fn endpoints_are_the_targets_pods_with_a_sidecar_and_an_address() {
 }
 
 #[test]
+fn pods_of_a_kind_that_nobody_watches_are_those_that_the_status_selects() {
+    let (mut stores, mut serving) = (Stores::default(), Serving::default());
+    let other = json!({"apiVersion": "example.com/v1", "kind": "Set", "name": "d"});
+    let mut seen = resource("u1", 1, 1, json!({"target": other, "routes": [{"path": "/a"}]}));
+    stores.apis().set(key("a"), Some(seen.clone()));
+    stores.pods().set(key("p"), Some(pod(PodPhase::Ready, Some(1))));
+    serving.plan(&stores);
+    assert!(serving.endpoints(&stores, |_| true).apis["n/a"].is_empty(), "nobody has said it yet");
+    seen.status = Arc::new(json!({"selector": "app=d"}));
+    stores.apis().set(key("a"), Some(seen));
+    assert_eq!(serving.endpoints(&stores, |_| true).apis["n/a"].len(), 1);
+}
+
+#[test]
 fn an_api_that_goes_has_its_endpoints_until_its_requests_are_answered() {
     let (mut stores, mut serving) = (stores(), Serving::default());
     stores.apis().set(key("a"), Some(resource("u1", 1, 1, spec("/a"))));

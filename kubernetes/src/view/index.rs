@@ -33,7 +33,7 @@ impl<'a> PodIndex<'a> {
     }
 
     /// Those of a namespace that are selected.
-    pub(super) fn select(&self, namespace: &str, selector: &Selector) -> Vec<PodView> {
+    pub(crate) fn select(&self, namespace: &str, selector: &Selector) -> Vec<PodView> {
         let Some(index) = self.0.get(namespace) else { return Vec::new() };
         let mut candidates = &index.all;
         for expression in selector.clone() {

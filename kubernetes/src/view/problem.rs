@@ -12,11 +12,31 @@ pub enum Problem {
     #[error("spec.traffic splits the requests among other InferenceApis: those are scaled")]
     Split,
     /// It names no target.
-    #[error("spec.target is missing: name the Deployment or StatefulSet that is to be scaled")]
+    #[error(
+        "spec.target is missing: name the Deployment, or what else there is, that is to be scaled"
+    )]
     NoTarget,
-    /// The target is of a kind that is not followed.
-    #[error("spec.target.kind {0} is not followed; Deployment and StatefulSet of apps/v1 are")]
+    /// The cluster has no kind like the target's.
+    #[error("the cluster has no {0}; correct spec.target, or install what brings that kind")]
     Kind(String),
+    /// What the target's `/scale` says is not known yet.
+    #[error("the /scale of the {kind} {name} is being asked for")]
+    Asking {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// The target's `/scale` can't be had.
+    #[error("the /scale of the {kind} {name} can't be had: {why}")]
+    NoScale {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What the API server says.
+        why: Arc<str>,
+    },
     /// There is no such target.
     #[error("there is no {kind} {name} in this namespace; create it, or correct spec.target")]
     NotFound {
@@ -71,6 +91,8 @@ impl Problem {
             Self::Split => "Split",
             Self::NoTarget => "NoTarget",
             Self::Kind(_) => "UnknownKind",
+            Self::Asking { .. } => "Asking",
+            Self::NoScale { .. } => "NoScale",
             Self::NotFound { .. } => "TargetNotFound",
             Self::Making => "Making",
             Self::Foreign { .. } => "NotOurs",
@@ -83,6 +105,6 @@ impl Problem {
 
     /// Whether someone should do something about it.
     pub const fn is_warning(&self) -> bool {
-        !matches!(self, Self::Paused | Self::Split | Self::Making)
+        !matches!(self, Self::Paused | Self::Split | Self::Making | Self::Asking { .. })
     }
 }
