@@ -27,6 +27,7 @@ VARIANTS = {
         "autoscaler": {
             "gateways": "app=gateway",
             "prometheus": "http://prometheus:9090",
+            "otherTargets": [{"group": "argoproj.io", "resource": "rollouts"}],
             "extraArgs": ["--most-scrapes=100"],
             "nodeSelector": {"a": "b"},
             "tolerations": [{"operator": "Exists"}],

@@ -1,8 +1,8 @@
 //! Looks over a cluster's set-up, and says what is wrong with it and what to do.
 //!
 //! - `finding`: what is said;
-//! - `installed`: the definition of the resource; `parts`: autoscaler and injector, the lease and the
-//!   webhook; `scaled`: the InferenceApis with what they scale. All pure;
+//! - `installed`: the definition of the resource; `parts`: autoscaler, injector and gateway, the lease and
+//!   the webhook; `scaled`: the InferenceApis with what they scale. All pure;
 //! - `rights`: what the user may do.
 //!
 //! What may not be read is told, and the rest is looked at all the same.
@@ -75,7 +75,7 @@ async fn definition(connection: &Connection, findings: &mut Vec<Finding>) -> boo
     !is_missing
 }
 
-/// Autoscaler and injector, with what they keep in the cluster.
+/// Autoscaler, injector and gateway, with what they keep in the cluster.
 async fn control(connection: &Connection, findings: &mut Vec<Finding>) {
     let its_own = ListParams::default().labels(parts::LABELS);
     let deployments: Vec<Deployment> = match all(connection, None, its_own).await {

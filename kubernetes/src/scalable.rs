@@ -25,7 +25,7 @@ pub enum Scaling {
     Known(Workload),
     /// There is no such object.
     Gone,
-    /// The cluster has no such kind.
+    /// The cluster has no such kind, or that has no `/scale`.
     NoKind,
     /// It could not be asked for: why.
     Unknown(Arc<str>),

@@ -22,6 +22,7 @@ use tidegate_api::document::Target;
 pub struct View {
     /// Of the stores that it was made of.
     pub revision: u64,
+    shape: u64,
     /// Whether everything was seen at least once. If not, nothing can be concluded.
     pub is_known: bool,
     /// The APIs.
@@ -73,6 +74,20 @@ impl ApiView {
 }
 
 impl View {
+    /// Follows what is known: as a whole where that has another shape, else only what resources say.
+    pub fn follow(&mut self, stores: &Stores) {
+        if self.shape != stores.shape {
+            *self = Self::of(stores);
+        } else if self.revision != stores.revision {
+            for (key, resource) in stores.resources() {
+                if let Some(api) = self.apis.get_mut(key) {
+                    api.resource.clone_from(resource);
+                }
+            }
+            self.revision = stores.revision;
+        }
+    }
+
     /// The view of what is known.
     pub fn of(stores: &Stores) -> Self {
         let index = PodIndex::of(stores.all_pods());
@@ -91,6 +106,7 @@ impl View {
         let gateway = |(key, pod): (&Key, &Pod)| Some((key.to_string(), pod.admin()?));
         Self {
             revision: stores.revision,
+            shape: stores.shape,
             is_known: stores.are_known(),
             apis: claims.iter().map(api).collect(),
             gateways: stores.all_gateways().iter().filter_map(gateway).collect(),
@@ -193,6 +209,7 @@ mod tests {
     use super::*;
     use crate::facts::Rival;
     use crate::resource::{document, inference_api};
+    use crate::watch::News;
     use kube::core::{DynamicObject, Expression, Selector};
     use serde_json::{Value, json};
 
@@ -273,6 +290,26 @@ mod tests {
         assert_eq!((names, api.problem.clone()), (vec!["d-1", "d-2"], None));
         assert_eq!((api.count(PodPhase::Ready), api.count(PodPhase::Leaving)), (1, 0));
         assert!(!view.is_known, "the lists are not whole yet");
+    }
+
+    #[test]
+    fn a_status_is_taken_over_without_another_look_at_the_pods() {
+        let mut stores = stores(target());
+        let mut view = View::default();
+        stores.count(News::Shape);
+        view.follow(&stores);
+        assert_eq!(view.apis[&key("a")].pods.len(), 2);
+        let mut next = resource(5, target());
+        next.status = Arc::new(json!({"inFlight": 7}));
+        stores.apis().set(key("a"), Some(next));
+        stores.pods().set(key("d-2"), None);
+        stores.count(News::Aside);
+        view.follow(&stores);
+        assert_eq!(view.apis[&key("a")].resource.status["inFlight"], 7);
+        assert_eq!((view.apis[&key("a")].pods.len(), view.revision), (2, stores.revision));
+        stores.count(News::Shape);
+        view.follow(&stores);
+        assert_eq!(view.apis[&key("a")].pods.len(), 1);
     }
 
     #[test]

@@ -4,6 +4,8 @@ mod scales;
 mod store;
 
 pub(crate) use scales::once;
+use store::Fact;
+pub(crate) use store::News;
 pub use store::{Store, Stores};
 
 use crate::facts::{Key, Pod, Resource, Rival, Workload};
@@ -64,11 +66,21 @@ impl Watched {
     }
 
     fn write(&self, change: impl FnOnce(&mut Stores)) {
+        self.hear(|stores| {
+            change(stores);
+            News::Shape
+        });
+    }
+
+    /// A change that may be none.
+    fn hear(&self, change: impl FnOnce(&mut Stores) -> News) {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut stores);
-        stores.revision += 1;
+        let news = change(&mut stores);
+        stores.count(news);
         drop(stores);
-        self.changed.send_replace(());
+        if news != News::Nothing {
+            self.changed.send_replace(());
+        }
     }
 }
 
@@ -174,6 +186,7 @@ impl<K, T> Follow<K, T>
 where
     K: Kind + Clone + DeserializeOwned + Debug + Send + 'static,
     K::DynamicType: Clone,
+    T: Fact,
 {
     async fn run(self, api: Api<K>, config: Config, watched: Arc<Watched>, tell: Tell) {
         let Self { what, fact, store } = self;
@@ -208,7 +221,7 @@ where
                 }
                 watcher::Event::Apply(object) => {
                     let key = Key::of(object.meta());
-                    watched.write(|stores| store(stores).tell(key, |before| fact(object, before)));
+                    watched.hear(|stores| store(stores).tell(key, |before| fact(object, before)));
                 }
                 watcher::Event::Delete(object) => {
                     let key = Key::of(object.meta());

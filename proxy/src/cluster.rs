@@ -33,6 +33,8 @@ pub struct Cluster {
     metrics: DiscoveryMetrics,
     failures: IntCounter,
     serving: Serving,
+    /// What the last look was at: the shape of the cluster, and the gates.
+    looked: Option<(u64, Gates)>,
     plan: Plan,
     /// What was told last of each API.
     served: HashMap<String, GatewayApi>,
@@ -85,6 +87,7 @@ impl Cluster {
             metrics: DiscoveryMetrics::register(registry)?,
             failures,
             serving: Serving::default(),
+            looked: None,
             plan: Plan::default(),
             served: HashMap::new(),
             faults: BTreeMap::new(),
@@ -151,6 +154,13 @@ impl Cluster {
     fn look(&mut self, watched: &Watched) {
         self.metrics.synced.set(1);
         let gates = Arc::clone(&self.gates.borrow());
+        let shape = watched.read(|stores| stores.shape);
+        let is_as_before =
+            |(looked, at): &(u64, Gates)| *looked == shape && Arc::ptr_eq(at, &gates);
+        if !self.is_unreadable && self.looked.as_ref().is_some_and(is_as_before) {
+            return;
+        }
+        self.looked = Some((shape, Arc::clone(&gates)));
         let serving = &mut self.serving;
         let (plan, endpoints) = watched.read(|stores| {
             let plan = serving.plan(stores);

@@ -37,6 +37,7 @@ fn whatever_has_a_scale_is_scaled_and_what_has_none_is_told_why() {
     create_api(&cluster, "gone", "Rollout", VERSION);
     create_api(&cluster, "odd", "Widget", "example.com/v1");
     create_api(&cluster, "nokind", "Widget", VERSION);
+    create_api(&cluster, "noscale", "PodDisruptionBudget", "policy/v1");
     let _autoscaler = cluster.autoscaler("one", &[]);
     eventually("it is scaled", || replicas(&cluster, "canary") == 2);
     eventually("the status says which pods are its own", || {
@@ -47,6 +48,7 @@ fn whatever_has_a_scale_is_scaled_and_what_has_none_is_told_why() {
         ("gone", "False TargetNotFound"),
         ("odd", "False UnknownKind"),
         ("nokind", "False UnknownKind"),
+        ("noscale", "False UnknownKind"),
     ] {
         eventually(reason, || cluster.condition(name, "Scaling") == reason);
     }

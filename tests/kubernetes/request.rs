@@ -53,7 +53,18 @@ pub(super) fn kinds(path: &str) -> Option<Value> {
         json!({"name": plural, "singularName": "", "namespaced": true, "kind": kind,
             "verbs": ["get", "list", "patch", "watch"]})
     };
-    let all: Vec<Value> = kinds.map(kind).collect();
+    let mut all: Vec<Value> = kinds.map(kind).collect();
+    let has_scale = |one: &Value| {
+        ["deployments", "statefulsets", "rollouts"].iter().any(|plural| one["name"] == *plural)
+    };
+    let scales: Vec<Value> = all.iter().filter(|one| has_scale(one)).cloned().collect();
+    all.extend(scales.into_iter().map(|mut scale| {
+        let plural = scale["name"].as_str().unwrap_or("");
+        scale["name"] = json!(format!("{plural}/scale"));
+        scale["kind"] = json!("Scale");
+        (scale["group"], scale["version"]) = (json!("autoscaling"), json!("v1"));
+        scale
+    }));
     let list = json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version,
         "resources": all});
     (!all.is_empty()).then_some(list)

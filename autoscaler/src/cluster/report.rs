@@ -85,8 +85,9 @@ impl Cluster {
             let value = status(view, &known(api, view, &wall));
             let is_due = match &api.sent {
                 None => value != *view.resource.status,
+                Some((sent, _)) if *sent == value => false,
                 Some((sent, at)) if is_same_but_for_load(sent, &value) => {
-                    *sent != value && now.saturating_sub(*at) >= LOAD_PERIOD
+                    now.saturating_sub(*at) >= LOAD_PERIOD
                 }
                 Some(_) => true,
             };

@@ -109,9 +109,7 @@ impl Cluster {
 
     /// Follow: takes the cluster's news into account.
     pub(super) fn follow(&mut self, now: Duration) {
-        if self.watched.read(|stores| stores.revision) != self.view.revision {
-            self.view = self.watched.read(View::of);
-        }
+        self.watched.read(|stores| self.view.follow(stores));
         let gone = |key: &Key, api: &ClusterApi| {
             self.view.apis.get(key).is_none_or(|view| view.resource.uid != api.uid)
         };

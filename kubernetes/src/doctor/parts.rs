@@ -1,4 +1,4 @@
-//! Autoscaler and injector as they are installed, with the Lease and the webhook. Pure.
+//! Autoscaler, injector and gateway as they are installed, with the Lease and the webhook. Pure.
 
 use super::Finding;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
@@ -36,6 +36,7 @@ const INSTALL: &str =
 pub(super) struct Parts {
     autoscalers: Vec<Part>,
     injectors: Vec<Part>,
+    gateways: Vec<Part>,
 }
 
 #[derive(Debug)]
@@ -65,6 +66,7 @@ impl Parts {
             match labels.as_ref().and_then(|labels| labels.get(COMPONENT)).map(String::as_str) {
                 Some("autoscaler") => parts.autoscalers.push(part),
                 Some("injector") => parts.injectors.push(part),
+                Some("gateway") => parts.gateways.push(part),
                 _ => {}
             }
         }
@@ -86,6 +88,12 @@ impl Parts {
             findings.push(Finding::doubt("injector", none("injector"), advice));
         }
         findings.extend(self.injectors.iter().map(|part| part.is_available("injector")));
+        if self.gateways.is_empty() {
+            let advice =
+                "without it nothing wakes an API at zero: give each a minReplicas of 1 or more";
+            findings.push(Finding::doubt("gateway", none("gateway"), advice));
+        }
+        findings.extend(self.gateways.iter().map(|part| part.is_available("gateway")));
         findings
     }
 

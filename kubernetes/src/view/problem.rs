@@ -16,8 +16,10 @@ pub enum Problem {
         "spec.target is missing: name the Deployment, or what else there is, that is to be scaled"
     )]
     NoTarget,
-    /// The cluster has no kind like the target's.
-    #[error("the cluster has no {0}; correct spec.target, or install what brings that kind")]
+    /// The cluster has no kind like the target's, or that has no `/scale`.
+    #[error(
+        "the cluster has no {0} with a /scale; correct spec.target, or install what brings that kind"
+    )]
     Kind(String),
     /// What the target's `/scale` says is not known yet.
     #[error("the /scale of the {kind} {name} is being asked for")]

@@ -98,14 +98,17 @@ pub(crate) async fn once(client: &Client, other: &Other) -> Result<Scaling, Fail
     }
 }
 
-/// What its kind is called in addresses; `not-found` where there is no such kind.
+/// What its kind is called in addresses; `not-found` where there is none with a `/scale`.
 async fn kind_of(client: &Client, other: &Other) -> Result<ApiResource, Failure> {
     let (version, kind, _) = &other.target;
     let (group, version) = version.split_once('/').unwrap_or(("", version));
     let kind = GroupVersionKind::gvk(group, version, kind);
     let found = async {
         match kube::discovery::pinned_kind(client, &kind).await {
-            Ok((resource, _)) => Ok(resource),
+            Ok((resource, can)) => {
+                let has_scale = can.subresources.iter().any(|(of, _)| of.plural == "scale");
+                has_scale.then_some(resource).ok_or_else(|| Failure::no_kind("it has no /scale"))
+            }
             Err(Error::Discovery(error)) => Err(Failure::no_kind(&error.to_string())),
             Err(error) => Err(error.into()),
         }

@@ -13,11 +13,30 @@ pub struct Store<T> {
     is_known: bool,
 }
 
+/// What a change comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Nothing that is kept.
+    Nothing,
+    /// What nothing is made of, such as most of a status.
+    Aside,
+    /// Everything else.
+    Shape,
+}
+
+/// A fact that can be compared with what it was.
+pub(crate) trait Fact {
+    /// What has changed since `before`.
+    fn news(&self, before: &Self) -> News;
+}
+
 /// Everything that is known of the cluster.
 #[derive(Debug, Default)]
 pub struct Stores {
     /// Grows with each change.
     pub revision: u64,
+    /// Grows with each that may make another view of the cluster. Most news are statuses, which make none.
+    pub shape: u64,
     apis: Store<Resource>,
     pods: Store<Pod>,
     deployments: Store<Workload>,
@@ -53,9 +72,19 @@ impl<T> Store<T> {
     }
 
     /// One object, as it is now, which may go by what it was.
-    pub(crate) fn tell(&mut self, key: Key, fact: impl FnOnce(Option<&T>) -> Option<T>) {
-        let fact = fact(self.facts.get(&key));
+    pub(crate) fn tell(&mut self, key: Key, fact: impl FnOnce(Option<&T>) -> Option<T>) -> News
+    where
+        T: Fact,
+    {
+        let before = self.facts.get(&key);
+        let fact = fact(before);
+        let news = match (&fact, before) {
+            (Some(fact), Some(before)) => fact.news(before),
+            (None, None) => News::Nothing,
+            _ => News::Shape,
+        };
         self.set(key, fact);
+        news
     }
 
     /// One object, as it is now; nothing where it is gone.
@@ -72,7 +101,43 @@ impl<T> Store<T> {
     }
 }
 
+impl Fact for Resource {
+    fn news(&self, before: &Self) -> News {
+        // Gateways go by these two.
+        let is_read = |field: &str| self.status[field] != before.status[field];
+        let is_same = self.uid == before.uid && self.generation == before.generation;
+        match is_same && !is_read("rollout") && !is_read("selector") {
+            true => News::Aside,
+            false => News::Shape,
+        }
+    }
+}
+
+impl Fact for Pod {
+    fn news(&self, before: &Self) -> News {
+        if self == before { News::Nothing } else { News::Shape }
+    }
+}
+
+impl Fact for Workload {
+    fn news(&self, before: &Self) -> News {
+        if self == before { News::Nothing } else { News::Shape }
+    }
+}
+
+impl Fact for Rival {
+    fn news(&self, before: &Self) -> News {
+        if self == before { News::Nothing } else { News::Shape }
+    }
+}
+
 impl Stores {
+    /// Takes note of a change.
+    pub(crate) fn count(&mut self, news: News) {
+        self.revision += u64::from(news != News::Nothing);
+        self.shape += u64::from(news == News::Shape);
+    }
+
     /// Whether every kind was listed whole at least once.
     pub fn are_known(&self) -> bool {
         self.apis.is_known
@@ -162,6 +227,7 @@ impl Stores {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use std::sync::Arc;
     use tidegate_api::document::Target;
 
@@ -185,6 +251,34 @@ mod tests {
         assert_eq!(store.facts().clone().into_iter().collect::<Vec<_>>(), [(key("b"), 3)]);
         store.set(key("b"), None);
         assert!(store.facts().is_empty());
+    }
+
+    #[test]
+    fn a_status_is_news_and_makes_no_other_view_but_by_what_gateways_go_by() {
+        let resource = |generation, status| Resource {
+            origin: crate::facts::Origin::Resource,
+            uid: "u".to_owned(),
+            version: "1".to_owned(),
+            generation,
+            created: 0,
+            document: Err(Arc::from("not needed")),
+            status: Arc::new(status),
+        };
+        let before = resource(1, json!({"inFlight": 1, "selector": "a=b"}));
+        for (generation, status, news) in [
+            (1, json!({"inFlight": 2, "selector": "a=b"}), News::Aside),
+            (2, json!({"inFlight": 1, "selector": "a=b"}), News::Shape),
+            (1, json!({"inFlight": 1, "selector": "a=c"}), News::Shape),
+            (1, json!({"inFlight": 1, "selector": "a=b", "rollout": {}}), News::Shape),
+        ] {
+            assert_eq!(resource(generation, status.clone()).news(&before), news, "{status}");
+        }
+        let mut store: Store<Resource> = Store::default();
+        let mut tell = |fact: Option<Resource>| store.tell(key("a"), |_| fact);
+        assert_eq!(tell(None), News::Nothing);
+        assert_eq!(tell(Some(before.clone())), News::Shape);
+        assert_eq!(tell(Some(before)), News::Aside);
+        assert_eq!(tell(None), News::Shape);
     }
 
     #[test]

@@ -19,7 +19,7 @@ fn create(cluster: &Cluster, group_version: &str, plural: &str, namespace: &str,
 /// What the chart installs.
 fn install(cluster: &Cluster) {
     create(cluster, "apiextensions.k8s.io/v1", "customresourcedefinitions", "", crd::definition());
-    for part in ["autoscaler", "injector"] {
+    for part in ["autoscaler", "injector", "gateway"] {
         let labels = json!({"app.kubernetes.io/name": "tidegate"});
         let its_own = json!({"app.kubernetes.io/name": "tidegate",
             "app.kubernetes.io/component": part});
@@ -87,6 +87,7 @@ fn a_cluster_as_it_should_be_is_said_to_be() {
         "✓ definition    the InferenceApi resource v1alpha1 is that of this version",
         "✓ rights        you may do all that tidegate does in namespace models",
         "✓ autoscaler    tidegate/tidegate-autoscaler: 1 of 1 replicas are available",
+        "✓ gateway       tidegate/tidegate-gateway: 1 of 1 replicas are available",
         "✓ lease         the Lease tidegate/tidegate-autoscaler is held by one, renewed ",
         "✓ webhook       the MutatingWebhookConfiguration tidegate-injector is there",
         "✓ namespaces    all pods get a sidecar in models",
@@ -106,7 +107,8 @@ fn a_cluster_in_which_nothing_is_installed_is_told_what_to_do() {
     let (code, found) = troubles(&config);
     assert_eq!(code, 1);
     let found: Vec<&str> = found.iter().map(|line| line.split(':').next().unwrap()).collect();
-    let all = ["wrong definition", "doubt rights", "wrong autoscaler", "doubt injector"];
+    let all =
+        ["wrong definition", "doubt rights", "wrong autoscaler", "doubt injector", "doubt gateway"];
     assert_eq!(found, all);
     let done = run(&config, &["check"]);
     assert!(done.out.contains("    → run `tidegate crd | kubectl apply"), "{done:?}");
@@ -114,7 +116,7 @@ fn a_cluster_in_which_nothing_is_installed_is_told_what_to_do() {
     let rights = "you may not, in namespace models: delete inferenceapis (for `delete`), get \
                   pods/log (for `logs`)";
     assert!(done.out.contains(rights), "{done:?}");
-    assert!(done.out.ends_with("2 wrong, 2 doubtful\n"), "{done:?}");
+    assert!(done.out.ends_with("2 wrong, 3 doubtful\n"), "{done:?}");
 }
 
 #[test]

@@ -32,10 +32,11 @@ fn parts_are_there_and_run() {
     let levels = |parts: &Parts| {
         parts.are_available().iter().map(|finding| finding.level).collect::<Vec<_>>()
     };
-    assert_eq!(levels(&parts(&[])), [Level::Wrong, Level::Doubt]);
-    assert_eq!(levels(&parts(&[("autoscaler", 2), ("injector", 2)])), [Level::Fine; 2]);
+    assert_eq!(levels(&parts(&[])), [Level::Wrong, Level::Doubt, Level::Doubt]);
+    let all = [("autoscaler", 2), ("injector", 2), ("gateway", 2)];
+    assert_eq!(levels(&parts(&all)), [Level::Fine; 3]);
     let some = parts(&[("autoscaler", 1), ("injector", 0), ("gateway", 0)]);
-    assert_eq!(levels(&some), [Level::Doubt, Level::Wrong]);
+    assert_eq!(levels(&some), [Level::Doubt, Level::Wrong, Level::Wrong]);
     assert_eq!(some.lease(), Some(("tidegate".to_owned(), "x-lease".to_owned())));
     assert_eq!(parts(&[("injector", 2)]).lease(), None);
 }
