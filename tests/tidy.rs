@@ -21,7 +21,7 @@ fn the_tree_keeps_the_house_rules() {
     found.extend(layout::strangers(&tree));
     found.extend(layout::no_kubernetes(&tree));
     found.extend(layout::no_libm(&tree));
-    for of in [&rank::PROXY, &rank::AUTOSCALER] {
+    for of in [&rank::PROXY, &rank::AUTOSCALER, &rank::KUBERNETES] {
         found.extend(layout::policy(&tree, of.folder));
         found.extend(rank::order(&tree, of));
     }

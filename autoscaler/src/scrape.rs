@@ -290,3 +290,85 @@ async fn some_at_once<T: Send + 'static, C: Default + Extend<T>>(
     }
     done
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// Answers each that comes with this page, whatever is asked for, and tells the targets.
+    async fn serve(page: String, asked: usize) -> (SocketAddr, JoinSet<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            let mut targets = Vec::new();
+            for _ in 0..asked {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = vec![0; 4096];
+                let count = stream.read(&mut head).await.unwrap();
+                let head = String::from_utf8_lossy(&head[..count]).into_owned();
+                targets.push(head.split(' ').nth(1).unwrap_or_default().to_owned());
+                stream.write_all(page.as_bytes()).await.unwrap();
+            }
+            targets
+        });
+        (address, server)
+    }
+
+    fn answer(body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    fn scraper() -> Scraper {
+        Scraper::new(Clock::start(), Duration::from_secs(30))
+    }
+
+    /// An older one does not know of names, and tells some 9 KB of each API.
+    #[tokio::test]
+    async fn a_gateway_of_a_thousand_apis_that_tells_all_can_be_read() {
+        let of = |api: usize| {
+            let line = |le: usize| {
+                format!(
+                    "tidegate_request_duration_seconds_bucket{{api=\"a-{api}\",le=\"{le}\"}} 0\n"
+                )
+            };
+            let rest: String = (0..130).map(line).collect();
+            format!("{rest}tidegate_requests_queued{{api=\"a-{api}\"}} 1\n")
+        };
+        let page: String = (0..1000).map(of).collect();
+        assert!(page.len() > 8 << 20, "{}", page.len());
+        let (address, mut server) = serve(answer(&page), 1).await;
+        let reading = scraper().gateway(address).await.unwrap();
+        assert_eq!(reading.sample.queues.len(), 1000);
+        let target = server.join_next().await.unwrap().unwrap().remove(0);
+        assert!(
+            target.starts_with("/metrics?name%5B%5D=tidegate_queue_seconds_total&"),
+            "{target}"
+        );
+    }
+
+    #[tokio::test]
+    async fn many_are_read_some_at_once_and_an_unusual_answer_is_read_too() {
+        let page = "tidegate_concurrency_seconds_total 1\ntidegate_queue_seconds_total 0\n\
+                    tidegate_requests_in_flight 2\ntidegate_requests_queued 0\n";
+        let chunked = format!(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n{:x}\r\n{page}\r\n0\r\n\r\n",
+            page.len()
+        );
+        let (usual, _usual) = serve(answer(page), 100).await;
+        // Asked again by the whole client.
+        let (unusual, _unusual) = serve(chunked, 2).await;
+        let (other, _other) = serve(answer("<html>"), 1).await;
+        let mut targets: Vec<_> = (0..100).map(|id| (id.to_string(), usual)).collect();
+        targets.push(("unusual".to_owned(), unusual));
+        targets.push(("other".to_owned(), other));
+        let readings = scraper().replicas(targets).await;
+        assert_eq!(readings.len(), 102);
+        let read = |id: &str| readings[id].as_ref().map(|reading| reading.sample.in_flight);
+        assert!((0..100).all(|id| read(&id.to_string()).is_ok_and(|running| running == 2)));
+        assert_eq!(read("unusual").unwrap(), 2);
+        assert!(matches!(read("other"), Err(ScrapeError::Sample { .. })));
+    }
+}

@@ -1,4 +1,4 @@
-//! The only file that reads a clock.
+//! The only file that reads a clock. The autoscaler has one of its own, as it can be built without this crate.
 
 use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;

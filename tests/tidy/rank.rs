@@ -150,6 +150,39 @@ pub(super) const AUTOSCALER: Crate = Crate {
     excused: &[],
 };
 
+/// From what objects say (0) through what is known of a cluster to what a person asks of it.
+pub(super) const KUBERNETES: Crate = Crate {
+    folder: "kubernetes",
+    ranks: &[
+        ("asked", 0),
+        ("clock", 0),
+        ("connect", 0),
+        ("failure", 0),
+        ("lease", 0),
+        ("patience", 0),
+        ("resource", 0),
+        ("structural", 0),
+        ("apis", 1),
+        ("callers", 1),
+        ("facts", 1),
+        ("injector", 1),
+        ("leader", 1),
+        ("owned", 2),
+        ("rollout", 2),
+        ("scalable", 2),
+        ("target", 2),
+        ("crd", 3),
+        ("logs", 3),
+        ("watch", 3),
+        ("write", 3),
+        ("claims", 4),
+        ("view", 5),
+        ("doctor", 6),
+        ("serving", 6),
+    ],
+    excused: &[],
+};
+
 /// Where the tables stand, for messages.
 const TABLES: &str = "tests/tidy/rank.rs";
 
