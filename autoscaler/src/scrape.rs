@@ -334,7 +334,7 @@ mod tests {
                     "tidegate_request_duration_seconds_bucket{{api=\"a-{api}\",le=\"{le}\"}} 0\n"
                 )
             };
-            let rest: String = (0..130).map(line).collect();
+            let rest: String = (0..160).map(line).collect();
             format!("{rest}tidegate_requests_queued{{api=\"a-{api}\"}} 1\n")
         };
         let page: String = (0..1000).map(of).collect();
