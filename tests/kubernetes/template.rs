@@ -54,10 +54,15 @@ fn what_is_made_of_a_template_is_kept_and_scaled() {
     cluster.edit("digits", &json!({"template": {"spec": {"containers": pods}}}));
     eventually("the new image is applied", || image(&cluster, "digits") == "model:2");
     assert_eq!(cluster.replicas("digits"), 3);
-    let applied = cluster.api.writes("PATCH /apis/apps/v1/namespaces/models/deployments/digits");
-    let whole = applied.iter().filter(|write| !write.what.ends_with("/scale"));
-    assert!(whole.clone().count() >= 2, "{applied:?}");
-    assert!(whole.clone().all(|write| write.body["spec"].get("replicas").is_none()));
+    let whole = || {
+        let mut all =
+            cluster.api.writes("PATCH /apis/apps/v1/namespaces/models/deployments/digits");
+        all.retain(|write| !write.what.ends_with("/scale"));
+        all
+    };
+    // A write is remembered once it is answered, a moment after it is done.
+    eventually("both applies are answered", || whole().len() >= 2);
+    assert!(whole().iter().all(|write| write.body["spec"].get("replicas").is_none()));
 
     // What somebody has deleted is made anew.
     cluster.delete("apps/v1", "deployments", "digits");
