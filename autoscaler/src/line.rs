@@ -26,9 +26,9 @@ const LATEST: f64 = 1e12;
 pub(crate) struct Line {
     at: Option<f64>,
     time: Option<String>,
-    replicas: Option<u32>,
-    ready: Option<u32>,
-    starting: Option<u32>,
+    replicas: Option<f64>,
+    ready: Option<f64>,
+    starting: Option<f64>,
     in_flight: Option<f64>,
     queued: Option<f64>,
     arrivals: Option<f64>,
@@ -113,6 +113,9 @@ pub(crate) enum LineError {
     /// A number that can't be measured.
     #[error("`{0}` is {1}; it must be a number from 0 up")]
     Number(&'static str, f64),
+    /// A number of replicas that there can't be.
+    #[error("`{0}` is {1}; it must be a whole number from 0 to 4294967295")]
+    Count(&'static str, f64),
 }
 
 impl Reader {
@@ -127,6 +130,9 @@ impl Reader {
             serde_json::from_str(text).map_err(|error| LineError::Json(error.to_string()))?;
         line.check()?;
         let at = line.at.ok_or(LineError::NoTime)?;
+        let replicas = count("replicas", line.replicas)?;
+        let ready = count("ready", line.ready)?;
+        let starting = count("starting", line.starting)?;
         let time = line.time.as_ref().map(|time| {
             wall_time(time).ok_or_else(|| LineError::Time(time.chars().take(40).collect()))
         });
@@ -141,6 +147,8 @@ impl Reader {
         let before = std::mem::replace(&mut self.counters, line.counters);
         let seconds = (self.now - from).as_secs_f64();
         let average = line.average(before, seconds);
+        let is_half = average.is_some_and(|average| average.is_half);
+        let average = average.map(|average| average.value);
         let windows = line.stable.map(|stable| {
             let panic = line.panic.unwrap_or(stable);
             Windows { stable, panic }
@@ -148,13 +156,13 @@ impl Reader {
         let waiting = line.queued.or(line.counters.queued);
         let running = line.in_flight.or(line.counters.in_flight);
         let known = average.is_some() || windows.is_some() || line.metric.is_some();
-        let complete = line.complete.unwrap_or(known);
+        let complete = line.complete.unwrap_or(known && !is_half);
         let reading =
             line.metric.map(|value| Metric { value, replicas: 0, at: self.now, complete });
         let seen = Observation {
             current: 0,
-            ready: line.ready.unwrap_or(0),
-            starting: line.starting.unwrap_or(0),
+            ready: ready.unwrap_or(0),
+            starting: starting.unwrap_or(0),
             load: average.map(|average| Load { from, average }),
             windows,
             traffic: line.traffic(before, from),
@@ -168,10 +176,10 @@ impl Reader {
             at,
             now: self.now,
             wall: self.wall,
-            replicas: line.replicas,
+            replicas,
             seen,
-            knows_ready: line.ready.is_some(),
-            knows_starting: line.starting.is_some(),
+            knows_ready: ready.is_some(),
+            knows_starting: starting.is_some(),
             ignored: line.rest.into_keys().collect(),
         })
     }
@@ -213,15 +221,21 @@ impl Line {
     /// Requests in flight on average, running and waiting.
     ///
     /// From the time integrals if both lines have them and neither went back, else from the numbers
-    /// of the moment.
-    fn average(&self, before: Counters, seconds: f64) -> Option<f64> {
+    /// of the moment. Of who never says what waits, nothing waits; who did and no longer does is known by half.
+    fn average(&self, before: Counters, seconds: f64) -> Option<Average> {
         let running = growth(before.running_seconds, self.counters.running_seconds);
         let queued = growth(before.queue_seconds, self.counters.queue_seconds);
-        if let Some(running) = running.filter(|_| seconds > 0.0) {
-            return Some((running + queued.unwrap_or(0.0)) / seconds);
-        }
-        let running = self.in_flight.or(self.counters.in_flight)?;
-        Some(running + self.queued.or(self.counters.queued).unwrap_or(0.0))
+        let says_waiting = before.queue_seconds.is_some() || self.counters.queue_seconds.is_some();
+        let measured = running.filter(|_| seconds > 0.0).map(|running| Average {
+            value: (running + queued.unwrap_or(0.0)) / seconds,
+            is_half: says_waiting && queued.is_none(),
+        });
+        let moment = || {
+            let running = self.in_flight.or(self.counters.in_flight)?;
+            let queued = self.queued.or(self.counters.queued);
+            Some(Average { value: running + queued.unwrap_or(0.0), is_half: false })
+        };
+        measured.filter(|average| !average.is_half).or_else(moment).or(measured)
     }
 
     /// What came and went. Arrivals follow from completions and what is there now, if not given.
@@ -237,6 +251,21 @@ impl Line {
         let completions = completions.unwrap_or(0.0);
         Some(Traffic { from, arrivals, completions, service_seconds: service.unwrap_or(0.0) })
     }
+}
+
+/// Requests in flight.
+#[derive(Debug, Clone, Copy)]
+struct Average {
+    value: f64,
+    /// Whether it is known only how many run, and not how many wait.
+    is_half: bool,
+}
+
+/// A whole number, however it is written: many writers have but one kind of number.
+fn count(name: &'static str, given: Option<f64>) -> Result<Option<u32>, LineError> {
+    let Some(number) = given else { return Ok(None) };
+    let is_whole = (0.0..=f64::from(u32::MAX)).contains(&number) && number.fract() == 0.0;
+    if is_whole { Ok(Some(number as u32)) } else { Err(LineError::Count(name, number)) }
 }
 
 /// What a counter grew by; nothing if it went back or one of the two is unknown.
@@ -285,6 +314,36 @@ mod tests {
         assert_eq!(average(second), Some(3.0));
         assert_eq!(average(reader.read(&line(13, 1.0, 2.0)).unwrap()), Some(7.0));
         assert_eq!(average(reader.read(&line(14, 2.0, 3.0)).unwrap()), Some(2.0));
+    }
+
+    #[test]
+    fn who_no_longer_says_what_waits_is_known_by_half() {
+        let mut reader = Reader::new();
+        let mut read = |text: &str| {
+            let seen = reader.read(text).unwrap().seen;
+            (seen.load.map(|load| load.average), seen.complete)
+        };
+        let both = |at: u32, queue: u32| {
+            format!(
+                "{{\"at\": {at}, \"tidegate_concurrency_seconds_total\": {at},
+                 \"tidegate_queue_seconds_total\": {queue}}}"
+            )
+        };
+        read(&both(1, 1));
+        assert_eq!(read(&both(2, 4)), (Some(4.0), true));
+        assert_eq!(read(&both(3, 0)), (Some(1.0), false), "it went back");
+        let one =
+            |at: u32| format!("{{\"at\": {at}, \"tidegate_concurrency_seconds_total\": {at}}}");
+        assert_eq!(read(&one(4)), (Some(1.0), false));
+        assert_eq!(read(&one(5)), (Some(1.0), true), "it has no line");
+    }
+
+    #[test]
+    fn whole_numbers_may_have_a_point() {
+        let reading = Reader::new().read(r#"{"at": 1, "replicas": 4.0, "ready": 3e0}"#).unwrap();
+        assert_eq!((reading.replicas, reading.seen.ready), (Some(4), 3));
+        let error = Reader::new().read(r#"{"at": 1, "ready": 1.5}"#).unwrap_err();
+        assert_eq!(error, LineError::Count("ready", 1.5));
     }
 
     #[test]

@@ -13,6 +13,8 @@ const FIRST_SERVICE: f64 = 1.0;
 const SERVICE_BOUNDS: (f64, f64) = (1e-4, 3600.0);
 /// Requests that speak for the service time, at the least: older ones fade.
 const SERVICE_MEMORY: f64 = 1000.0;
+/// Requests that one look may speak for, at the most: else a single one that is wrong would speak for days.
+const MOST_AT_ONCE: f64 = 10.0 * SERVICE_MEMORY;
 /// Requests that make a mean: with that many it is off by a third.
 const ENOUGH: f64 = 10.0;
 /// Seconds that speak for it, at the least: when load falls, the long requests finish last, and must
@@ -128,6 +130,9 @@ impl Learned {
         if !sound || completions < 1.0 || service_seconds <= 0.0 {
             return;
         }
+        let mean = (service_seconds / completions).min(SERVICE_BOUNDS.1);
+        let completions = completions.min(MOST_AT_ONCE);
+        let service_seconds = completions * mean;
         let seconds = now.saturating_sub(traffic.from).as_secs_f64();
         let fade = (-(completions / SERVICE_MEMORY).min(seconds / SERVICE_TIME)).exp();
         self.completions = self.completions * fade + completions;

@@ -101,7 +101,9 @@ impl Decision {
     /// How long the `slo` rule keeps what it does not need.
     fn kept(&self) -> String {
         match self.facts.numbers {
-            Numbers::Slo(slo) => seconds(Duration::from_secs_f64(slo.kept_seconds)),
+            Numbers::Slo(slo) => {
+                seconds(Duration::try_from_secs_f64(slo.kept_seconds).unwrap_or_default())
+            }
             _ => String::new(),
         }
     }

@@ -19,6 +19,10 @@ use std::time::Duration;
 /// The known share of the last minute below which nothing shrinks: as in the `concurrency` rule.
 const ENOUGH: f64 = super::concurrency::ENOUGH;
 
+/// The most requests that are believed to have come between two looks, beyond any fleet: sums of them
+/// stay exact enough for the few that come after.
+const MOST_ARRIVALS: f64 = 1e9;
+
 /// Forgives what floating point adds before rounding up.
 const ROUNDING: f64 = 1e-9;
 
@@ -113,6 +117,7 @@ impl Slo {
             self.learned.finished(&traffic, now);
         }
         let Some((from, arrivals)) = self.arrivals(seen, traffic, now) else { return };
+        let arrivals = arrivals.min(MOST_ARRIVALS);
         let seconds = now.saturating_sub(from).as_secs_f64();
         if seconds <= 0.0 {
             return;

@@ -94,6 +94,36 @@ fn what_is_no_number_takes_no_replica_away() {
 }
 
 #[test]
+fn a_number_that_no_fleet_has_is_survived_and_forgotten() {
+    let huge = |traffic: Traffic, number: f64| {
+        [
+            Traffic { arrivals: number, ..traffic },
+            Traffic { completions: number, ..traffic },
+            Traffic { service_seconds: number, ..traffic },
+            Traffic { arrivals: number, completions: number, service_seconds: number, ..traffic },
+        ]
+    };
+    for (rule, which) in rules().into_iter().flat_map(|rule| (0..4).map(move |n| (rule, n))) {
+        let settings = ScalerSettings { rule, ..settings() };
+        let [mut scaler, mut calm] = [0, 1].map(|_| Scaler::begin(&settings, 8, at(0.0)));
+        let [mut last, mut want] = [0, 0];
+        for second in 1..1500_u32 {
+            let now = f64::from(second);
+            let mut seen = busy(8, 8, 5.0, now);
+            want = calm.decide(&seen, at(now)).replicas;
+            if (100..130).contains(&second) && second % 3 > 0 {
+                seen.traffic = seen.traffic.map(|traffic| huge(traffic, f64::MAX)[which]);
+                seen.load = seen.load.map(|load| Load { average: f64::MAX, ..load });
+            }
+            let decision = scaler.decide(&seen, at(now));
+            assert!(!decision.sentence().contains("NaN"), "{}", decision.sentence());
+            last = decision.replicas;
+        }
+        assert!(last >= want, "{rule:?} after number {which}: {last}, and else {want}");
+    }
+}
+
+#[test]
 fn nothing_seen_and_a_lost_source_take_no_replica_away() {
     for rule in rules() {
         let mut scaler = Scaler::begin(&ScalerSettings { rule, ..settings() }, 5, at(0.0));
