@@ -9,6 +9,10 @@
 //! even if each return comes right after they went, no larger share of the time is spent returning
 //! than the objective allows.
 //!
+//! A share of few requests is no budget: whoever is asked once an hour, from zero, has spent it for days. So
+//! the requests of the last hour bound the price, too: each is worth one start. One that was asked once goes to
+//! zero after a start, and one that is asked each minute and a half stays.
+//!
 //! Only what can be missed at once is kept at such a price: no more than by what the need has lately
 //! outgrown its forecasts. A load that comes back as slowly as it went is met by the forecast.
 //!
@@ -148,7 +152,9 @@ impl Keep {
         let share = (missed / self.busy.replicas.max(1.0)).min(1.0);
         let at_return = share * self.busy.rate * LATE_FOR * cold;
         let price = self.price(at_return, need.allowed_late);
-        let seconds = (cold * price).clamp(short, LONGEST);
+        let most_seconds = (cold * price).clamp(short, LONGEST);
+        // Who is asked rarely can't keep within the budget, so each of those that come is worth one start.
+        let seconds = most_seconds.min(cold * self.arrivals).max(short);
         let known = self.levels.len() as u32;
         let missed_at_once = need.now.saturating_add(rise).min(known);
         // Who rests until a known moment lets all rest that are needed later.
@@ -159,7 +165,7 @@ impl Keep {
         // Who is not needed again for so long goes, and who is stays.
         let again = need.again.map(|again| again.max(need.now));
         let top = again.map_or(top, |again| top.min(again));
-        let is_kept = |level: &u32| self.level(*level).keeps(seconds, now);
+        let is_kept = |level: &u32| self.level(*level).keeps(seconds, most_seconds, now);
         let kept = (above..=top).rev().find(is_kept).unwrap_or(need.now);
         let is_due = |level: &u32| self.level(*level).is_due(cold, now);
         let due = (above..=known).rev().find(is_due).unwrap_or(need.now);
@@ -240,126 +246,4 @@ impl Keep {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: f64) -> Duration {
-        Duration::from_secs_f64(seconds)
-    }
-
-    fn need(replicas: u32, cold_start: f64) -> Need {
-        Need {
-            now: replicas,
-            soon: replicas,
-            most: replicas,
-            again: None,
-            rate: 0.05 * f64::from(replicas),
-            cold_start,
-            allowed_late: 0.01,
-        }
-    }
-
-    /// Seconds until fewer than ten are kept, once three are needed; `late` of 10,000 were late.
-    fn kept_for(late: f64, cold_start: f64) -> f64 {
-        let mut keep = Keep::begin(10, at(0.0));
-        keep.came(10_000.0, late, 1.0);
-        keep.keep(&need(10, cold_start), 10, at(0.0));
-        let mut now = 0.0;
-        loop {
-            now += 1.0;
-            if keep.keep(&need(3, cold_start), 10, at(now)).replicas < 10 {
-                return now - 1.0;
-            }
-        }
-    }
-
-    #[test]
-    fn a_replica_is_kept_for_its_cold_start_while_the_budget_can_pay_for_a_return() {
-        // From when it was last seen needed, at the second before.
-        assert_eq!(kept_for(0.0, 30.0), 31.0);
-        assert_eq!(kept_for(0.0, 1.0), SHORTEST + 1.0);
-    }
-
-    #[test]
-    fn and_for_longer_the_more_of_the_budget_is_spent() {
-        let half_way = kept_for(55.0, 30.0);
-        assert!((100.0..1000.0).contains(&half_way), "{half_way}");
-        assert_eq!(kept_for(100.0, 30.0), 3001.0);
-        assert_eq!(kept_for(10_000.0, 30.0), 3001.0);
-    }
-
-    #[test]
-    fn who_is_needed_again_within_a_start_stays_and_who_surely_is_not_goes_at_once() {
-        let kept = |again: Option<u32>, seconds: f64| {
-            let mut keep = Keep::begin(10, at(0.0));
-            keep.came(10_000.0, 0.0, 1.0);
-            let second = |now: u32| {
-                let needed = if now == 0 { 10 } else { 3 };
-                let need = Need { again, ..need(needed, 30.0) };
-                keep.keep(&need, 10, at(f64::from(now))).replicas
-            };
-            (0..=seconds as u32).map(second).last()
-        };
-        assert_eq!([15.0, 28.0, 40.0].map(|seconds| kept(None, seconds)), [10, 10, 3].map(Some));
-        assert_eq!([15.0, 17.0, 40.0].map(|seconds| kept(Some(6), seconds)), [10, 6, 6].map(Some));
-        assert_eq!([15.0, 17.0].map(|seconds| kept(Some(0), seconds)), [10, 3].map(Some));
-    }
-
-    /// What is kept in each second of gaps of so many seconds, between which ten are needed for 100.
-    fn through(keep: &mut Keep, gaps: &[u32], from: &mut f64) -> Vec<Vec<u32>> {
-        let mut play = |replicas: u32, seconds: u32| -> Vec<u32> {
-            let second = |_| {
-                *from += 1.0;
-                keep.came(100.0, 100.0, 1.0);
-                keep.keep(&need(replicas, 20.0), 10, at(*from)).replicas
-            };
-            (0..seconds).map(second).collect()
-        };
-        let gap = |gap: &u32| {
-            play(10, 100);
-            play(0, *gap)
-        };
-        gaps.iter().map(gap).collect()
-    }
-
-    #[test]
-    fn gaps_that_are_alike_are_slept_through_and_their_end_is_known() {
-        let mut keep = Keep::begin(0, at(0.0));
-        let seen = through(&mut keep, &[150, 152, 149, 150], &mut 0.0);
-        assert!(seen[..2].iter().flatten().all(|kept| *kept == 10), "nothing is known yet");
-        for gap in &seen[2..] {
-            assert!(gap[..15].iter().all(|kept| *kept == 10), "{gap:?}");
-            assert!(gap[20..110].iter().all(|kept| *kept == 0), "{gap:?}");
-            assert!(gap[125..].iter().all(|kept| *kept == 10), "ready when it is needed: {gap:?}");
-        }
-    }
-
-    #[test]
-    fn gaps_that_are_not_alike_say_nothing() {
-        let mut keep = Keep::begin(0, at(0.0));
-        let seen = through(&mut keep, &[150, 300, 90, 150, 250], &mut 0.0);
-        assert!(seen.iter().flatten().all(|kept| *kept == 10));
-    }
-
-    #[test]
-    fn no_more_are_kept_than_a_rise_that_no_forecast_saw_could_ask_for() {
-        // A slow wave of up to 40 replicas; forecasts see all of it but two replicas.
-        let wave = |second: u32| second.min(400 - second) / 5;
-        let mut keep = Keep::begin(0, at(0.0));
-        for second in 1..=400_u32 {
-            keep.came(100.0, 100.0, 1.0);
-            let foreseen = wave((second + 30).min(400)).saturating_sub(2);
-            let now = Need { soon: foreseen, ..need(wave(second), 30.0) };
-            keep.keep(&now, 80, at(f64::from(second)));
-        }
-        // Six that come while they catch up, and the two that no forecast saw.
-        let kept = keep.keep(&need(0, 30.0), 80, at(401.0));
-        assert!((6..=8).contains(&kept.replicas), "{kept:?}");
-        let mut blind = Keep::begin(0, at(0.0));
-        for second in 1..=400_u32 {
-            blind.came(100.0, 100.0, 1.0);
-            blind.keep(&need(wave(second), 30.0), 80, at(f64::from(second)));
-        }
-        assert!(blind.keep(&need(0, 30.0), 80, at(401.0)).replicas > kept.replicas);
-    }
-}
+mod tests;

@@ -81,9 +81,14 @@ impl Level {
         self.end(cold).is_some_and(|(from, _)| from > cold && age > SHORTEST && age < from)
     }
 
-    /// Whether one that is there stays for another moment.
-    pub(super) fn keeps(&self, seconds: f64, now: Duration) -> bool {
-        self.was_needed && self.age(now) <= seconds
+    /// Whether one that is there stays for another moment: for `seconds`, and up to `most_seconds` where that
+    /// is no shorter than the gaps are on average, with the one that goes on now.
+    pub(super) fn keeps(&self, seconds: f64, most_seconds: f64, now: Duration) -> bool {
+        let age = self.age(now);
+        let gaps = self.gaps[..usize::from(self.seen)].iter();
+        let total = age + gaps.copied().map(f64::from).sum::<f64>();
+        let is_soon = age <= most_seconds && total <= f64::from(self.seen) * seconds;
+        self.was_needed && (age <= seconds || is_soon)
     }
 
     pub(super) fn row(&self, now: Duration) -> [f64; 2 + GAPS] {

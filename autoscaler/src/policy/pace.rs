@@ -125,9 +125,9 @@ impl Pace {
         let minute = self.arrivals.between(MINUTE, 0.0, now);
         let mean = minute.rate()?;
         let level = self.level(minute, now);
-        let trend = self.trend(level.rate, now);
-        // A window's mean is what came half its length ago.
-        let since = if trend > 0.0 { level.length / 2.0 } else { 0.0 };
+        let (trend, grows_for) = self.trend(level.rate, now);
+        // A window's mean is what came half its length ago, but it grew no longer than one can see.
+        let since = level.length.min(grows_for) / 2.0;
         let damping = DAMPING.max(DAMPING_TIMES * ahead);
         let grown = |ahead: f64| trend * damping * (1.0 - (-ahead.max(0.0) / damping).exp());
         let rate = level.rate + grown(since);
@@ -174,9 +174,9 @@ impl Pace {
         Estimate { rate, low: low.min(rate), ..best }
     }
 
-    /// Growth of the rate in a second: the most that a window shows which grows in both of its halves.
-    /// A step shows in one of them only, so it is none.
-    fn trend(&self, rate: f64, now: Duration) -> f64 {
+    /// Growth of the rate in a second, and the length of its window: the most that a window shows which
+    /// grows in both of its halves. A step shows in one of them only, so it is none.
+    fn trend(&self, rate: f64, now: Duration) -> (f64, f64) {
         let growth = |length: f64| {
             let part = length / PARTS as f64;
             let mut means = [0.0; PARTS];
@@ -185,8 +185,9 @@ impl Pace {
                 let span = self.arrivals.between(newer + part, newer, now);
                 *mean = span.rate().filter(|_| span.seen >= KNOWN * part)?;
             }
-            // What chance makes of the mean of one part.
-            let noise = (rate / part).sqrt();
+            // What chance makes of the mean of one part: no less for a window in which more came.
+            let mean = means.iter().sum::<f64>() / PARTS as f64;
+            let noise = (rate.max(mean) / part).sqrt();
             let is_sure = |means: &[f64], deviations: f64| {
                 let (slope, doubt) = slope(means);
                 slope > deviations * doubt * noise
@@ -196,9 +197,10 @@ impl Pace {
                 && is_sure(older, TREND_CONFIDENCE)
                 && is_sure(newer, TREND_CONFIDENCE);
             let least = slope(older).0.min(slope(newer).0);
-            grows.then(|| slope(&means).0.min(RECOVERY * least) / part)
+            grows.then(|| (slope(&means).0.min(RECOVERY * least) / part, length))
         };
-        TRENDS.into_iter().filter_map(growth).fold(0.0, f64::max)
+        let most = |best: (f64, f64), next: (f64, f64)| if next.0 > best.0 { next } else { best };
+        TRENDS.into_iter().filter_map(growth).fold((0.0, 0.0), most)
     }
 }
 
@@ -256,6 +258,39 @@ mod tests {
         for seconds in 120..500 {
             let step = after(seconds, |second| if second < 110 { 10.0 } else { 1000.0 });
             assert!(step.soon <= 1001.0, "{seconds}: {step:?}");
+        }
+    }
+
+    /// Counts of one a second on average, as Poisson has them.
+    fn poisson(seed: u64) -> impl FnMut() -> f64 {
+        let mut state = seed * 7919 + 12345;
+        let mut next = move || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as f64 / f64::from(1_u32 << 31)
+        };
+        move || {
+            let mut left = next();
+            let mut count = 0.0;
+            while left > (-1.0_f64).exp() {
+                left *= next();
+                count += 1.0;
+            }
+            count
+        }
+    }
+
+    #[test]
+    fn what_seems_to_grow_for_half_a_minute_did_not_grow_for_longer() {
+        for seed in 15..25 {
+            let mut count = poisson(seed);
+            let mut pace = Pace::new();
+            for second in 1..600 {
+                pace.record(at(second - 1), at(second), count());
+                let seen = pace.expect(0.0, 1.0, at(second)).unwrap();
+                assert!(second < 60 || seen.now < 3.0, "{seed}, {second} s: {seen:?}");
+            }
         }
     }
 

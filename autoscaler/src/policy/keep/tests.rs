@@ -1,0 +1,159 @@
+//! When replicas go: table tests of the break-even rule.
+
+use super::*;
+
+fn at(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+fn need(replicas: u32, cold_start: f64) -> Need {
+    Need {
+        now: replicas,
+        soon: replicas,
+        most: replicas,
+        again: None,
+        rate: 0.05 * f64::from(replicas),
+        cold_start,
+        allowed_late: 0.01,
+    }
+}
+
+/// Seconds until fewer than ten are kept, once three are needed; `late` of 10,000 were late.
+fn kept_for(late: f64, cold_start: f64) -> f64 {
+    let mut keep = Keep::begin(10, at(0.0));
+    keep.came(10_000.0, late, 1.0);
+    keep.keep(&need(10, cold_start), 10, at(0.0));
+    let mut now = 0.0;
+    loop {
+        now += 1.0;
+        if keep.keep(&need(3, cold_start), 10, at(now)).replicas < 10 {
+            return now - 1.0;
+        }
+    }
+}
+
+#[test]
+fn a_replica_is_kept_for_its_cold_start_while_the_budget_can_pay_for_a_return() {
+    // From when it was last seen needed, at the second before.
+    assert_eq!(kept_for(0.0, 30.0), 31.0);
+    assert_eq!(kept_for(0.0, 1.0), SHORTEST + 1.0);
+}
+
+#[test]
+fn and_for_longer_the_more_of_the_budget_is_spent() {
+    let half_way = kept_for(55.0, 30.0);
+    assert!((100.0..1000.0).contains(&half_way), "{half_way}");
+    assert_eq!(kept_for(100.0, 30.0), 3001.0);
+    assert_eq!(kept_for(10_000.0, 30.0), 3001.0);
+}
+
+#[test]
+fn who_is_needed_again_within_a_start_stays_and_who_surely_is_not_goes_at_once() {
+    let kept = |again: Option<u32>, seconds: f64| {
+        let mut keep = Keep::begin(10, at(0.0));
+        keep.came(10_000.0, 0.0, 1.0);
+        let second = |now: u32| {
+            let needed = if now == 0 { 10 } else { 3 };
+            let need = Need { again, ..need(needed, 30.0) };
+            keep.keep(&need, 10, at(f64::from(now))).replicas
+        };
+        (0..=seconds as u32).map(second).last()
+    };
+    assert_eq!([15.0, 28.0, 40.0].map(|seconds| kept(None, seconds)), [10, 10, 3].map(Some));
+    assert_eq!([15.0, 17.0, 40.0].map(|seconds| kept(Some(6), seconds)), [10, 6, 6].map(Some));
+    assert_eq!([15.0, 17.0].map(|seconds| kept(Some(0), seconds)), [10, 3].map(Some));
+}
+
+/// Seconds until the last replica goes, once it was asked `times`, late each time, `gap` seconds apart on
+/// average: a third less and a third more by turns, so that no rule is known.
+fn last_kept_for(times: u32, gap: u32, cold_start: f64) -> u32 {
+    let mut keep = Keep::begin(0, at(0.0));
+    let end = (times - 1) / 2 * 2 * gap;
+    for second in 0..100_000 {
+        let is_asked = second <= end && [0, gap * 2 / 3].contains(&(second % (2 * gap)));
+        let count = f64::from(u8::from(is_asked));
+        keep.came(count, count, 1.0);
+        let need = need(u32::from(is_asked), cold_start);
+        let kept = keep.keep(&need, 1, at(f64::from(second)));
+        if kept.replicas == 0 && second > end {
+            return second - end;
+        }
+    }
+    u32::MAX
+}
+
+#[test]
+fn one_that_was_asked_once_or_once_in_hours_goes_after_a_start() {
+    for (cold_start, most) in [(5.0, 17), (30.0, 32), (120.0, 122)] {
+        let once = last_kept_for(1, 1, cold_start);
+        assert!(once <= most, "{once} s for a start of {cold_start} s");
+        let rarely = last_kept_for(5, 7200, cold_start);
+        assert!(rarely <= most + most / 4, "{rarely} s for a start of {cold_start} s");
+    }
+}
+
+#[test]
+fn and_one_that_is_asked_again_and_again_stays_for_as_long_as_that_takes() {
+    let minutes = last_kept_for(160, 90, 5.0);
+    assert!((300..=502).contains(&minutes), "{minutes}");
+    let often = last_kept_for(400, 10, 5.0);
+    assert!((400..=502).contains(&often), "{often}");
+}
+
+/// What is kept in each second of gaps of so many seconds, between which ten are needed for 100.
+fn through(keep: &mut Keep, gaps: &[u32], from: &mut f64) -> Vec<Vec<u32>> {
+    let mut play = |replicas: u32, seconds: u32| -> Vec<u32> {
+        let second = |_| {
+            *from += 1.0;
+            keep.came(100.0, 100.0, 1.0);
+            keep.keep(&need(replicas, 20.0), 10, at(*from)).replicas
+        };
+        (0..seconds).map(second).collect()
+    };
+    let gap = |gap: &u32| {
+        play(10, 100);
+        play(0, *gap)
+    };
+    gaps.iter().map(gap).collect()
+}
+
+#[test]
+fn gaps_that_are_alike_are_slept_through_and_their_end_is_known() {
+    let mut keep = Keep::begin(0, at(0.0));
+    let seen = through(&mut keep, &[150, 152, 149, 150], &mut 0.0);
+    assert!(seen[..2].iter().flatten().all(|kept| *kept == 10), "nothing is known yet");
+    for gap in &seen[2..] {
+        assert!(gap[..15].iter().all(|kept| *kept == 10), "{gap:?}");
+        assert!(gap[20..110].iter().all(|kept| *kept == 0), "{gap:?}");
+        assert!(gap[125..].iter().all(|kept| *kept == 10), "ready when it is needed: {gap:?}");
+    }
+}
+
+#[test]
+fn gaps_that_are_not_alike_say_nothing() {
+    let mut keep = Keep::begin(0, at(0.0));
+    let seen = through(&mut keep, &[150, 300, 90, 150, 250], &mut 0.0);
+    assert!(seen.iter().flatten().all(|kept| *kept == 10));
+}
+
+#[test]
+fn no_more_are_kept_than_a_rise_that_no_forecast_saw_could_ask_for() {
+    // A slow wave of up to 40 replicas; forecasts see all of it but two replicas.
+    let wave = |second: u32| second.min(400 - second) / 5;
+    let mut keep = Keep::begin(0, at(0.0));
+    for second in 1..=400_u32 {
+        keep.came(100.0, 100.0, 1.0);
+        let foreseen = wave((second + 30).min(400)).saturating_sub(2);
+        let now = Need { soon: foreseen, ..need(wave(second), 30.0) };
+        keep.keep(&now, 80, at(f64::from(second)));
+    }
+    // Six that come while they catch up, and the two that no forecast saw.
+    let kept = keep.keep(&need(0, 30.0), 80, at(401.0));
+    assert!((6..=8).contains(&kept.replicas), "{kept:?}");
+    let mut blind = Keep::begin(0, at(0.0));
+    for second in 1..=400_u32 {
+        blind.came(100.0, 100.0, 1.0);
+        blind.keep(&need(wave(second), 30.0), 80, at(f64::from(second)));
+    }
+    assert!(blind.keep(&need(0, 30.0), 80, at(401.0)).replicas > kept.replicas);
+}
