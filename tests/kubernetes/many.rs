@@ -26,21 +26,7 @@ fn many_apis_of_ten_pods_are_scaled_in_bounded_memory() {
         let busy = move |_: &str| {
             // Half of one at a time: an answer that comes late on a busy machine is no burst, and ten
             // pods, which are the least, are right for ten of them.
-            let seconds = (now() - start).as_secs_f64() * 0.5;
-            let mut page = String::with_capacity(PAGE.len() + 100);
-            for line in PAGE.lines() {
-                match line.split_once(' ') {
-                    Some((name @ "tidegate_concurrency_seconds_total", _)) => {
-                        page.push_str(&format!("{name} {seconds}"));
-                    }
-                    Some((name @ "tidegate_requests_in_flight", _)) => {
-                        page.push_str(&format!("{name} 1"));
-                    }
-                    _ => page.push_str(line),
-                }
-                page.push('\n');
-            }
-            page
+            page((now() - start).as_secs_f64() * 0.5)
         };
         tell.send(serve_text("any".to_owned(), busy).await).unwrap();
     });
@@ -102,6 +88,18 @@ fn many_apis_of_ten_pods_are_scaled_in_bounded_memory() {
     let log = autoscaler.process.output();
     let first = log.lines().find(|line| line.contains("to=")).unwrap_or("");
     assert_eq!(scalings, 0, "ten pods are right: {first}");
+}
+
+/// The page of a sidecar that has one request in flight now and has had so many request-seconds.
+fn page(request_seconds: f64) -> String {
+    let line = |line: &str| match line.split_once(' ') {
+        Some((name @ "tidegate_concurrency_seconds_total", _)) => {
+            format!("{name} {request_seconds}\n")
+        }
+        Some((name @ "tidegate_requests_in_flight", _)) => format!("{name} 1\n"),
+        _ => format!("{line}\n"),
+    };
+    PAGE.lines().map(line).collect()
 }
 
 /// Processor time, user and system, that a process has used.
