@@ -122,6 +122,7 @@ mod tests {
             ("HTTP/1.1 200 OK\r\ncontent-length: 7\r\ndate: x\r\n\r\nbody", Some((200, 7))),
             ("HTTP/1.1 503 No\r\nContent-Length:0\r\n\r\n", Some((503, 0))),
             ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", None),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 7\r\nTransfer-Encoding: chunked\r\n\r\n", None),
             ("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", None),
             ("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n", None),
             ("HTTP/1.1 200 OK\r\n\r\n", None),
