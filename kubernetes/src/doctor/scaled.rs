@@ -37,10 +37,16 @@ fn problem(key: &Key, api: &ApiView) -> Option<Finding> {
         Problem::Invalid(_) => "correct it, and `tidegate deploy` it again",
         Problem::NoSidecar => "see the injector above; `tidegate refresh` makes new pods",
         Problem::Paused => "`tidegate deploy` it without spec.paused to have it scaled again",
+        Problem::NoScale { .. } => {
+            "you need the right to get it; the autoscaler that and to patch it (the chart's \
+             autoscaler.otherTargets)"
+        }
         _ => "until then it is not scaled",
     };
     let what = format!("{key}: {problem}");
-    Some(match problem.is_warning() {
+    // What may not be seen may be as it should be.
+    let is_seen = !matches!(problem, Problem::NoScale { .. });
+    Some(match problem.is_warning() && is_seen {
         true => Finding::wrong("inferenceapis", what, advice),
         false => Finding::doubt("inferenceapis", what, advice),
     })
@@ -123,6 +129,7 @@ mod tests {
     use crate::doctor::Level;
     use crate::facts::{Pod, Resource, Workload};
     use crate::resource::inference_api;
+    use crate::scalable::{Other, Scaling};
     use kube::core::DynamicObject;
     use serde_json::{Value, json};
 
@@ -189,6 +196,18 @@ mod tests {
             assert!(found[0].0 == level && found[0].1.contains(what), "{what}: {found:?}");
             assert_eq!(found[1].1, "0 of 1 are as they should be");
         }
+    }
+
+    #[test]
+    fn a_scale_that_may_not_be_seen_is_doubted() {
+        let other = json!({"apiVersion": "example.com/v1", "kind": "Set", "name": "d"});
+        let mut seen = stores(json!({ "target": other }), 2, true);
+        let named = Other::all(seen.resources());
+        let unseen = |other: &Other| (other.clone(), Scaling::Unknown("forbidden".into()));
+        let found = named.iter().map(unseen).collect();
+        seen.set_others(&named, found);
+        let found = told(&seen, &[]);
+        assert!(found[0].0 == Level::Doubt && found[0].1.contains("forbidden"), "{found:?}");
     }
 
     #[test]
