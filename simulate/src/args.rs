@@ -212,6 +212,7 @@ pub fn run(args: &SimulateArgs) -> Result<(), SimulateError> {
 
 /// Simulates, and writes what came of it.
 pub(crate) fn run_to(args: &SimulateArgs, out: &mut dyn Write) -> Result<(), SimulateError> {
+    args.plot.as_deref().map(plot::Kind::of).transpose()?;
     let workload = args.workload()?;
     let document = args.document()?;
     let scene = args.scene(&document.check()?);

@@ -57,16 +57,37 @@ pub(crate) enum Mark {
 /// How something failed to be drawn: each backend has an error type of its own.
 pub(crate) type Drawn = Result<(), Box<dyn std::error::Error>>;
 
+/// What a picture is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Svg,
+    Png,
+}
+
+impl Kind {
+    /// By a file's name. Asked before a long run, so that it does not end with a mistake.
+    pub(crate) fn of(path: &Path) -> Result<Self, SimulateError> {
+        match path.extension().and_then(|end| end.to_str()) {
+            Some("svg") => Ok(Self::Svg),
+            Some("png") => Ok(Self::Png),
+            _ => {
+                let why = "its name ends neither in .svg nor in .png".to_owned();
+                Err(SimulateError::Plot { path: path.to_owned(), why })
+            }
+        }
+    }
+}
+
 /// Draws into a file, as SVG or PNG by its name.
 pub(crate) fn write(path: &Path, picture: &Picture<'_>) -> Result<(), SimulateError> {
     let fail = |why: String| SimulateError::Plot { path: path.to_owned(), why };
+    let kind = Kind::of(path)?;
     if register_font("sans-serif", FontStyle::Normal, FONT).is_err() {
         return Err(fail("its font can't be read".to_owned()));
     }
-    let bytes = match path.extension().and_then(|end| end.to_str()) {
-        Some("svg") => svg(picture),
-        Some("png") => png(picture),
-        _ => return Err(fail("its name ends neither in .svg nor in .png".to_owned())),
+    let bytes = match kind {
+        Kind::Svg => svg(picture),
+        Kind::Png => png(picture),
     };
     let bytes = bytes.map_err(|error| fail(error.to_string()))?;
     std::fs::write(path, bytes).map_err(|error| fail(error.to_string()))

@@ -56,8 +56,9 @@ fn a_sweep_shows_what_is_worth_having() {
 }
 
 #[test]
-fn another_ending_is_refused() {
+fn another_ending_is_refused_before_anything_is_played() {
     let args = Line::parse_from(["simulate", "--duration", "9s", "--plot", "/tmp/a.gif"]).args;
-    let error = crate::run_to(&args, &mut Vec::new()).unwrap_err().to_string();
-    assert!(error.contains(".svg nor in .png"), "{error}");
+    let mut out = Vec::new();
+    let error = crate::run_to(&args, &mut out).unwrap_err().to_string();
+    assert!(error.contains(".svg nor in .png") && out.is_empty(), "{error}");
 }
