@@ -245,9 +245,10 @@ async fn reply(
     let Asked { ref method, version, keep_alive } = *asked;
     let (mut parts, body) = response.into_parts();
     let is_asked_to_close = parts.headers.remove(CONNECTION);
-    let mut after = match keep_alive && !is_asked_to_close && inbound.may_carry_another() {
-        true => After::KeepAlive,
-        false => After::Close,
+    let mut after = if keep_alive && !is_asked_to_close && inbound.may_carry_another() {
+        After::KeepAlive
+    } else {
+        After::Close
     };
     let bodiless = *method == Method::HEAD
         || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

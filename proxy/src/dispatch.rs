@@ -4,7 +4,7 @@ use crate::account::{Account, Unanswered};
 use crate::body::ProxyBody;
 use crate::clock;
 use crate::error::Refusal;
-use crate::forward::{Exchange, Role};
+use crate::forward::{Exchange, Role, in_time};
 use crate::gate::{Ask, Permit};
 use crate::interim::Interim;
 use crate::message::Response;
@@ -87,10 +87,9 @@ impl Dispatch<'_> {
         self.forward(permit, request, account).await
     }
 
-    /// Waits for a slot, at the longest until a process that drains has no more time.
+    /// Waits for a slot of this API.
     async fn enter(&self, service: &Service, ask: Ask) -> Result<Permit, Refusal> {
-        let entering = self.connector.drain.while_waiting(service.gate.enter(ask));
-        entering.await.unwrap_or(Err(Reason::Draining.into()))
+        in_time(&self.connector.drain, service.gate.enter(ask)).await
     }
 
     /// Waits for as long as it is to before it goes elsewhere. It joins the line even if it leaves it

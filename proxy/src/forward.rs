@@ -3,6 +3,8 @@
 use crate::account::{Account, Unanswered};
 use crate::body::{Held, ProxyBody, Tunnel};
 use crate::clock;
+use crate::drain::DrainWatch;
+use crate::error::Refusal;
 use crate::gate::{Ask, Gate, Permit};
 use crate::grpc;
 use crate::head::ResponseHead;
@@ -138,8 +140,7 @@ impl Exchange<'_> {
                 sent.retried += 1;
             }
             let entering = self.gate.enter_again(self.ask, self.permit);
-            let entering = self.connector.drain.while_waiting(entering);
-            match entering.await.unwrap_or(Err(Reason::Draining.into())) {
+            match in_time(&self.connector.drain, entering).await {
                 Ok(permit) => self.permit = permit,
                 Err(refusal) => return Err(Unanswered::new(self.account, refusal)),
             }
@@ -289,6 +290,17 @@ impl Exchange<'_> {
         }
         permit.endpoint.suspect();
     }
+}
+
+/// Waits for a slot, at the longest until a process that drains has no more time.
+///
+/// # Errors
+/// As the wait, and `draining`.
+pub async fn in_time(
+    drain: &DrainWatch,
+    entering: impl Future<Output = Result<Permit, Refusal>>,
+) -> Result<Permit, Refusal> {
+    drain.while_waiting(entering).await.unwrap_or(Err(Reason::Draining.into()))
 }
 
 /// What an answer's head says of its end: its status, or what HTTP would say where gRPC says an error.

@@ -133,18 +133,6 @@ mod tests {
     use super::*;
     use k8s_openapi::api::core::v1::Pod;
 
-    fn settings(mode: Mode) -> InjectSettings {
-        InjectSettings {
-            image: "tidegate/proxy:1".to_owned(),
-            pull_policy: None,
-            mode,
-            listen: 8012,
-            admin: 8022,
-            resources: json!({"requests": {"cpu": "50m", "memory": "32Mi"}}),
-            trusted_hops: None,
-        }
-    }
-
     /// A pod as people write them: two containers, named ports, probes, hooks, volumes.
     fn pod() -> Value {
         json!({
@@ -175,7 +163,9 @@ mod tests {
     }
 
     fn patched(pod: &Value, mode: Mode) -> Value {
-        let Injection::Patch(patch) = inject(pod, &settings(mode), false, Some("t0")) else {
+        let Injection::Patch(patch) =
+            inject(pod, &InjectSettings::example(mode), false, Some("t0"))
+        else {
             panic!("left alone: {pod}")
         };
         let mut after = pod.clone();
@@ -247,7 +237,7 @@ mod tests {
     #[test]
     fn who_has_a_sidecar_or_wants_none_is_left_alone() {
         let once = patched(&pod(), Mode::Native);
-        let alone = |pod: &Value| inject(pod, &settings(Mode::Native), false, None);
+        let alone = |pod: &Value| inject(pod, &InjectSettings::example(Mode::Native), false, None);
         assert_eq!(alone(&once), Injection::LeftAlone("it has a sidecar"));
         assert_eq!(alone(&patched(&pod(), Mode::Plain)), Injection::LeftAlone("it has a sidecar"));
         let mut host = pod();
@@ -256,13 +246,13 @@ mod tests {
         let mut out = pod();
         out["metadata"]["annotations"]["tidegate.dev/inject"] = json!("false");
         assert!(matches!(
-            inject(&out, &settings(Mode::Native), true, None),
+            inject(&out, &InjectSettings::example(Mode::Native), true, None),
             Injection::LeftAlone(_)
         ));
         let mut silent = pod();
         silent["metadata"]["annotations"] = json!({});
         assert!(matches!(alone(&silent), Injection::LeftAlone(_)));
-        let by_default = inject(&silent, &settings(Mode::Native), true, None);
+        let by_default = inject(&silent, &InjectSettings::example(Mode::Native), true, None);
         assert!(matches!(by_default, Injection::Patch(_)));
         let mut odd = pod();
         odd["metadata"]["annotations"]["tidegate.dev/inject"] = json!("yes");
@@ -282,7 +272,7 @@ mod tests {
             pod["metadata"]["annotations"]["tidegate.dev/port"] = json!("8080");
             pod["metadata"]["annotations"]["tidegate.dev/container"] = json!("model");
             *pod.pointer_mut(at).unwrap() = taken;
-            let doubt = inject(&pod, &settings(Mode::Native), false, None);
+            let doubt = inject(&pod, &InjectSettings::example(Mode::Native), false, None);
             assert!(matches!(doubt, Injection::Doubt(_)), "{at}: {doubt:?}");
         }
     }

@@ -67,18 +67,6 @@ mod tests {
 
     const MODEL: Model = Model { index: 0, port: 80, probe: None };
 
-    fn settings() -> InjectSettings {
-        InjectSettings {
-            image: "tidegate/proxy:1".to_owned(),
-            pull_policy: None,
-            mode: Mode::Native,
-            listen: 8012,
-            admin: 8022,
-            resources: json!({}),
-            trusted_hops: None,
-        }
-    }
-
     #[test]
     fn pods_that_can_have_no_sidecar_are_exempt() {
         let why = |spec: Value, mode| exempt(&json!({ "spec": spec }), mode);
@@ -107,7 +95,9 @@ mod tests {
 
     #[test]
     fn what_the_sidecar_needs_must_be_nobody_elses() {
-        let of = |spec: Value, model: &Model| clash(&json!({ "spec": spec }), model, &settings());
+        let of = |spec: Value, model: &Model| {
+            clash(&json!({ "spec": spec }), model, &InjectSettings::example(Mode::Native))
+        };
         let port = |port: Value| json!({"containers": [{"ports": [port]}]});
         for (spec, part) in [
             (port(json!({"containerPort": 8022})), "port 8022"),

@@ -122,18 +122,6 @@ mod tests {
     use crate::injector::Mode;
     use k8s_openapi::ByteString;
 
-    fn settings() -> InjectSettings {
-        InjectSettings {
-            image: "tidegate/proxy:1".to_owned(),
-            pull_policy: None,
-            mode: Mode::Native,
-            listen: 8012,
-            admin: 8022,
-            resources: json!({}),
-            trusted_hops: None,
-        }
-    }
-
     const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
 
     fn review(object: &Value) -> Value {
@@ -159,7 +147,11 @@ mod tests {
     }
 
     fn asked(review: &Value) -> (Answer, Value) {
-        let answer = answer(review.to_string().as_bytes(), &settings(), By::Request);
+        let answer = answer(
+            review.to_string().as_bytes(),
+            &InjectSettings::example(Mode::Native),
+            By::Request,
+        );
         let body = serde_json::from_str(&answer.body).unwrap_or_default();
         (answer, body)
     }
@@ -216,7 +208,8 @@ mod tests {
         let beta = review(&pod()).to_string().replace("k8s.io/v1", "k8s.io/v1beta1");
         let other = review(&pod()).to_string().replace("AdmissionReview", "TokenReview");
         for body in ["", "null", "{}", "[]", "{\"request\":", &deep, &beta, &other] {
-            let answer = answer(body.as_bytes(), &settings(), By::Default);
+            let answer =
+                answer(body.as_bytes(), &InjectSettings::example(Mode::Native), By::Default);
             assert_eq!((answer.status, answer.outcome), (400, "refused"), "{:.40}", answer.body);
         }
     }

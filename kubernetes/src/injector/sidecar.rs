@@ -138,3 +138,19 @@ pub(super) fn volume() -> Value {
         },
     })
 }
+
+#[cfg(test)]
+impl InjectSettings {
+    /// What the tests of the injector go by.
+    pub(super) fn example(mode: Mode) -> Self {
+        Self {
+            image: "tidegate/proxy:1".to_owned(),
+            pull_policy: None,
+            mode,
+            listen: 8012,
+            admin: 8022,
+            resources: json!({"requests": {"cpu": "50m", "memory": "32Mi"}}),
+            trusted_hops: None,
+        }
+    }
+}
