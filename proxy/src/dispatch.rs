@@ -5,7 +5,7 @@ use crate::body::ProxyBody;
 use crate::clock;
 use crate::error::Refusal;
 use crate::forward::{Exchange, Role, in_time};
-use crate::gate::{Ask, Permit};
+use crate::gate::{Ask, Permit, Place};
 use crate::interim::Interim;
 use crate::message::Response;
 use crate::outbound::Outbound;
@@ -82,14 +82,20 @@ impl Dispatch<'_> {
                     }
                 }
             }
-            _ => self.enter(service, self.asks.ask).await,
+            _ => self.enter(service, &self.asks.ask).await,
         };
-        self.forward(permit, request, account).await
+        match permit {
+            Ok(permit) => self.exchange(permit, account).run(request, self.asks.upgradable).await,
+            Err(refusal) => Err(Unanswered::new(account, refusal)),
+        }
     }
 
     /// Waits for a slot of this API.
-    async fn enter(&self, service: &Service, ask: Ask) -> Result<Permit, Refusal> {
-        in_time(&self.connector.drain, service.gate.enter(ask)).await
+    async fn enter(&self, service: &Service, ask: &Ask) -> Result<Permit, Refusal> {
+        match service.gate.offer(ask)? {
+            Place::Slot(permit) => Ok(permit),
+            Place::Line(waiting) => Box::pin(in_time(&self.connector.drain, waiting)).await,
+        }
     }
 
     /// Waits for as long as it is to before it goes elsewhere. It joins the line even if it leaves it
@@ -99,7 +105,7 @@ impl Dispatch<'_> {
             let other = self.services.load().get(&fallback.api).map(Arc::clone)?;
             (!other.gate.is_asleep()).then_some(other)
         };
-        let mut entering = pin!(self.enter(self.service, self.asks.ask));
+        let mut entering = pin!(self.enter(self.service, &self.asks.ask));
         tokio::select! {
             biased;
             permit = &mut entering => return late(permit, awake),
@@ -125,26 +131,22 @@ impl Dispatch<'_> {
         let ask = Ask { arrived: clock::now(), ..self.asks.ask };
         let asks = Asks { ask, ..self.asks };
         let there = Dispatch { service: other, asks, ..*self };
-        let permit = self.enter(other, ask).await;
-        let mut response = there.forward(permit, request, account).await?;
+        let permit = match self.enter(other, &ask).await {
+            Ok(permit) => permit,
+            Err(refusal) => return Err(Unanswered::new(account, refusal)),
+        };
+        let exchange = there.exchange(permit, account);
+        let mut response = exchange.run(request, asks.upgradable).await?;
         response.headers_mut().insert(FALLBACK_HEADER, &other.metrics.api);
         Ok(response)
     }
 
-    async fn forward(
-        &self,
-        permit: Result<Permit, Refusal>,
-        request: Outbound,
-        mut account: Account,
-    ) -> Answer {
-        let permit = match permit {
-            Ok(permit) => permit,
-            Err(refusal) => return Err(Unanswered::new(account, refusal)),
-        };
+    /// The request has its slot.
+    fn exchange(&self, permit: Permit, mut account: Account) -> Exchange<'_> {
         account.dispatched(permit.granted_at, permit.was_cold);
         let Self { role, service, connector, interim, asks, .. } = *self;
-        let Asks { ask, tells_load, upgradable, hedges } = asks;
-        let exchange = Exchange {
+        let Asks { ask, tells_load, hedges, .. } = asks;
+        Exchange {
             role,
             gate: &service.gate,
             timeouts: &service.terms.timeouts,
@@ -155,8 +157,7 @@ impl Dispatch<'_> {
             hedges: service.metrics.hedges.as_ref().filter(|_| hedges),
             permit,
             account,
-        };
-        exchange.run(request, upgradable).await
+        }
     }
 }
 

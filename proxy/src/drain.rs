@@ -135,12 +135,10 @@ impl DrainWatch {
 
     /// Waits for what takes its time, as long as anybody may wait.
     pub async fn while_waiting<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
-        // In a box, as most who come here need not wait.
-        let over = async { Box::pin(self.clone().over()).await };
         tokio::select! {
             biased;
             output = waiting => Some(output),
-            () = over => None,
+            () = self.clone().over() => None,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::body::{Held, ProxyBody, Tunnel};
 use crate::clock;
 use crate::drain::DrainWatch;
 use crate::error::Refusal;
-use crate::gate::{Ask, Gate, Permit};
+use crate::gate::{Ask, Gate, Permit, Place, Waiting};
 use crate::grpc;
 use crate::head::ResponseHead;
 use crate::hurry;
@@ -139,8 +139,12 @@ impl Exchange<'_> {
                 }
                 sent.retried += 1;
             }
-            let entering = self.gate.enter_again(self.ask, self.permit);
-            match in_time(&self.connector.drain, entering).await {
+            let permit = match self.gate.offer_again(&self.ask, self.permit) {
+                Ok(Place::Slot(permit)) => Ok(permit),
+                Ok(Place::Line(waiting)) => Box::pin(in_time(&self.connector.drain, waiting)).await,
+                Err(refusal) => Err(refusal),
+            };
+            match permit {
                 Ok(permit) => self.permit = permit,
                 Err(refusal) => return Err(Unanswered::new(self.account, refusal)),
             }
@@ -296,11 +300,8 @@ impl Exchange<'_> {
 ///
 /// # Errors
 /// As the wait, and `draining`.
-pub async fn in_time(
-    drain: &DrainWatch,
-    entering: impl Future<Output = Result<Permit, Refusal>>,
-) -> Result<Permit, Refusal> {
-    drain.while_waiting(entering).await.unwrap_or(Err(Reason::Draining.into()))
+pub async fn in_time(drain: &DrainWatch, waiting: Waiting<'_>) -> Result<Permit, Refusal> {
+    drain.while_waiting(waiting.grant()).await.unwrap_or(Err(Reason::Draining.into()))
 }
 
 /// What an answer's head says of its end: its status, or what HTTP would say where gRPC says an error.

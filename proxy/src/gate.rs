@@ -35,7 +35,7 @@ pub use members::{Condition, Ejections, EndpointView, UNREADY};
 pub use permit::Permit;
 pub use room::RoomReport;
 pub use settings::{GateSettings, LiveSettings};
-use waiting::Waiting;
+pub use waiting::Waiting;
 
 /// The gate in front of one API.
 pub struct Gate {
@@ -80,6 +80,14 @@ pub struct Ask {
     pub hurry: Option<Hurry>,
 }
 
+/// What a request gets that is not refused.
+pub enum Place<'a> {
+    /// A slot at once.
+    Slot(Permit),
+    /// A place in line.
+    Line(Waiting<'a>),
+}
+
 /// A slot that comes back.
 struct Finished {
     grant: Grant,
@@ -110,60 +118,69 @@ impl Gate {
         Arc::new(Self { state: Mutex::new(state), held, tended, made_room })
     }
 
-    /// Waits for a slot, in order, for as long as the gate and the request's own deadline allow.
-    /// Dropping the future leaves the line.
+    /// Takes a slot or, where none is free, a place in line. Most requests need not wait, so that this is
+    /// no future, whose state would be carried along.
     ///
     /// # Errors
-    /// `queue-full` at once, or when a more urgent request takes its place; `queue-timeout` or
-    /// `cold-start-timeout` when the time is over, or as soon as it can't be answered in time.
-    pub async fn enter(self: &Arc<Self>, ask: Ask) -> Result<Permit, Refusal> {
+    /// `queue-full`.
+    pub fn offer(self: &Arc<Self>, ask: &Ask) -> Result<Place<'_>, Refusal> {
         let now = clock::now();
         let (waiting, due) = {
             let mut state = self.lock();
             state.retries.request(now);
-            if state.stands_back(&ask, now) {
+            if state.stands_back(ask, now) {
                 return Err(state.refusal(Cause::Full, now));
             }
             match state.admission.offer(&ask.claim, ask.deadline, now) {
                 Offer::Admitted(grant) => {
                     state.precedence.taken();
-                    return self.permit(&mut state, grant, None, false);
+                    return self.permit(&mut state, grant, None, false).map(Place::Slot);
                 }
                 Offer::Refused(cause) => return Err(state.refusal(cause, now)),
                 Offer::MustWait if ask.hurry.is_some() => {
                     return Err(state.refusal(Cause::Full, now));
                 }
-                Offer::MustWait => self.wait(&mut state, None, &ask, now),
+                Offer::MustWait => self.wait(&mut state, None, ask, now),
             }
         };
         if due {
             self.dispatch(None);
         }
-        waiting.grant().await
+        Ok(Place::Line(waiting))
     }
 
-    /// Waits for another slot with a request whose endpoint could not take it. It keeps its place
-    /// in line, and the time that it has already waited counts.
+    /// Takes another slot for a request whose endpoint could not take it, or its old place in line: the
+    /// time that it has already waited counts.
     ///
     /// # Errors
-    /// As [`Gate::enter`], but `queue-full` only when a more urgent request takes its place.
-    pub async fn enter_again(self: &Arc<Self>, ask: Ask, was: Permit) -> Result<Permit, Refusal> {
+    /// `queue-full` when a more urgent request takes its place.
+    pub fn offer_again(self: &Arc<Self>, ask: &Ask, was: Permit) -> Result<Place<'_>, Refusal> {
         let (ticket, was_cold, slot) = (was.ticket, was.was_cold, was.slot());
         drop(was);
         let now = clock::now();
         let (mut waiting, due) = {
             let mut state = self.lock();
             match state.admission.offer_again(&ask.claim, slot, now) {
-                Offer::Admitted(grant) => return self.permit(&mut state, grant, ticket, was_cold),
+                Offer::Admitted(grant) => {
+                    return self.permit(&mut state, grant, ticket, was_cold).map(Place::Slot);
+                }
                 Offer::Refused(cause) => return Err(state.refusal(cause, now)),
-                Offer::MustWait => self.wait(&mut state, ticket, &ask, now),
+                Offer::MustWait => self.wait(&mut state, ticket, ask, now),
             }
         };
         waiting.cold |= was_cold;
         if due {
             self.dispatch(None);
         }
-        waiting.grant().await
+        Ok(Place::Line(waiting))
+    }
+
+    /// Waits for a slot, in order, for as long as the gate and the request's own deadline allow.
+    ///
+    /// # Errors
+    /// As [`Gate::offer`] and [`Waiting::grant`].
+    pub async fn enter(self: &Arc<Self>, ask: &Ask) -> Result<Permit, Refusal> {
+        self.offer(ask)?.slot().await
     }
 
     /// What can be seen now.
@@ -262,6 +279,21 @@ impl Gate {
         // No panic can happen between a lock and its state's being whole again; should one, going
         // on with the counts as they are beats refusing every request from then on.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Place ===
+
+impl Place<'_> {
+    /// The slot, when it comes.
+    ///
+    /// # Errors
+    /// As [`Waiting::grant`].
+    pub async fn slot(self) -> Result<Permit, Refusal> {
+        match self {
+            Self::Slot(permit) => Ok(permit),
+            Self::Line(waiting) => waiting.grant().await,
+        }
     }
 }
 

@@ -147,7 +147,7 @@ impl Duplicate {
     async fn exchange(self) -> bool {
         let Self { service, outbound, ask, connector, counts: _, _place } = self;
         let mut account = Account::open(Arc::clone(&service.metrics), ask.arrived, None);
-        let permit = match service.gate.enter(ask).await {
+        let permit = match service.gate.enter(&ask).await {
             Ok(permit) => permit,
             Err(refusal) => {
                 account.close(Some(refusal.reason), clock::now());

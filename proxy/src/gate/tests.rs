@@ -77,9 +77,9 @@ async fn request(gate: Arc<Gate>, seen: Arc<Seen>) {
     };
     let asks = async {
         let ask = ask();
-        let mut permit = gate.enter(ask).await?;
+        let mut permit = gate.enter(&ask).await?;
         if thread_rng().gen_bool(0.2) {
-            permit = gate.enter_again(ask, permit).await?;
+            permit = gate.offer_again(&ask, permit)?.slot().await?;
         }
         let running = seen.running.fetch_add(1, Ordering::SeqCst) + 1;
         assert!(running <= MAX_LIMIT, "{running} run");
@@ -144,7 +144,7 @@ fn storm(budget: Option<u64>) {
     assert_eq!(of(&seen.done) + of(&seen.refused) + of(&seen.left), offered);
     // All slots are there, and none twice.
     block_on(async {
-        let first = gate.enter(ask()).await.expect("a free slot");
+        let first = gate.enter(&ask()).await.expect("a free slot");
         assert_eq!(gate.snapshot().running, 1);
         drop(first);
         assert_eq!(gate.snapshot().running, 0);
@@ -164,7 +164,7 @@ fn no_interleaving_loses_a_slot_beside_another() {
             let gate = Arc::clone(&gate);
             spawn(async move {
                 let ask = ask();
-                let Ok(first) = gate.enter(ask).await else { return };
+                let Ok(first) = gate.enter(&ask).await else { return };
                 yield_now().await;
                 let Some(second) = gate.enter_beside(&ask.claim, first.slot(), 0) else { return };
                 assert_ne!(first.slot(), second.slot());
@@ -220,7 +220,7 @@ fn whoever_waits_is_woken() {
             let gate = Arc::clone(&gate);
             spawn(async move {
                 let enters = async {
-                    drop(gate.enter(ask()).await.expect("no time is over, there is room"));
+                    drop(gate.enter(&ask()).await.expect("no time is over, there is room"));
                 };
                 let patience = async {
                     match leaves {
@@ -260,7 +260,7 @@ fn one_that_leaves_lets_go_on_whom_it_held_up() {
         let enter = |cost| {
             let (gate, claim) = (Arc::clone(&gate), Claim { cost, ..Claim::default() });
             let ask = Ask { arrived: clock::now(), deadline: None, claim, hurry: None };
-            async move { gate.enter(ask).await.expect("there is room and time") }
+            async move { gate.enter(&ask).await.expect("there is room and time") }
         };
         let first = block_on(enter(1));
         let dear = enter(9);

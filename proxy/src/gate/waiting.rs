@@ -11,7 +11,7 @@ use tidegate_api::reason::Reason;
 use tokio::sync::oneshot;
 
 /// A place in line; leaving early, for whatever cause, frees it.
-pub(super) struct Waiting<'a> {
+pub struct Waiting<'a> {
     pub(super) gate: &'a Arc<Gate>,
     pub(super) ticket: Ticket,
     pub(super) granted: oneshot::Receiver<Result<Permit, Refusal>>,
@@ -22,8 +22,13 @@ pub(super) struct Waiting<'a> {
 // === impl Waiting ===
 
 impl Waiting<'_> {
-    /// Waits for the slot.
-    pub(super) async fn grant(mut self) -> Result<Permit, Refusal> {
+    /// Waits for the slot, for as long as the gate and the request's own deadline allow. Dropping the
+    /// future leaves the line.
+    ///
+    /// # Errors
+    /// `queue-timeout` or `cold-start-timeout` when the time is over, or as soon as it can't be answered
+    /// in time; `queue-full` when a more urgent request takes its place.
+    pub async fn grant(mut self) -> Result<Permit, Refusal> {
         let over = clock::sleep_until(self.deadline);
         tokio::select! {
             biased;
