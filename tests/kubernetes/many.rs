@@ -1,4 +1,4 @@
-//! Many APIs with ten pods each: what the autoscaler takes of a machine. There are 200 of them, or
+//! Many APIs with ten pods each: what the autoscaler takes of a machine. There are 100 of them, or
 //! as many as `TIDEGATE_TEST_APIS` says.
 
 use super::cluster::{Cluster, NAMESPACE, pod_object};
@@ -18,7 +18,7 @@ const PAGE: &str = include_str!("../data/sidecar-metrics.txt");
 
 #[test]
 fn many_apis_of_ten_pods_are_scaled_in_bounded_memory() {
-    let apis = std::env::var("TIDEGATE_TEST_APIS").map_or(200, |count| count.parse().unwrap());
+    let apis = std::env::var("TIDEGATE_TEST_APIS").map_or(100, |count| count.parse().unwrap());
     let cluster = Cluster::start();
     let (tell, told) = sync_channel(1);
     cluster.api.spawn(async move {

@@ -150,9 +150,9 @@ fn a_model_that_exits_at_its_start_is_shown_with_its_last_words() {
 #[test]
 fn a_model_that_is_never_ready_is_given_up_and_ended() {
     let command = r#"[sh, -c, "echo still loading; sleep 600 & wait", "{port}"]"#;
-    let spec = "  readiness: {startTimeout: 200ms}\n  autoscaling: {minReplicas: 1}";
+    let spec = "  readiness: {startTimeout: 2s}\n  autoscaling: {minReplicas: 1}";
     let failure = fail(&document(command, spec), &["--tick", "100ms"]);
-    failure.says(1, &["api plain", "not ready within 200ms", "| still loading", "3 failed starts"]);
+    failure.says(1, &["api plain", "not ready within 2s", "| still loading", "3 failed starts"]);
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(crate) struct Replica {
     /// The model's own.
     pub(crate) port: u16,
     pub(super) make: Arc<Make>,
+    /// How many tries the fleet had had when its start began.
+    pub(super) tries_before: u32,
     pub(super) log: PathBuf,
     pub(super) orders: watch::Sender<Order>,
 }
@@ -58,6 +60,9 @@ pub(crate) struct Fleet {
     before: Option<Arc<Make>>,
     /// Failed starts in a row of replicas of that make.
     make_failures: u32,
+    /// Failed starts, ever. Of those that were on their way together the first counts: they are one try,
+    /// however many replicas are wanted.
+    pub(super) tries: u32,
     /// Why the last start failed, if none has been ready since.
     trouble: Option<String>,
     /// Why the make of before stays in force: those of the new one don't get ready.
@@ -97,6 +102,7 @@ impl Fleet {
             is_proven: false,
             before: None,
             make_failures: 0,
+            tries: 0,
             trouble: None,
             stalled: None,
             replicas: Vec::new(),
@@ -262,9 +268,14 @@ impl Fleet {
             News::Failed(failure) => {
                 let log = replica.log.clone();
                 self.trouble = Some(failure.to_string());
-                self.failures = self.failures.saturating_add(1);
+                let is_first = replica.tries_before == self.tries;
+                self.tries = self.tries.saturating_add(u32::from(is_first));
+                replica.tries_before = self.tries;
+                if is_first {
+                    self.failures = self.failures.saturating_add(1);
+                }
                 self.next_start = now + backoff::wait(self.failures);
-                let stalls = is_current && self.count_failure(&failure);
+                let stalls = is_first && is_current && self.count_failure(&failure);
                 return Lesson::Failed { failure, log, stalls };
             }
         }

@@ -319,6 +319,7 @@ impl Local {
         let task = self.tasks.spawn(live(plan, orders_seen, self.news.clone()));
         self.owners.insert(task.id(), (api.to_owned(), id.clone()));
         fleet.replicas.push(Replica {
+            tries_before: fleet.tries,
             id,
             phase: Phase::Starting,
             address: None,

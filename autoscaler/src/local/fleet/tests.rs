@@ -14,8 +14,9 @@ fn make(spec: &str) -> Make {
     Make::new(api, None).unwrap()
 }
 
-fn replica(id: &str, phase: Phase, make: &Arc<Make>) -> Replica {
+fn replica(id: &str, phase: Phase, make: &Arc<Make>, tries_before: u32) -> Replica {
     Replica {
+        tries_before,
         id: id.to_owned(),
         phase,
         address: None,
@@ -33,7 +34,7 @@ fn replica(id: &str, phase: Phase, make: &Arc<Make>) -> Replica {
 fn fleet<const N: usize>(replicas: [(&str, Phase); N]) -> Fleet {
     let mut fleet = Fleet::new(make("paused: false"));
     for (id, phase) in replicas {
-        fleet.replicas.push(replica(id, phase, &fleet.make.clone()));
+        fleet.replicas.push(replica(id, phase, &fleet.make.clone(), 0));
     }
     fleet
 }
@@ -50,7 +51,7 @@ fn exchanging() -> Fleet {
 
 fn start(fleet: &mut Fleet, id: &str) {
     let make = Arc::clone(fleet.next_make());
-    fleet.replicas.push(replica(id, Phase::Starting, &make));
+    fleet.replicas.push(replica(id, Phase::Starting, &make, fleet.tries));
 }
 
 fn fail(fleet: &mut Fleet, id: &str) -> bool {
@@ -92,6 +93,18 @@ fn failed_starts_wait_longer_each_time_until_one_is_ready() {
     fleet.learn("a", News::Ready, NOW);
     assert_eq!(fleet.trouble(), None);
     assert_eq!((fleet.failures, fleet.was_ready, fleet.next_start), (0, true, Duration::ZERO));
+}
+
+#[test]
+fn replicas_that_start_together_are_one_try() {
+    let mut fleet = fleet([("a", Phase::Starting), ("b", Phase::Starting), ("c", Phase::Starting)]);
+    for (id, failures) in [("a", 1), ("b", 1), ("a", 2), ("c", 2), ("b", 2), ("c", 3), ("b", 3)] {
+        fail(&mut fleet, id);
+        assert_eq!(fleet.failures, failures, "after {id}");
+    }
+    start(&mut fleet, "d");
+    fail(&mut fleet, "d");
+    assert_eq!(fleet.failures, 4);
 }
 
 #[test]
