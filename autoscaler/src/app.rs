@@ -4,6 +4,7 @@ use crate::admin::{self, Admin};
 use crate::calls::{Asked, Calls};
 use crate::clock::Clock;
 use crate::handle::{Change, Handle};
+use crate::listener::listen;
 use crate::local::{GaveUp, Local, LocalSettings, Make};
 use crate::metrics::Metrics;
 use crate::scrape::Scraper;
@@ -144,7 +145,7 @@ impl App {
 
         let address = settings.admin;
         let failed = |source| StartError::Admin { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = listen(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         prepare_folder(&log_dir, "--log-dir")?;
         let folder = settings.state_file.as_deref().and_then(Path::parent);

@@ -2,6 +2,7 @@
 
 use crate::admin::{self, Admin};
 use crate::calls::Calls;
+use crate::listener::listen;
 use crate::metrics::Metrics;
 use prometheus::{IntCounterVec, Opts};
 use serde_json::json;
@@ -24,11 +25,12 @@ const POD_ITSELF: &str = "127.0.0.0/8,::1";
 /// Flags of `inject`.
 #[derive(Debug, clap::Args)]
 pub struct InjectArgs {
-    /// Where the API server's reviews are answered, over HTTPS
+    /// Where the API server's reviews are answered, over HTTPS. [::] is IPv4 and IPv6, as far as the
+    /// machine has them
     #[arg(
         long,
         env = "TIDEGATE_INJECTOR_LISTEN",
-        default_value = "0.0.0.0:8443",
+        default_value = "[::]:8443",
         value_name = "ADDR"
     )]
     listen: SocketAddr,
@@ -176,9 +178,8 @@ fn run(args: InjectArgs) -> Result<(), Failure> {
     runtime.block_on(async {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let (data, address) = listen(args.listen, "reviews", "--listen").await?;
-        let (admin_listener, admin_address) =
-            listen(args.admin, "its admin port", "--admin").await?;
+        let (data, address) = bind(args.listen, "reviews", "--listen")?;
+        let (admin_listener, admin_address) = bind(args.admin, "its admin port", "--admin")?;
         let metrics = Metrics::new(std::iter::empty())?;
         let counted = counter(&metrics)?;
         let (own, certificates) = certificates(&args).await?;
@@ -227,13 +228,13 @@ fn settings(args: &InjectArgs) -> Result<InjectSettings, Failure> {
     })
 }
 
-async fn listen(
+fn bind(
     address: SocketAddr,
     what: &'static str,
     flag: &'static str,
 ) -> Result<(TcpListener, SocketAddr), Failure> {
     let failed = |source| Failure::Listen { address, what, flag, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = listen(address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
 }

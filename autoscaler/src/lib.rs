@@ -37,6 +37,7 @@ mod handle;
 #[cfg(feature = "kubernetes")]
 mod inject;
 mod line;
+mod listener;
 pub mod load;
 pub mod local;
 mod log;

@@ -58,11 +58,11 @@ pub type ClusterSettings = std::convert::Infallible;
 /// Flags of `sidecar`.
 #[derive(Debug, Clone, Args)]
 pub struct SidecarArgs {
-    /// Where requests are taken
-    #[arg(long, env = "TIDEGATE_LISTEN", default_value = "0.0.0.0:8012", value_name = "ADDR")]
+    /// Where requests are taken. [::] is IPv4 and IPv6, as far as the machine has them
+    #[arg(long, env = "TIDEGATE_LISTEN", default_value = "[::]:8012", value_name = "ADDR")]
     pub listen: SocketAddr,
     /// Where /healthz, /readyz, /metrics and /config are
-    #[arg(long, env = "TIDEGATE_ADMIN", default_value = "0.0.0.0:8022", value_name = "ADDR")]
+    #[arg(long, env = "TIDEGATE_ADMIN", default_value = "[::]:8022", value_name = "ADDR")]
     pub admin: SocketAddr,
     /// How many requests the model is given at once. 1 is safe for a model that handles one at a
     /// time; a server that batches, or has several workers, wants as many as it can use. `auto`
@@ -106,11 +106,11 @@ pub struct GatewayArgs {
     #[cfg_attr(feature = "kubernetes", arg(required_unless_present = "kubernetes"))]
     #[cfg_attr(not(feature = "kubernetes"), arg(required = true))]
     pub config: Option<PathBuf>,
-    /// Where requests are taken
-    #[arg(long, env = "TIDEGATE_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDR")]
+    /// Where requests are taken. [::] is IPv4 and IPv6, as far as the machine has them
+    #[arg(long, env = "TIDEGATE_LISTEN", default_value = "[::]:8080", value_name = "ADDR")]
     pub listen: SocketAddr,
     /// Where /healthz, /readyz, /metrics and /config are
-    #[arg(long, env = "TIDEGATE_ADMIN", default_value = "0.0.0.0:8081", value_name = "ADDR")]
+    #[arg(long, env = "TIDEGATE_ADMIN", default_value = "[::]:8081", value_name = "ADDR")]
     pub admin: SocketAddr,
     /// Where requests without TLS are sent on to https:// with their host and path (308), such as
     /// 0.0.0.0:80

@@ -2,9 +2,10 @@
 
 use crate::error::StartError;
 use crate::takeover::{self, Handover, Kind, Predecessor, Taken};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use tokio::sync::oneshot;
@@ -119,7 +120,9 @@ fn one(
 /// What was taken over, if it listens where this process is to listen.
 fn inherited(taken: Vec<TcpListener>, address: SocketAddr) -> Option<Vec<TcpListener>> {
     let before = taken.first()?.local_addr().ok()?;
-    let same = address.port() == 0 || before == address;
+    // All addresses are the same ones by either name.
+    let all = before.ip().is_unspecified() && address.ip().is_unspecified();
+    let same = address.port() == 0 || before == address || (all && before.port() == address.port());
     if !same {
         tracing::info!(%before, now = %address, "the process before listens elsewhere");
     }
@@ -171,8 +174,23 @@ pub fn bind(
     Ok(listeners)
 }
 
+/// `[::]` is every address, of both families; where the machine has no IPv6, those of IPv4.
 fn listener(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let opened = open(address, shared);
+    match opened.as_ref().err().and_then(Errno::from_io_error) {
+        Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if is_both(address) => {
+            open(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())), shared)
+        }
+        _ => opened,
+    }
+}
+
+fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if is_both(address) {
+        // Whatever the system's own default is.
+        socket.set_only_v6(false)?;
+    }
     // A restart must not wait for connections of the last run to be forgotten.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
@@ -180,6 +198,10 @@ fn listener(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+fn is_both(address: SocketAddr) -> bool {
+    address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
 }
 
 #[cfg(test)]
@@ -211,6 +233,20 @@ mod tests {
         assert!(inherited(same, address).is_some());
         assert!(inherited(taken(), "127.0.0.1:1".parse().unwrap()).is_none());
         assert!(inherited(Vec::new(), local()).is_none());
+        let every = bind("0.0.0.0:0".parse().unwrap(), 1, "--listen").unwrap();
+        let port = every[0].local_addr().unwrap().port();
+        let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        assert!(inherited(every, address).is_some(), "another name for the same");
+    }
+
+    #[test]
+    fn all_addresses_are_those_of_both_families() {
+        let both = bind("[::]:0".parse().unwrap(), 2, "--listen").unwrap();
+        let port = both[0].local_addr().unwrap().port();
+        for host in ["127.0.0.1", "::1"] {
+            let address = SocketAddr::new(host.parse().unwrap(), port);
+            assert!(TcpStream::connect(address).is_ok(), "{address}");
+        }
     }
 
     #[test]

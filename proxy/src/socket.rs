@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -14,19 +14,22 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
 const UNIX: &str = "unix:";
+const LOCAL: &str = "localhost:";
 
-/// Where something listens: `127.0.0.1:8080` or `unix:/run/model.sock`.
+/// Where something listens: `127.0.0.1:8080`, `localhost:8080` or `unix:/run/model.sock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// An IP address and a port.
     Tcp(SocketAddr),
+    /// A port of this machine, by IPv4 or IPv6.
+    Local(u16),
     /// A socket in the file system.
     Unix(PathBuf),
 }
 
 /// Text that is no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must be IP:PORT, such as 127.0.0.1:8080, or unix:/PATH")]
+#[error("must be IP:PORT, such as 127.0.0.1:8080, localhost:PORT, or unix:/PATH")]
 pub struct ParseAddressError(());
 
 /// A connected socket.
@@ -54,6 +57,19 @@ impl Address {
                 stream.set_nodelay(true)?;
                 Ok(Socket::Tcp(stream))
             }
+            Self::Local(port) => {
+                let first = TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).await;
+                // Who is asked to listen on `::` by Python's asyncio does so for IPv6 alone.
+                let stream = match first {
+                    Ok(stream) => stream,
+                    Err(error) => {
+                        let second = TcpStream::connect((Ipv6Addr::LOCALHOST, *port)).await;
+                        second.map_err(|_| error)?
+                    }
+                };
+                stream.set_nodelay(true)?;
+                Ok(Socket::Tcp(stream))
+            }
             Self::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
         }
     }
@@ -62,6 +78,7 @@ impl Address {
     pub fn authority(&self) -> String {
         match self {
             Self::Tcp(address) => address.to_string(),
+            Self::Local(port) => format!("{LOCAL}{port}"),
             Self::Unix(_) => "localhost".to_owned(),
         }
     }
@@ -77,10 +94,12 @@ impl FromStr for Address {
     type Err = ParseAddressError;
 
     fn from_str(text: &str) -> Result<Self, ParseAddressError> {
-        match text.strip_prefix(UNIX) {
-            Some(path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
-            Some(_) => Err(ParseAddressError(())),
-            None => text.parse().map(Self::Tcp).map_err(|_| ParseAddressError(())),
+        let failed = |_| ParseAddressError(());
+        match (text.strip_prefix(UNIX), text.strip_prefix(LOCAL)) {
+            (Some(path), _) if path.starts_with('/') => Ok(Self::Unix(path.into())),
+            (Some(_), _) => Err(ParseAddressError(())),
+            (None, Some(port)) => port.parse().map(Self::Local).map_err(failed),
+            (None, None) => text.parse().map(Self::Tcp).map_err(|_| ParseAddressError(())),
         }
     }
 }
@@ -89,6 +108,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Local(port) => write!(f, "{LOCAL}{port}"),
             Self::Unix(path) => write!(f, "{UNIX}{}", path.display()),
         }
     }
@@ -241,11 +261,32 @@ mod tests {
 
     #[test]
     fn addresses_as_text() {
-        for text in ["127.0.0.1:8080", "[::1]:80", "unix:/run/model.sock"] {
+        for text in ["127.0.0.1:8080", "[::1]:80", "localhost:80", "unix:/run/model.sock"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
-        for text in ["", "localhost:80", "127.0.0.1", "unix:", "unix:model.sock", "/run/a.sock"] {
+        for text in [
+            "",
+            "localhost",
+            "localhost:x",
+            "elsewhere:80",
+            "127.0.0.1",
+            "unix:",
+            "unix:model.sock",
+            "/run/a.sock",
+        ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_of_this_machine_is_found_by_either_family() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = tokio::net::TcpListener::bind(host).await.unwrap();
+            let address = Address::Local(listener.local_addr().unwrap().port());
+            assert!(address.connect().await.is_ok(), "{host}");
+            drop(listener);
+            let error = address.connect().await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{host}");
         }
     }
 }

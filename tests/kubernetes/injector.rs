@@ -139,7 +139,7 @@ fn pods_get_their_sidecar_as_they_ask_and_bad_reviews_get_an_answer() {
     let patch: ByteString =
         serde_json::from_value(body(&asked)["response"]["patch"].clone()).unwrap();
     let patch = String::from_utf8(patch.0).unwrap();
-    assert!(patch.contains("--upstream=127.0.0.1:80"), "{patch}");
+    assert!(patch.contains("--upstream=localhost:80"), "{patch}");
     let silent = review(&json!({}));
     let left = ask(&post("/mutate", &silent));
     assert_eq!(body(&left)["response"]["patch"], Value::Null);

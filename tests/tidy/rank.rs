@@ -121,6 +121,7 @@ pub(super) const AUTOSCALER: Crate = Crate {
         ("door", 1),
         ("explain", 1),
         ("line", 1),
+        ("listener", 1),
         ("log", 1),
         ("prometheus", 2),
         ("replace", 1),

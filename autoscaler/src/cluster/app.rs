@@ -8,6 +8,7 @@ use super::tick::Cluster;
 use crate::admin::{self, Admin};
 use crate::calls::Calls;
 use crate::clock::Clock;
+use crate::listener::listen;
 use crate::metrics::Metrics;
 use crate::scrape::Scraper;
 use std::collections::BTreeMap;
@@ -21,7 +22,6 @@ use tidegate_kubernetes::leader::{Keeper, Leader, LeaseSettings};
 use tidegate_kubernetes::view::View;
 use tidegate_kubernetes::watch::{Scope, watch};
 use tidegate_kubernetes::write::{FIELD_MANAGER, Writer};
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -97,7 +97,7 @@ pub(crate) async fn run(
     let own_namespace = settings.own_namespace.clone().unwrap_or(connection.namespace);
     let address = settings.admin;
     let failed = |source| ClusterError::Admin { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = listen(address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
 
     let metrics = Metrics::new(std::iter::empty())?;

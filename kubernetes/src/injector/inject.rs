@@ -184,7 +184,7 @@ mod tests {
         );
         let args = sidecar["args"].to_string();
         for flag in [
-            "--upstream=127.0.0.1:8080",
+            "--upstream=localhost:8080",
             "--readiness=http:/ready",
             "--readiness-period=10s",
             "--drain-delay=5s",

@@ -66,9 +66,9 @@ pub(super) fn container(
     let InjectSettings { listen, admin, .. } = settings;
     let mut args = vec![
         "sidecar".to_owned(),
-        format!("--listen=0.0.0.0:{listen}"),
-        format!("--admin=0.0.0.0:{admin}"),
-        format!("--upstream=127.0.0.1:{}", model.port),
+        format!("--listen=[::]:{listen}"),
+        format!("--admin=[::]:{admin}"),
+        format!("--upstream=localhost:{}", model.port),
         format!("--config={FOLDER}/annotations"),
         format!("--drain-delay={}s", drain.delay),
         format!("--drain-timeout={}s", drain.timeout),

@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The model's flags.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct UpstreamArgs {
-    /// Where the model listens: IP:PORT, or unix:/PATH
+    /// Where the model listens: IP:PORT, localhost:PORT (by IPv4 or IPv6), or unix:/PATH
     #[arg(long, env = "TIDEGATE_UPSTREAM", default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub(crate) upstream: Address,
     /// What the model is spoken to in. auto: gRPC in HTTP/2 (h2c, with prior knowledge), other
