@@ -36,6 +36,7 @@ VARIANTS = {
         "gateway": {
             "service": {"type": "LoadBalancer", "port": 8080, "annotations": {"a": "b"}},
             "trustedHops": "10.0.0.0/8",
+            "discovery": "endpoint-slices",
             "from": [{"namespaceSelector": {}}],
             "extraArgs": ["--access-log=all"],
             "nodeSelector": {"a": "b"},
@@ -65,6 +66,7 @@ WRONG = [
     {"injector": {"mode": "other"}},
     {"autoscaler": {"tick": "soon"}},
     {"gateway": {"service": {"port": 0}}},
+    {"gateway": {"discovery": "dns"}},
     {"autoscaler": {"replica": 1}},
     {"unknown": True},
 ]

@@ -33,6 +33,7 @@ mod rollout;
 mod scaling;
 mod schema;
 mod sidecars;
+mod slices;
 mod store;
 mod template;
 mod tokens;

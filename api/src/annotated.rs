@@ -3,6 +3,7 @@
 use crate::document::InferenceApi;
 use crate::names::{API_KIND, API_VERSION, annotation};
 use crate::parse::parse;
+use crate::report::Mistake;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -68,12 +69,7 @@ pub fn document(
         let Some(text) = own.get(*annotation).or(shared) else { continue };
         put(&mut spec, key, value(text, *form));
     }
-    // A sidecar may measure how much its model takes; here a number is needed, and 1 is safe.
-    if let Some(limit) = spec["concurrency"].get_mut("limit")
-        && limit.as_str().is_some_and(|limit| limit.starts_with("auto"))
-    {
-        *limit = json!(1);
-    }
+    measured(&mut spec);
     if let Some(route) = spec.get_mut("routes") {
         if route.get("path").is_none() {
             route["path"] = json!("/");
@@ -81,25 +77,54 @@ pub fn document(
         *route = json!([route.clone()]);
     }
     let mut mistakes = unknown(own);
+    match read(name, &spec) {
+        Ok(mut apis) if mistakes.is_empty() => return Some(Ok(apis.remove(0))),
+        Ok(_) => {}
+        Err(more) => mistakes.extend(more),
+    }
+    Some(Err(mistakes.join("; ")))
+}
+
+/// What is wrong with the annotations that a pod has for its sidecar, which does not start with such.
+pub fn wrong_of_pods(of_pods: &BTreeMap<String, String>) -> Option<String> {
+    let given = |(annotation, key, form): &(&str, &'static str, Form)| {
+        of_pods.get(*annotation).map(|text| (*key, value(text, *form)))
+    };
+    let mut given = SHARED.iter().filter_map(given).peekable();
+    given.peek()?;
+    let mut spec = json!({ "target": { "name": "pod" } });
+    given.for_each(|(key, value)| put(&mut spec, key, value));
+    measured(&mut spec);
+    read("pod", &spec).err().map(|mistakes| mistakes.join("; "))
+}
+
+/// A sidecar may measure how much its model takes; here a number is needed, and 1 is safe.
+fn measured(spec: &mut Value) {
+    if let Some(limit) = spec["concurrency"].get_mut("limit")
+        && limit.as_str().is_some_and(|limit| limit.starts_with("auto"))
+    {
+        *limit = json!(1);
+    }
+}
+
+/// The document with this `spec`, or its mistakes, each with its annotation.
+fn read(name: &str, spec: &Value) -> Result<Vec<InferenceApi>, Vec<String>> {
     let text = json!({
         "apiVersion": API_VERSION,
         "kind": API_KIND,
         "metadata": {"name": name},
         "spec": spec,
     });
-    match parse(&text.to_string(), name, Path::new("/")) {
-        Ok(mut apis) if mistakes.is_empty() => return Some(Ok(apis.remove(0))),
-        Ok(_) => {}
-        Err(report) => mistakes.extend(report.mistakes.iter().map(|mistake| {
-            let what = if mistake.must.is_empty() {
-                mistake.what.clone()
-            } else {
-                format!("{}; must be {}", mistake.what, mistake.must)
-            };
-            format!("{} {what}", annotation_of(&mistake.path))
-        })),
-    }
-    Some(Err(mistakes.join("; ")))
+    let told = |mistake: &Mistake| {
+        let what = if mistake.must.is_empty() {
+            mistake.what.clone()
+        } else {
+            format!("{}; must be {}", mistake.what, mistake.must)
+        };
+        format!("{} {what}", annotation_of(&mistake.path))
+    };
+    let read = parse(&text.to_string(), name, Path::new("/"));
+    read.map_err(|report| report.mistakes.iter().map(told).collect())
 }
 
 /// What says so: the annotation, or the key where it is no annotation's.
@@ -214,6 +239,30 @@ mod tests {
         assert!(matches!(slo.autoscaling.policy, Policy::Slo(_)));
         let api = of(&[("host", "a.b")], &[("concurrency-limit", "8")]).unwrap().unwrap();
         assert_eq!((&*api.routes[0].path, api.concurrency.limit.get()), ("/", 8));
+    }
+
+    #[test]
+    fn what_a_pod_says_to_its_sidecar_is_checked_too() {
+        let wrong = |list: &[(&str, &str)]| wrong_of_pods(&notes(list));
+        for fine in [
+            &[][..],
+            &[("inject", "maybe"), ("max-replicas", "x")],
+            &[("concurrency-limit", "8"), ("queue-bytes", "1MiB"), ("queue-timeout", "5s")],
+            &[("concurrency-limit", "auto:1-8"), ("queue-capacity", "0")],
+        ] {
+            assert_eq!(wrong(fine), None, "{fine:?}");
+        }
+        for (list, part) in [
+            (
+                [("concurrency-limit", "lots")],
+                "tidegate.dev/concurrency-limit is \"lots\"; must be",
+            ),
+            ([("concurrency-limit", "0")], "tidegate.dev/concurrency-limit is 0; must be"),
+            ([("queue-timeout", "5")], "tidegate.dev/queue-timeout is \"5\"; must be"),
+        ] {
+            let said = wrong(&list).unwrap();
+            assert!(said.contains(part), "{part} is not in: {said}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `get`'s table: rows as users of kubectl know them. Pure.
 
 use crate::columns;
-use crate::resource::{age, is_leaving, number, target, text};
+use crate::resource::{age, condition, is_leaving, number, target, text};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -59,12 +59,21 @@ impl Table {
         cells.push(text(&api["metadata"]["name"]));
         cells.extend(["ready", "wanted", "inFlight"].map(|field| number(&status[field])));
         cells.push(text(&api["spec"]["autoscaling"]["policy"]));
-        cells.push(if is_leaving(api) { "deleting".to_owned() } else { text(&status["reason"]) });
+        cells.push(reason(api));
         cells.push(age(&api["metadata"]["creationTimestamp"], now));
         if self.columns.wide {
             cells.extend([number(&status["queued"]), target(api), message(status)]);
         }
         cells
+    }
+}
+
+/// Why it is not scaled, else why there are so many replicas.
+fn reason(api: &Value) -> String {
+    match condition(api, "Scaling") {
+        _ if is_leaving(api) => "deleting".to_owned(),
+        Some(scaling) if scaling.status == "False" => scaling.reason.to_owned(),
+        _ => text(&api["status"]["reason"]),
     }
 }
 
@@ -102,6 +111,10 @@ mod tests {
         gone["metadata"]["deletionTimestamp"] = json!("1970-01-01T00:00:12Z");
         let line = table.lines(&[gone], Duration::from_secs(15)).remove(0);
         assert!(line.contains(" deleting ") && !line.contains("burst"), "{line}");
+        let stopped = json!({"reason": "burst",
+            "conditions": [{"type": "Scaling", "status": "False", "reason": "Paused"}]});
+        let line = table.lines(&[api("c", stopped)], Duration::from_secs(15)).remove(0);
+        assert!(line.contains(" Paused ") && !line.contains("burst"), "{line}");
         let later = table.lines(&[api("a", json!({}))], Duration::from_secs(15));
         assert_eq!(later, ["a                                     slo                 5s"]);
     }

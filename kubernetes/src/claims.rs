@@ -57,6 +57,7 @@ mod tests {
         Workload {
             version: "1".to_owned(),
             owner: None,
+            amiss: None,
             replicas: 1,
             present: 1,
             selector: None,

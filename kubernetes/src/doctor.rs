@@ -18,9 +18,10 @@ pub use finding::{Finding, Level};
 use crate::apis::in_time;
 use crate::clock::Clock;
 use crate::connect::Connection;
-use crate::facts::{Key, Pod as PodFact, Resource, Rival, Workload};
+use crate::facts::{Key, Pod as PodFact, Resource, Workload};
 use crate::failure::Failure;
 use crate::resource::{GROUP, PLURAL, inference_api};
+use crate::rival::Rival;
 use crate::scalable::{Other, Scaling};
 use crate::watch::{Stores, once};
 use k8s_openapi::NamespaceResourceScope;
@@ -33,6 +34,7 @@ use kube::api::ListParams;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Resource as Kind};
 use parts::Parts;
+use scaled::Doubtful;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 
@@ -127,7 +129,11 @@ async fn scaled(connection: &Connection, namespace: Option<&str>, findings: &mut
             stores.apis().set(Key::of(&object.metadata), Resource::of(object, None));
         }
         let none = ListParams::default;
+        let mut doubtful = Doubtful::new();
         for pod in all::<Pod>(connection, namespace, none()).await? {
+            if let Some((key, told)) = scaled::doubtful(&pod) {
+                doubtful.insert(key, told);
+            }
             stores.pods().set(Key::of(&pod.metadata), PodFact::of(pod));
         }
         for one in all::<Deployment>(connection, namespace, none()).await? {
@@ -148,10 +154,10 @@ async fn scaled(connection: &Connection, namespace: Option<&str>, findings: &mut
         }
         stores.set_others(&others, found);
         let services = all::<Service>(connection, namespace, none()).await?;
-        Ok::<_, Failure>((stores, services))
+        Ok::<_, Failure>((stores, services, doubtful))
     };
     findings.extend(match seen.await {
-        Ok((stores, services)) => scaled::examine(&stores, &services),
+        Ok((stores, services, doubtful)) => scaled::examine(&stores, &services, &doubtful),
         Err(failure) => vec![Finding::unknown("inferenceapis", &failure)],
     });
 }

@@ -3,7 +3,6 @@
 use crate::asked::Asked;
 use crate::resource;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Pod as PodObject;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::core::{DynamicObject, Selector};
@@ -13,8 +12,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use tidegate_api::InferenceApi;
 use tidegate_api::names::{annotation, port};
+use tidegate_api::{InferenceApi, annotated};
 
 /// An object's namespace and name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,19 +97,8 @@ pub struct Workload {
     pub selector: Option<Selector>,
     /// What its annotations ask for.
     pub asked: Option<Asked>,
-}
-
-/// Another autoscaler's claim to a target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rival {
-    /// What the claim is: `HorizontalPodAutoscaler` or `ScaledObject`.
-    pub what: &'static str,
-    /// The claim's name.
-    pub name: String,
-    /// The target's kind.
-    pub kind: String,
-    /// The target's name.
-    pub target: String,
+    /// What is wrong with its pods' annotations: their sidecars don't start.
+    pub amiss: Option<Arc<str>>,
 }
 
 impl fmt::Display for Key {
@@ -235,6 +223,7 @@ impl Workload {
             // One that selects everything would make every pod its own.
             selector: selector.filter(|selector| !selector.selects_all()),
             asked: None,
+            amiss: None,
         }
     }
 
@@ -244,36 +233,27 @@ impl Workload {
         let present = object.status.and_then(|status| status.replicas);
         let metadata = &object.metadata;
         let of_pods = spec.template.metadata.and_then(|metadata| metadata.annotations);
+        let of_pods = of_pods.unwrap_or_default();
         let created = metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second());
         let asked = Asked::of(
             metadata.name.as_deref().unwrap_or_default(),
             metadata.uid.as_deref().unwrap_or_default(),
             created,
             metadata.annotations.as_ref().unwrap_or(&BTreeMap::new()),
-            &of_pods.unwrap_or_default(),
+            &of_pods,
         );
-        Some(Self { asked, ..Self::new(metadata, spec.replicas, present, spec.selector) })
+        let amiss = annotated::wrong_of_pods(&of_pods).map(Arc::from);
+        Some(Self { asked, amiss, ..Self::new(metadata, spec.replicas, present, spec.selector) })
     }
 
     /// Of a StatefulSet.
     pub(crate) fn of_stateful_set(object: StatefulSet) -> Option<Self> {
         let spec = object.spec?;
         let present = object.status.map(|status| status.replicas);
-        Some(Self::new(&object.metadata, spec.replicas, present, spec.selector))
-    }
-}
-
-impl Rival {
-    /// Of a HorizontalPodAutoscaler. KEDA makes one for each of its ScaledObjects.
-    pub(crate) fn of(object: HorizontalPodAutoscaler) -> Option<Self> {
-        let target = object.spec?.scale_target_ref;
-        let owners = object.metadata.owner_references.unwrap_or_default();
-        let keda = owners.into_iter().find(|owner| owner.kind == "ScaledObject");
-        let (what, name) = match keda {
-            Some(owner) => ("ScaledObject", owner.name),
-            None => ("HorizontalPodAutoscaler", object.metadata.name.unwrap_or_default()),
-        };
-        Some(Self { what, name, kind: target.kind, target: target.name })
+        let of_pods = spec.template.metadata.and_then(|metadata| metadata.annotations);
+        let amiss = annotated::wrong_of_pods(&of_pods.unwrap_or_default()).map(Arc::from);
+        let seen = Self::new(&object.metadata, spec.replicas, present, spec.selector);
+        Some(Self { amiss, ..seen })
     }
 }
 
@@ -340,24 +320,6 @@ mod tests {
         assert_eq!((seen.replicas, seen.present, seen.version.as_str()), (1, 2, "7"));
         assert_eq!(seen.selector.unwrap().to_string(), "app=a");
         assert_eq!(of(json!({"selector": {}, "replicas": 0, "template": template})).selector, None);
-    }
-
-    #[test]
-    fn kedas_autoscaler_is_known_by_its_owner() {
-        let of = |owners: Value| {
-            Rival::of(object(json!({
-                "metadata": {"name": "keda-hpa-a", "ownerReferences": owners},
-                "spec": {"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "a"}},
-            })))
-            .unwrap()
-        };
-        let owner = json!([{"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
-            "name": "so", "uid": "u"}]);
-        assert_eq!(
-            (of(owner).what, of(json!([])).what),
-            ("ScaledObject", "HorizontalPodAutoscaler")
-        );
-        assert_eq!(of(json!([])).name, "keda-hpa-a");
     }
 
     #[test]

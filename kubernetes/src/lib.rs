@@ -11,7 +11,9 @@
 //! - [`resource`]: what the resource is called, and its objects as documents. Pure.
 //! - [`scalable`]: what a `/scale` says of targets whose kinds nobody watches. Pure.
 //! - [`asked`]: a Deployment's annotations as a document. Pure.
+//! - `slice`: the addresses behind a Service. Pure.
 //! - `claims`: the resources, and the Deployments that ask by annotations. Pure.
+//! - `rival`: other autoscalers' claims to what is scaled. Pure.
 //! - [`connect`]: a client, from the user's configuration or the pod's account.
 //! - [`watch`]: one list and watch for each kind, kept as facts; of other kinds their `/scale`.
 //! - [`rollout`]: what a status says of a version that takes over. Pure.
@@ -45,9 +47,11 @@ pub mod logs;
 pub mod owned;
 mod patience;
 pub mod resource;
+mod rival;
 pub mod rollout;
 pub mod scalable;
 pub mod serving;
+mod slice;
 mod structural;
 pub mod target;
 pub mod view;

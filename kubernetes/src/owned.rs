@@ -17,6 +17,9 @@ const MANAGER: &str = "tidegate";
 /// The Service's port.
 const SERVICE_PORT: u16 = 80;
 
+/// Where it leads to the sidecars' admin ports: the number that they have by default.
+const ADMIN_PORT: u16 = 8022;
+
 /// An object to be applied.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Owned {
@@ -46,7 +49,11 @@ pub fn owned(api: &InferenceApi, key: &Key, uid: &str) -> Vec<Owned> {
             ("v1", "Service", "services"),
             json!({
                 "selector": selector,
-                "ports": [{"name": "http", "port": SERVICE_PORT, "protocol": "TCP", "targetPort": port::TRAFFIC}],
+                "ports": [
+                    {"name": "http", "port": SERVICE_PORT, "protocol": "TCP", "targetPort": port::TRAFFIC},
+                    // By it a gateway that goes by EndpointSlices finds out who is ready.
+                    {"name": port::ADMIN, "port": ADMIN_PORT, "protocol": "TCP", "targetPort": port::ADMIN},
+                ],
             }),
         ),
         (
@@ -223,5 +230,7 @@ mod tests {
     fn the_service_leads_to_the_sidecars() {
         let ports = &made(PLAIN)[1].object["spec"]["ports"];
         assert_eq!((&ports[0]["port"], &ports[0]["targetPort"]), (&json!(80), &json!("tidegate")));
+        let (name, target) = (&ports[1]["name"], &ports[1]["targetPort"]);
+        assert_eq!((name, target), (&json!("tidegate-admin"), &json!("tidegate-admin")));
     }
 }

@@ -64,6 +64,7 @@ impl Workload {
             present: count(status.replicas),
             selector: status.selector.as_deref().and_then(selector),
             asked: None,
+            amiss: None,
         }
     }
 }

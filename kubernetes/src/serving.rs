@@ -7,6 +7,7 @@ use crate::claims::claims;
 use crate::facts::{Key, PodPhase, Resource};
 use crate::rollout;
 use crate::scalable::{Other, selector};
+use crate::slice;
 use crate::view::{self, PodIndex, PodView};
 use crate::watch::Stores;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -142,8 +143,15 @@ impl Serving {
     pub fn endpoints(&mut self, stores: &Stores, holds: impl Fn(&str) -> bool) -> EndpointsFile {
         self.served.retain(|key, served| !served.is_leaving || holds(&key.to_string()));
         let index = PodIndex::of(stores.all_pods());
+        let services = stores.services();
         let apis = self.served.iter().map(|(key, served)| {
             let document = &served.document;
+            if let Some(services) = &services {
+                let its_own = services.get(&(&*key.namespace, &*key.name));
+                let slices = its_own.map(Vec::as_slice).unwrap_or_default();
+                let limit = document.concurrency.limit.get();
+                return (key.to_string(), slice::entries(slices, limit));
+            }
             let target = document.target.as_ref();
             let pods = target.map(|target| pods(stores, key, target, &index)).unwrap_or_default();
             let entries = pods.iter().filter_map(|pod| entry(pod, document));

@@ -207,8 +207,8 @@ fn owners(resources: &BTreeMap<Key, Resource>) -> Owners<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Rival;
     use crate::resource::{document, inference_api};
+    use crate::rival::Rival;
     use crate::watch::News;
     use kube::core::{DynamicObject, Expression, Selector};
     use serde_json::{Value, json};
@@ -248,6 +248,7 @@ mod tests {
             present: 2,
             selector: Some(selector),
             asked: None,
+            amiss: None,
         }
     }
 

@@ -8,14 +8,17 @@ use store::Fact;
 pub(crate) use store::News;
 pub use store::{Store, Stores};
 
-use crate::facts::{Key, Pod, Resource, Rival, Workload};
+use crate::facts::{Key, Pod, Resource, Workload};
 use crate::failure::{Failure, Tell, causes, code};
 use crate::patience::Patience;
 use crate::resource::inference_api;
+use crate::rival::Rival;
+use crate::slice::{SERVICE, Slice};
 use futures_util::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::core::DynamicObject;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, watcher};
@@ -32,6 +35,16 @@ const LIVING: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 /// How the resources are called in addresses, logs and metrics.
 const INFERENCE_APIS: &str = "inferenceapis";
+
+/// By what a gateway finds replicas.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Discovery {
+    /// The pods of what an API targets.
+    #[default]
+    Pods,
+    /// The EndpointSlices of the Service that has the API's name.
+    EndpointSlices,
+}
 
 /// What is watched.
 #[derive(Debug, Clone)]
@@ -87,7 +100,9 @@ impl Watched {
 /// Watches all that an autoscaler goes by, until it is dropped.
 pub async fn watch(client: Client, scope: Scope, watched: Arc<Watched>, tell: Tell) -> Infallible {
     let (of, told) = (|| Arc::clone(&watched), || Arc::clone(&tell));
-    let mut tasks = replicas(&client, &scope, &watched, &tell);
+    watched.write(|stores| stores.slices().done());
+    let mut tasks = targets(&client, &scope, &watched, &tell);
+    pods(&mut tasks, &client, &scope, &watched, &tell);
     let rival = Follow {
         what: "horizontalpodautoscalers",
         fact: |object, _| Rival::of(object),
@@ -115,6 +130,7 @@ pub async fn watch(client: Client, scope: Scope, watched: Arc<Watched>, tell: Te
 pub async fn watch_replicas(
     client: Client,
     scope: Scope,
+    by: Discovery,
     watched: Arc<Watched>,
     tell: Tell,
 ) -> Infallible {
@@ -122,11 +138,33 @@ pub async fn watch_replicas(
         stores.rivals().done();
         stores.gateways().done();
     });
-    ended(replicas(&client, &scope, &watched, &tell)).await
+    let mut tasks = targets(&client, &scope, &watched, &tell);
+    match by {
+        Discovery::Pods => {
+            watched.write(|stores| stores.slices().done());
+            pods(&mut tasks, &client, &scope, &watched, &tell);
+        }
+        Discovery::EndpointSlices => {
+            watched.write(|stores| {
+                stores.go_by_slices();
+                stores.pods().done();
+                stores.stateful_sets().done();
+            });
+            let slice = Follow {
+                what: "endpointslices",
+                fact: |object, _| Slice::of(object),
+                store: Stores::slices,
+            };
+            let slices = within::<EndpointSlice>(&client, &scope);
+            let of_services = Config::default().labels(SERVICE);
+            tasks.spawn(slice.run(slices, of_services, watched, tell));
+        }
+    }
+    ended(tasks).await
 }
 
-/// Follows the resources, what they may target, and the pods.
-fn replicas(client: &Client, scope: &Scope, watched: &Arc<Watched>, tell: &Tell) -> JoinSet<()> {
+/// Follows the resources, and the Deployments, which may be APIs by their annotations.
+fn targets(client: &Client, scope: &Scope, watched: &Arc<Watched>, tell: &Tell) -> JoinSet<()> {
     let all = Config::default;
     let resources: Api<DynamicObject> = match &scope.namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &inference_api()),
@@ -136,22 +174,34 @@ fn replicas(client: &Client, scope: &Scope, watched: &Arc<Watched>, tell: &Tell)
     let mut tasks = JoinSet::new();
     let resource = Follow { what: INFERENCE_APIS, fact: Resource::of, store: Stores::apis };
     tasks.spawn(resource.run(resources, all(), of(), told()));
-    let pod = Follow { what: "pods", fact: |object, _| Pod::of(object), store: Stores::pods };
-    let living = all().fields(LIVING).labels(&scope.pods);
-    tasks.spawn(pod.run(within(client, scope), living, of(), told()));
     let deployment = Follow {
         what: "deployments",
         fact: |object, _| Workload::of_deployment(object),
         store: Stores::deployments,
     };
     tasks.spawn(deployment.run(within::<Deployment>(client, scope), all(), of(), told()));
+    tasks
+}
+
+/// Follows the pods, and the StatefulSets that some of them are of.
+fn pods(
+    tasks: &mut JoinSet<()>,
+    client: &Client,
+    scope: &Scope,
+    watched: &Arc<Watched>,
+    tell: &Tell,
+) {
+    let (of, told) = (|| Arc::clone(watched), || Arc::clone(tell));
+    let pod = Follow { what: "pods", fact: |object, _| Pod::of(object), store: Stores::pods };
+    let living = Config::default().fields(LIVING).labels(&scope.pods);
+    tasks.spawn(pod.run(within(client, scope), living, of(), told()));
     let set = Follow {
         what: "statefulsets",
         fact: |object, _| Workload::of_stateful_set(object),
         store: Stores::stateful_sets,
     };
-    tasks.spawn(set.run(within::<StatefulSet>(client, scope), all(), of(), told()));
-    tasks
+    let sets = within::<StatefulSet>(client, scope);
+    tasks.spawn(set.run(sets, Config::default(), of(), told()));
 }
 
 /// None of them ends by itself; a panic of one is told and the others go on.

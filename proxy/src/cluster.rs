@@ -126,10 +126,10 @@ impl Cluster {
             gateways: String::new(),
         };
         let watched = Arc::new(Watched::default());
+        let (client, by) = (connection.client, self.settings.discovery);
+        let follows = watch_replicas(client, scope, by, Arc::clone(&watched), tell);
         tokio::select! {
-            never = watch_replicas(connection.client, scope, Arc::clone(&watched), tell) => {
-                match never {}
-            }
+            never = follows => match never {},
             never = self.look_on(&watched) => match never {},
         }
     }

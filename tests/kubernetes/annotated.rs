@@ -50,9 +50,15 @@ fn a_deployment_scales_by_its_annotations_and_events_tell_it() {
     eventually("a mistake is told", || {
         cluster.events("asks").last().is_some_and(|reason| reason == "InvalidSpec")
     });
-    let events = cluster.api.writes("POST /apis/events.k8s.io/v1");
-    let note = events.last().unwrap().body["note"].as_str().unwrap().to_owned();
-    assert!(note.contains("tidegate.dev/max-replicas is \"many\"; must be"), "{note}");
+    let note = || {
+        let events = cluster.api.writes("POST /apis/events.k8s.io/v1");
+        events.last().unwrap().body["note"].as_str().unwrap().to_owned()
+    };
+    assert!(note().contains("tidegate.dev/max-replicas is \"many\"; must be"), "{}", note());
+    annotate(&cluster.api, "asks", &json!({"tidegate.dev/max-replicas": "lots"}));
+    eventually("another mistake is told too", || {
+        note().contains("tidegate.dev/max-replicas is \"lots\"; must be")
+    });
 
     // A resource for the same Deployment is what counts.
     annotate(&cluster.api, "asks", &quick("4"));
@@ -60,6 +66,28 @@ fn a_deployment_scales_by_its_annotations_and_events_tell_it() {
     cluster.load("asks", 6);
     eventually("as the resource says", || cluster.replicas("asks") == 6);
     assert_eq!((cluster.replicas("plain"), cluster.events("plain").len()), (1, 0));
+}
+
+#[test]
+fn settings_that_no_sidecar_starts_with_are_told_by_an_event() {
+    let cluster = Cluster::start();
+    cluster.serve("digits", 1, &spec(1, 2));
+    let _autoscaler = cluster.autoscaler("one", &[]);
+    let template = |limit: &str| {
+        let metadata = json!({"annotations": {"tidegate.dev/concurrency-limit": limit}});
+        let change = json!({"spec": {"template": {"metadata": metadata}}});
+        patch(&cluster.api, "apps/v1", "deployments", "digits", &change);
+    };
+    let told = || cluster.events("digits").iter().filter(|it| *it == "InvalidAnnotations").count();
+    template("lots");
+    eventually("it is told", || told() == 1);
+    let events = cluster.api.writes("POST /apis/events.k8s.io/v1");
+    let of = events.iter().find(|event| event.body["reason"] == "InvalidAnnotations").unwrap();
+    let note = of.body["note"].as_str().unwrap();
+    assert!(note.contains("tidegate.dev/concurrency-limit is \"lots\""), "{note}");
+    template("8");
+    template("many");
+    eventually("and again", || told() == 2);
 }
 
 #[test]

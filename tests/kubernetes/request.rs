@@ -124,6 +124,8 @@ impl Place {
 /// Which objects of a kind are meant.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Selection {
+    /// Labels that must be there, whatever they say.
+    present: Vec<String>,
     labels: Vec<(String, bool, String)>,
     fields: Vec<(String, bool, String)>,
 }
@@ -131,11 +133,18 @@ pub(super) struct Selection {
 impl Selection {
     /// Of a query. An error is what the API server says of it.
     pub(super) fn of(query: &HashMap<String, String>) -> Result<Self, String> {
-        let terms = |name: &str| {
+        let split = |name: &str| -> Vec<&str> {
             let text = query.get(name).map_or("", String::as_str);
-            text.split(',').filter(|term| !term.is_empty()).map(term).collect::<Result<Vec<_>, _>>()
+            text.split(',').filter(|term| !term.is_empty()).collect()
         };
-        let selection = Self { labels: terms("labelSelector")?, fields: terms("fieldSelector")? };
+        let (labels, present): (Vec<&str>, Vec<&str>) =
+            split("labelSelector").into_iter().partition(|term| term.contains('='));
+        let terms = |of: Vec<&str>| of.into_iter().map(term).collect::<Result<Vec<_>, _>>();
+        let selection = Self {
+            present: present.into_iter().map(str::to_owned).collect(),
+            labels: terms(labels)?,
+            fields: terms(split("fieldSelector"))?,
+        };
         let known = [
             "metadata.name",
             "metadata.namespace",
@@ -159,7 +168,10 @@ impl Selection {
             let seen = path.split('.').fold(object, |at, part| &at[part]);
             (seen.as_str().unwrap_or("") == value) == *equal
         };
-        self.labels.iter().all(label) && self.fields.iter().all(field)
+        let is_there = |name: &String| object["metadata"]["labels"][name].is_string();
+        self.present.iter().all(is_there)
+            && self.labels.iter().all(label)
+            && self.fields.iter().all(field)
     }
 }
 

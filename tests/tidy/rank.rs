@@ -162,6 +162,8 @@ pub(super) const KUBERNETES: Crate = Crate {
         ("lease", 0),
         ("patience", 0),
         ("resource", 0),
+        ("rival", 0),
+        ("slice", 0),
         ("structural", 0),
         ("apis", 1),
         ("callers", 1),

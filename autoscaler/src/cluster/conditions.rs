@@ -106,7 +106,11 @@ fn is_ready(view: &ApiView, ready: u32, wanted: u32, applied: Applied<'_>) -> Ve
                 let what = format!("the target has {present} pods, and none has a sidecar");
                 ("False", "NoSidecar", format!("{what}; `tidegate check` says why"))
             }
-            _ => ("False", "NoReplica", format!("none of {wanted} replicas can serve yet")),
+            _ => {
+                let amiss = view.workload.as_ref().and_then(|workload| workload.amiss.as_deref());
+                let because = amiss.map(|what| format!(": {what}")).unwrap_or_default();
+                ("False", "NoReplica", format!("none of {wanted} replicas can serve yet{because}"))
+            }
         },
     }
 }
@@ -209,6 +213,7 @@ mod tests {
             present: 3,
             selector: None,
             asked: None,
+            amiss: None,
         };
         ApiView {
             resource: Resource {

@@ -24,6 +24,9 @@ const MOST_VERSIONS: usize = 16;
 /// Between two statuses that differ only in the number of requests.
 const LOAD_PERIOD: Duration = Duration::from_secs(15);
 
+/// The event's reason where sidecars don't start with what their pods' annotations say.
+const INVALID_ANNOTATIONS: &str = "InvalidAnnotations";
+
 /// What came of a report.
 #[derive(Debug)]
 pub(super) enum Sent {
@@ -65,18 +68,7 @@ impl Cluster {
         let mut news = Vec::new();
         for (key, api) in &mut self.apis {
             let Some(view) = self.view.apis.get(key) else { continue };
-            let problem = view.problem.as_ref();
-            let reason = problem.map(tidegate_kubernetes::view::Problem::reason);
-            if reason != api.told {
-                api.told = reason;
-                news.extend(problem.map(|problem| Told {
-                    key: key.clone(),
-                    uid: view.resource.uid.clone(),
-                    is_warning: problem.is_warning(),
-                    reason: problem.reason(),
-                    note: problem.to_string(),
-                }));
-            }
+            news.extend(problems(key, api, view));
             // A Deployment's status is not ours: what there is to say are its events.
             let is_ours = view.resource.origin == Origin::Resource;
             if !is_ours || api.is_sending || self.reports.len() >= MOST_WAITING {
@@ -199,6 +191,33 @@ impl ClusterApi {
         let is_behind = self.versions.contains(seen);
         self.versions.last().filter(|_| is_behind).unwrap_or(seen).clone()
     }
+}
+
+/// Events of problems that are new.
+fn problems(key: &Key, api: &mut ClusterApi, view: &ApiView) -> Vec<Told> {
+    let told = |is_warning, reason, note| Told {
+        key: key.clone(),
+        uid: view.resource.uid.clone(),
+        is_warning,
+        reason,
+        note,
+    };
+    let mut news = Vec::new();
+    let problem = view.problem.as_ref();
+    let one = problem.map(|problem| (problem.reason(), problem.about()));
+    if one != api.told {
+        api.told = one;
+        news.extend(problem.map(|of| told(of.is_warning(), of.reason(), of.to_string())));
+    }
+    let amiss = view.workload.as_ref().and_then(|workload| workload.amiss.clone());
+    if amiss != api.amiss {
+        let note = amiss.as_ref().map(|what| {
+            format!("the pods' template: {what}; with that their sidecars don't start")
+        });
+        news.extend(note.map(|note| told(true, INVALID_ANNOTATIONS, note)));
+        api.amiss = amiss;
+    }
+    news
 }
 
 fn known<'a>(api: &'a ClusterApi, view: &ApiView, now: &'a str) -> Known<'a> {

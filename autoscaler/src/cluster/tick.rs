@@ -73,8 +73,10 @@ pub(super) struct ClusterApi {
     pub(super) owning: Owning,
     /// The version that takes over, if one does and we lead.
     pub(super) rolling: Option<Rolling>,
-    /// The problem that an event was told of.
-    pub(super) told: Option<&'static str>,
+    /// The problem that an event was told of: its reason, and what makes it another.
+    pub(super) told: Option<(&'static str, String)>,
+    /// What is wrong with its pods' annotations, as an event has told.
+    pub(super) amiss: Option<Arc<str>>,
 }
 
 /// What the sources said at one tick.

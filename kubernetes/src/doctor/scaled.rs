@@ -1,16 +1,29 @@
 //! The InferenceApis with their targets, pods, rivals and Services. Pure.
 
 use super::Finding;
-use crate::facts::{Key, PodPhase};
+use crate::facts::{Key, Origin, PodPhase};
+use crate::injector::cautions;
 use crate::view::{ApiView, Problem, View};
 use crate::watch::Stores;
-use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use std::collections::BTreeMap;
 use tidegate_api::named;
-use tidegate_api::names::port;
+use tidegate_api::names::{label, port};
+
+/// Pods that say what will not go as meant, and what that is.
+pub(super) type Doubtful = BTreeMap<Key, Vec<String>>;
+
+/// What a pod with a sidecar says that will not go as meant, if anything.
+pub(super) fn doubtful(pod: &Pod) -> Option<(Key, Vec<String>)> {
+    let labels = pod.metadata.labels.as_ref()?;
+    labels.get(label::INJECTED).filter(|injected| *injected == "true")?;
+    let told = cautions(&serde_json::to_value(pod).ok()?);
+    (!told.is_empty()).then(|| (Key::of(&pod.metadata), told))
+}
 
 /// What is wrong with each; those with which nothing is, in one.
-pub(super) fn examine(stores: &Stores, services: &[Service]) -> Vec<Finding> {
+pub(super) fn examine(stores: &Stores, services: &[Service], doubtful: &Doubtful) -> Vec<Finding> {
     let view = View::of(stores);
     let mut findings = Vec::new();
     let mut fine = 0;
@@ -20,6 +33,7 @@ pub(super) fn examine(stores: &Stores, services: &[Service]) -> Vec<Finding> {
         findings.extend(names_nobody(key, api, &view));
         findings.extend(is_seen(key, api));
         findings.extend(past_the_sidecar(key, api, stores, services));
+        findings.extend(does_not_go_as_meant(key, api, doubtful));
         fine += usize::from(findings.len() == before);
     }
     let what = match (view.apis.len(), fine) {
@@ -34,6 +48,9 @@ pub(super) fn examine(stores: &Stores, services: &[Service]) -> Vec<Finding> {
 fn problem(key: &Key, api: &ApiView) -> Option<Finding> {
     let problem = api.problem.as_ref()?;
     let advice = match problem {
+        Problem::Invalid(_) if api.resource.origin == Origin::Deployment => {
+            "correct the Deployment's annotations"
+        }
         Problem::Invalid(_) => "correct it, and `tidegate deploy` it again",
         Problem::NoSidecar => "see the injector above; `tidegate refresh` makes new pods",
         Problem::Paused => "`tidegate deploy` it without spec.paused to have it scaled again",
@@ -68,8 +85,25 @@ fn names_nobody(key: &Key, api: &ApiView, view: &View) -> Vec<Finding> {
     document.map_or_else(Vec::new, |of| named(of).into_iter().filter(is_gone).map(told).collect())
 }
 
-/// Whether the autoscaler has looked at what it says now.
+/// What the first of its pods of which there is anything says that will not go as meant: the others
+/// are made of the same template.
+fn does_not_go_as_meant(key: &Key, api: &ApiView, doubtful: &Doubtful) -> Vec<Finding> {
+    let of = |name: &str| Key { namespace: key.namespace.clone(), name: name.to_owned() };
+    let mut pods = api.pods.iter().filter(|pod| pod.phase != PodPhase::Leaving);
+    let found = pods.find_map(|pod| Some((&pod.name, doubtful.get(&of(&pod.name))?)));
+    let Some((name, told)) = found else { return Vec::new() };
+    let finding = |caution: &String| {
+        let advice = "correct the pods' template";
+        Finding::doubt("inferenceapis", format!("{key}: pod {name}: {caution}"), advice)
+    };
+    told.iter().map(finding).collect()
+}
+
+/// Whether the autoscaler has looked at what it says now. A Deployment has no status that says so.
 fn is_seen(key: &Key, api: &ApiView) -> Option<Finding> {
+    if api.resource.origin == Origin::Deployment {
+        return None;
+    }
     let seen = api.resource.status["observedGeneration"].as_i64().unwrap_or(0);
     (seen < api.resource.generation).then(|| {
         let what = format!("{key}: the autoscaler has not looked at its latest version");
@@ -106,13 +140,20 @@ fn past_the_sidecar(
             })
     };
     let is_sidecars = |given: &ServicePort| match &given.target_port {
-        Some(IntOrString::String(name)) => [port::TRAFFIC, port::ADMIN].contains(&name.as_str()),
+        Some(IntOrString::String(name)) => name == port::TRAFFIC,
         Some(IntOrString::Int(number)) => Some(*number) == pod.traffic.map(i32::from),
         None => Some(given.port) == pod.traffic.map(i32::from),
     };
+    let is_admins = |given: &ServicePort| match &given.target_port {
+        Some(IntOrString::String(name)) => name == port::ADMIN,
+        Some(IntOrString::Int(number)) => Some(*number) == pod.admin.map(i32::from),
+        None => Some(given.port) == pod.admin.map(i32::from),
+    };
     let passes = |service: &&Service| {
         let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_ref());
-        ports.is_some_and(|ports| !ports.iter().any(is_sidecars))
+        // One that leads to nothing but admin ports is for scrapes.
+        let mut ports = ports.into_iter().flatten().filter(|given| !is_admins(given)).peekable();
+        ports.peek().is_some() && !ports.any(is_sidecars)
     };
     let finding = |service: &Service| {
         let name = service.metadata.name.as_deref().unwrap_or_default();
@@ -164,7 +205,10 @@ mod tests {
     }
 
     fn told(stores: &Stores, services: &[Service]) -> Vec<(Level, String)> {
-        examine(stores, services).into_iter().map(|found| (found.level, found.what)).collect()
+        examine(stores, services, &Doubtful::new())
+            .into_iter()
+            .map(|found| (found.level, found.what))
+            .collect()
     }
 
     #[test]
@@ -211,11 +255,49 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_that_says_what_will_not_go_as_meant_is_doubted() {
+        let pod = |injected: &str| {
+            serde_json::from_value(json!({
+                "metadata": {"namespace": "n", "name": "p",
+                    "labels": {"app": "a", "tidegate.dev/injected": injected}},
+                "spec": {"containers": [
+                    {"name": "model", "ports": [{"containerPort": 80, "hostPort": 81}]}]},
+            }))
+            .unwrap()
+        };
+        assert_eq!(doubtful(&pod("false")), None);
+        let doubtful = doubtful(&pod("true")).into_iter().collect();
+        let found = examine(&stores(json!({"target": {"name": "d"}}), 2, true), &[], &doubtful);
+        assert_eq!(found[0].level, Level::Doubt);
+        assert!(found[0].what.starts_with("n/a: pod p: hostPort 81 leads past"), "{found:?}");
+    }
+
+    #[test]
+    fn a_deployment_by_its_annotations_is_no_resource_that_was_not_looked_at() {
+        let of = |most: &str| {
+            let mut stores = Stores::default();
+            let workload = json!({
+                "metadata": {"name": "d", "annotations": {"tidegate.dev/max-replicas": most}},
+                "spec": {"selector": {"matchLabels": {"app": "a"}}, "template": {}}});
+            let workload = Workload::of_deployment(serde_json::from_value(workload).unwrap());
+            let key = Key { namespace: "n".to_owned(), name: "d".to_owned() };
+            stores.deployments().set(key, workload);
+            examine(&stores, &[], &Doubtful::new())
+        };
+        assert_eq!(of("3").iter().map(|found| found.level).collect::<Vec<_>>(), [Level::Fine]);
+        let wrong = of("many").remove(0);
+        assert_eq!(wrong.level, Level::Wrong);
+        assert!(wrong.advice.contains("annotations"));
+    }
+
+    #[test]
     fn a_service_that_leads_past_the_sidecar_is_doubted() {
         let seen = stores(json!({"target": {"name": "d"}}), 2, true);
         for (target, passes) in [
             (json!("tidegate"), false),
             (json!(8080), false),
+            (json!("tidegate-admin"), false),
+            (json!(8081), false),
             (json!("http"), true),
             (json!(8000), true),
             (Value::Null, true),
@@ -224,7 +306,13 @@ mod tests {
             let is_told = found[0].1.contains("the Service s leads past the sidecar");
             assert_eq!(is_told, passes, "{target}: {found:?}");
         }
+        let mut both = service(json!("http"));
+        let more = service(json!("tidegate-admin")).spec.unwrap().ports.unwrap();
+        both.spec.as_mut().unwrap().ports.as_mut().unwrap().extend(more);
+        let told = |seen| told(seen, std::slice::from_ref(&both));
+        assert!(told(&seen)[0].1.contains("leads past the sidecar"), "its admin port is no way in");
+        let told = |seen: &Stores| self::told(seen, &[service(json!("http"))]);
         let without = stores(json!({"target": {"name": "d"}}), 2, false);
-        assert!(told(&without, &[service(json!("http"))])[0].1.contains("tidegate-admin"));
+        assert!(told(&without)[0].1.contains("tidegate-admin"));
     }
 }

@@ -1,6 +1,7 @@
 //! What the API server asks the webhook, and what it is answered (`AdmissionReview` of
 //! `admission.k8s.io/v1`). Pure.
 
+use super::caution::cautions;
 use super::inject::{Injection, inject};
 use super::sidecar::InjectSettings;
 use serde::Deserialize;
@@ -78,6 +79,12 @@ pub fn answer(body: &[u8], settings: &InjectSettings, by: By) -> Answer {
         Injection::Patch(patch) => {
             response["patchType"] = json!("JSONPatch");
             response["patch"] = json!(base64(json!(patch).to_string().as_bytes()));
+            let told = cautions(&object);
+            if !told.is_empty() {
+                tracing::warn!(cautions = told.join("; "), pod = %name(&object), "a doubtful pod");
+                let warnings = told.iter().map(|caution| format!("tidegate: {caution}"));
+                response["warnings"] = warnings.collect();
+            }
             "injected"
         }
         Injection::LeftAlone(why) => {
@@ -85,7 +92,7 @@ pub fn answer(body: &[u8], settings: &InjectSettings, by: By) -> Answer {
             "left-alone"
         }
         Injection::Doubt(doubt) => {
-            // The API server shows it to whoever made the pod, such as a ReplicaSet's events.
+            // The API server tells it to whoever made the pod: kubectl shows it, controllers log it.
             response["warnings"] = json!([format!("tidegate: no sidecar: {doubt}")]);
             tracing::warn!(doubt, pod = %name(&object), "no sidecar");
             "doubt"
@@ -200,6 +207,19 @@ mod tests {
         assert_eq!(body["response"]["allowed"], true);
         let warning = body["response"]["warnings"][0].as_str().unwrap();
         assert!(warning.contains("tidegate.dev/port"), "{warning}");
+    }
+
+    #[test]
+    fn who_makes_a_doubtful_pod_is_warned_and_it_gets_its_sidecar() {
+        let mut doubtful = pod();
+        doubtful["metadata"]["annotations"]["tidegate.dev/concurrency-limit"] = json!("lots");
+        doubtful["spec"]["containers"][0]["ports"][0]["hostPort"] = json!(80);
+        let (answer, body) = asked(&review(&doubtful));
+        assert_eq!(answer.outcome, "injected");
+        let warnings = body["response"]["warnings"].as_array().unwrap();
+        assert!(warnings[0].as_str().unwrap().contains("tidegate.dev/concurrency-limit"));
+        assert!(warnings[1].as_str().unwrap().contains("hostPort 80 leads past the sidecar"));
+        assert!(asked(&review(&pod())).1["response"].get("warnings").is_none());
     }
 
     #[test]

@@ -46,6 +46,7 @@ fn stores() -> Stores {
         present: 1,
         selector: Some(selector),
         asked: None,
+        amiss: None,
     };
     stores.deployments().set(key("d"), Some(workload));
     stores

@@ -105,6 +105,14 @@ impl Problem {
         }
     }
 
+    /// What makes it another one of the same reason. What an API server says in its own words does not.
+    pub fn about(&self) -> String {
+        match self {
+            Self::Invalid(_) | Self::Rival { .. } | Self::Contested(_) => self.to_string(),
+            _ => String::new(),
+        }
+    }
+
     /// Whether someone should do something about it.
     pub const fn is_warning(&self) -> bool {
         !matches!(self, Self::Paused | Self::Split | Self::Making | Self::Asking { .. })

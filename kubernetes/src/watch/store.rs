@@ -1,7 +1,9 @@
 //! Facts by key, exchanged whole when everything is listed anew. Pure.
 
-use crate::facts::{Key, Pod, Resource, Rival, Workload};
+use crate::facts::{Key, Pod, Resource, Workload};
+use crate::rival::Rival;
 use crate::scalable::{Other, Scaling};
+use crate::slice::Slice;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The facts of one kind of objects.
@@ -45,6 +47,9 @@ pub struct Stores {
     others: BTreeMap<Other, Scaling>,
     rivals: Store<Rival>,
     gateways: Store<Pod>,
+    /// Instead of pods, where Services lead to replicas.
+    slices: Store<Slice>,
+    is_by_slices: bool,
 }
 
 impl<T> Default for Store<T> {
@@ -119,6 +124,12 @@ impl Fact for Pod {
     }
 }
 
+impl Fact for Slice {
+    fn news(&self, before: &Self) -> News {
+        if self == before { News::Nothing } else { News::Shape }
+    }
+}
+
 impl Fact for Workload {
     fn news(&self, before: &Self) -> News {
         if self == before { News::Nothing } else { News::Shape }
@@ -146,6 +157,7 @@ impl Stores {
             && self.stateful_sets.is_known
             && self.rivals.is_known
             && self.gateways.is_known
+            && self.slices.is_known
     }
 
     /// The resources.
@@ -217,6 +229,24 @@ impl Stores {
 
     pub(crate) fn rivals(&mut self) -> &mut Store<Rival> {
         &mut self.rivals
+    }
+
+    /// The slices of each Service, where replicas are found by them.
+    pub(crate) fn services(&self) -> Option<BTreeMap<(&str, &str), Vec<&Slice>>> {
+        let mut services: BTreeMap<_, Vec<&Slice>> = BTreeMap::new();
+        for (key, slice) in &self.slices.facts {
+            services.entry((&*key.namespace, &*slice.service)).or_default().push(slice);
+        }
+        self.is_by_slices.then_some(services)
+    }
+
+    /// Replicas are found by slices, and not by pods.
+    pub(crate) fn go_by_slices(&mut self) {
+        self.is_by_slices = true;
+    }
+
+    pub(crate) fn slices(&mut self) -> &mut Store<Slice> {
+        &mut self.slices
     }
 
     pub(crate) fn gateways(&mut self) -> &mut Store<Pod> {
@@ -293,6 +323,7 @@ mod tests {
             present: 2,
             selector: None,
             asked: None,
+            amiss: None,
         });
         let away = || Scaling::Unknown(Arc::from("away"));
         let mut stores = Stores::default();

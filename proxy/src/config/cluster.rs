@@ -2,6 +2,7 @@
 
 use clap::Args;
 use tidegate_kubernetes::connect::{ConnectError, Found, find};
+use tidegate_kubernetes::watch::Discovery;
 
 /// What only a cluster needs.
 #[derive(Debug, Clone, Args)]
@@ -26,6 +27,17 @@ pub struct ClusterArgs {
         hide_default_value = true
     )]
     pub pods: String,
+    /// By what replicas are found. pods: those of what an API targets, each with its own limit.
+    /// endpoint-slices: those of the Service that has the API's name; no pod is read then
+    #[arg(
+        long,
+        env = "TIDEGATE_DISCOVERY",
+        value_enum,
+        default_value = "pods",
+        value_name = "KIND",
+        requires = "kubernetes"
+    )]
+    pub discovery: Discovery,
 }
 
 /// Which cluster is followed, and what of it.
@@ -37,6 +49,8 @@ pub struct ClusterSettings {
     pub namespace: Option<String>,
     /// Only pods with these labels; empty for all.
     pub pods: String,
+    /// By what replicas are found.
+    pub discovery: Discovery,
 }
 
 impl ClusterArgs {
@@ -44,6 +58,11 @@ impl ClusterArgs {
     pub(crate) async fn settings(&self) -> Result<ClusterSettings, ConnectError> {
         let found = find("tidegate-gateway", self.context.as_deref()).await?;
         found.clone().connect()?;
-        Ok(ClusterSettings { found, namespace: self.namespace.clone(), pods: self.pods.clone() })
+        Ok(ClusterSettings {
+            found,
+            namespace: self.namespace.clone(),
+            pods: self.pods.clone(),
+            discovery: self.discovery,
+        })
     }
 }
