@@ -189,7 +189,7 @@ impl Limiter {
             return (fields, Ok(()));
         }
         let retry_after_s = Some(seconds(wait).max(1));
-        (fields, Err(Refusal { reason: Reason::RateLimited, retry_after_s }))
+        (fields, Err(Refusal { retry_after_s, ..Reason::RateLimited.into() }))
     }
 
     fn tenant<'a>(&self, caller: &'a Caller, headers: &'a Fields) -> &'a [u8] {

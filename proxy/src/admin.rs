@@ -9,6 +9,7 @@ use crate::in_force::InForce;
 use crate::metrics::ProcessMetrics;
 use crate::metrics::page::page;
 use crate::policy::admission::Load;
+use crate::threads::Threads;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -23,7 +24,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tidegate_api::names::path;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -50,6 +51,8 @@ pub struct Admin {
     pub endpoints: Option<Box<dyn Fn() -> String + Send + Sync>>,
     /// Where room is told of, in a sidecar.
     pub gate: Option<Arc<Gate>>,
+    /// The workers' threads, once they run.
+    pub threads: Threads,
     /// What the process runs with.
     pub in_force: Arc<InForce>,
     /// Whether it drains; and its page that drains it, if it has a token.
@@ -62,7 +65,7 @@ impl Admin {
     /// Serves the admin port until another process does.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let (connections, seats) = (TaskTracker::new(), Arc::new(Semaphore::new(MAX_WAITING)));
-        let mut drain = self.drain.watch();
+        let (mut drain, mut number) = (self.drain.watch(), 0_usize);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -77,25 +80,59 @@ impl Admin {
                     continue;
                 }
             };
-            let admin = Arc::clone(&self);
-            let (tasks, seats) = (connections.clone(), Arc::clone(&seats));
-            connections.spawn(async move {
-                // Of a connection that asks for room, for as long as it is open.
-                let seat = OnceLock::new();
-                let takes = || Arc::clone(&seats).try_acquire_owned().is_ok_and(|own| seat.set(own).is_ok());
-                let has_seat = || seat.get().is_some() || takes();
-                let service = service_fn(|request| {
-                    let (admin, tasks, has_seat) = (&admin, &tasks, &has_seat);
-                    async move { Ok::<_, Infallible>(admin.respond(&request, tasks, has_seat).await) }
-                });
-                let serving = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEADER_TIMEOUT)
-                    .serve_connection(TokioIo::new(stream), service);
-                if let Err(error) = serving.await {
-                    tracing::debug!(%error, "admin connection ended early");
-                }
-            });
+            number = number.wrapping_add(1);
+            let (admin, seats) = (Arc::clone(&self), Arc::clone(&seats));
+            connections.spawn(admin.place(stream, number, connections.clone(), seats));
+        }
+    }
+
+    /// Who asks for room is served on a worker's thread, where room is made: so word of it, for which
+    /// requests wait, does not change threads on its way.
+    async fn place(
+        self: Arc<Self>,
+        stream: TcpStream,
+        number: usize,
+        connections: TaskTracker,
+        seats: Arc<Semaphore>,
+    ) {
+        let asks = match self.gate {
+            Some(_) => asks_for_room(&stream).await,
+            None => Some(false),
+        };
+        // Who says nothing for so long is not answered.
+        let Some(asks) = asks else { return };
+        let (threads, tasks) = (self.threads.clone(), connections.clone());
+        if !asks {
+            return self.converse(stream, connections, seats).await;
+        }
+        let serve = move |stream| self.converse(stream, connections, seats);
+        if let Err(error) = threads.serve(number, stream, &tasks, serve) {
+            tracing::warn!(%error, "can't hand on an admin connection");
+        }
+    }
+
+    /// Answers what is asked over one connection.
+    async fn converse(
+        self: Arc<Self>,
+        stream: TcpStream,
+        tasks: TaskTracker,
+        seats: Arc<Semaphore>,
+    ) {
+        // Of a connection that asks for room, for as long as it is open.
+        let seat = OnceLock::new();
+        let takes =
+            || Arc::clone(&seats).try_acquire_owned().is_ok_and(|own| seat.set(own).is_ok());
+        let has_seat = || seat.get().is_some() || takes();
+        let service = service_fn(|request| {
+            let (admin, tasks, has_seat) = (&self, &tasks, &has_seat);
+            async move { Ok::<_, Infallible>(admin.respond(&request, tasks, has_seat).await) }
+        });
+        let serving = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = serving.await {
+            tracing::debug!(%error, "admin connection ended early");
         }
     }
 
@@ -221,6 +258,14 @@ impl Admin {
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
+}
+
+/// Whether room is the first that is asked for over a connection, if anything is.
+async fn asks_for_room(stream: &TcpStream) -> Option<bool> {
+    let asked = ["GET ", path::ROOM].concat();
+    let mut first = vec![0; asked.len()];
+    let peeked = tokio::time::timeout(HEADER_TIMEOUT, stream.peek(&mut first)).await;
+    peeked.is_ok().then(|| first == asked.as_bytes())
 }
 
 async fn room(gate: &Gate, waits: Duration) -> Response<Full<Bytes>> {

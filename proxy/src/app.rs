@@ -31,6 +31,7 @@ use crate::reload::Reload;
 use crate::service::{Lead, Service, Terms};
 use crate::split::WeightsInForce;
 use crate::stack::{Rooms, Stack};
+use crate::threads::Threads;
 use crate::tls::Tls;
 use arc_swap::ArcSwap;
 use prometheus::Registry;
@@ -132,6 +133,7 @@ impl Server {
             ready: Arc::clone(&is_ready),
             endpoints: None,
             gate: Some(asked),
+            threads: Threads::default(),
             in_force,
             drain: drain.clone(),
         };
@@ -183,8 +185,9 @@ impl Server {
         };
         let (failures, lookups) = (&process.reload_failures, &process.lookup_failures);
         let reports = Reports { registry: &registry, failures, lookups, in_force: &in_force };
+        let threads = Threads::default();
         let Following { mut tasks, is_known, teller } =
-            follow(catalog, sources, (weights, workers), &reports)?;
+            follow(catalog, sources, (weights, (workers, threads.clone())), &reports)?;
         let connections = places(&settings.limits, &process);
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
         let (tls, follow_tls) = Tls::start(&settings.tls, &registry, &process.reload_failures)?;
@@ -215,6 +218,7 @@ impl Server {
             ready: is_known,
             endpoints: Some(Box::new(move || overview::page(&shown.borrow()))),
             gate: None,
+            threads,
             in_force,
             drain: drain.clone(),
         };
@@ -310,7 +314,8 @@ impl Server {
                 let sockets = Sockets { data, redirect: redirect.take(), doors: opened.clone() };
                 listen::start(worker, sockets, Arc::clone(&stack), drain.clone())
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        admin_page.threads.started(workers.iter().map(Worker::handle).collect());
         let control = Control::start(admin_listener, opened, admin_page, tasks)?;
         let (log_writer, teller, is_taken_over) = (None, None, false);
         Ok(Self {

@@ -9,6 +9,7 @@ use crate::policy::slots::{SlotId, Usability};
 use crate::probe::Probe;
 use crate::socket::Address;
 use crate::split::WeightsInForce;
+use crate::threads::Threads;
 use crate::vacancy;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -64,6 +65,7 @@ pub struct Discovery {
     gates: Gates,
     weights: WeightsInForce,
     workers: usize,
+    threads: Threads,
     known: HashMap<(String, String), Known>,
     probes: JoinSet<()>,
 }
@@ -86,11 +88,12 @@ impl Discovery {
     pub fn new(
         told: watch::Receiver<Gates>,
         weights: WeightsInForce,
-        workers: usize,
+        (workers, threads): (usize, Threads),
         names: Names,
     ) -> Self {
         let (known, probes, listed) = (HashMap::new(), JoinSet::new(), EndpointsFile::default());
-        Self { listed, names, told, gates: Gates::default(), weights, workers, known, probes }
+        let gates = Gates::default();
+        Self { listed, names, told, gates, weights, workers, threads, known, probes }
     }
 
     /// Follows what `next` says and what documents say, until dropped.
@@ -190,7 +193,7 @@ impl Discovery {
             Arc::new(Endpoint::new(entry.id.clone(), entry.address.into(), self.workers, max_idle));
         let slot = gate.add(Arc::clone(&endpoint), entry.concurrency, Usability::Unusable);
         tracing::info!(api = key.0, endpoint = key.1, address = %entry.address, "endpoint added");
-        let gate = Arc::clone(gate);
+        let (gate, threads) = (Arc::clone(gate), self.threads.clone());
         let address = Address::from(entry.admin.unwrap_or(entry.address));
         let schedule = schedule(match entry.admin {
             Some(_) => Probe::Http(path::READYZ.to_owned()),
@@ -202,11 +205,13 @@ impl Discovery {
                 let usability = if ready { Usability::Usable } else { Usability::Unusable };
                 gate.set_usability(slot, usability);
             };
+            let (told, full, asked) = (Arc::clone(&gate), Arc::clone(&endpoint), address.clone());
             let room = async {
-                // Only a sidecar tells.
+                // Only a sidecar tells. Who waits for its word is on a worker's thread.
                 if entry.admin.is_some() {
-                    let said = |load, pass| gate.has_room(slot, load, pass);
-                    vacancy::watch(&endpoint, &address, said).await;
+                    let said = move |load, pass| told.has_room(slot, load, pass);
+                    let watch = async move { vacancy::watch(&full, &asked, said).await };
+                    threads.run(slot.index(), watch).await;
                 }
             };
             let health = health::watch(&endpoint, &address, &schedule, changed);

@@ -10,6 +10,8 @@ pub struct Refusal {
     pub reason: Reason,
     /// For `Retry-After`, where coming back makes sense.
     pub retry_after_s: Option<u64>,
+    /// Whether it is its client's own deadline that it can't meet.
+    pub too_late: bool,
 }
 
 /// Why a request's body broke off.
@@ -120,6 +122,6 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, retry_after_s: None }
+        Self { reason, retry_after_s: None, too_late: false }
     }
 }

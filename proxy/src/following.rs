@@ -13,6 +13,7 @@ use crate::error::StartError;
 use crate::in_force::InForce;
 use crate::names::Names;
 use crate::split::WeightsInForce;
+use crate::threads::Threads;
 use prometheus::{IntCounter, Registry};
 use std::future::pending;
 use std::path::PathBuf;
@@ -57,7 +58,7 @@ pub struct Following {
 pub fn follow(
     catalog: Catalog,
     sources: Sources,
-    (weights, workers): (WeightsInForce, usize),
+    (weights, workers): (WeightsInForce, (usize, Threads)),
     told: &Reports<'_>,
 ) -> Result<Following, StartError> {
     let names = Names::new(told.lookups.clone());

@@ -57,6 +57,8 @@ struct State {
     /// By slot index.
     members: Vec<Option<Member>>,
     slow_start: Duration,
+    /// When it is tended next, if nobody tells: each word of it is a change of threads.
+    tended_at: Option<Instant>,
     ejection: Ejection,
     ejections: Ejections,
     retries: RetryBudget,
@@ -108,6 +110,7 @@ impl Gate {
             limit: None,
             members: Vec::new(),
             slow_start: settings.slow_start,
+            tended_at: None,
             ejection: Ejection::new(settings.ejection),
             ejections: Ejections::default(),
             retries: RetryBudget::new(settings.retries, clock::now()),
@@ -136,7 +139,7 @@ impl Gate {
                     state.precedence.taken();
                     return self.permit(&mut state, grant, None, false).map(Place::Slot);
                 }
-                Offer::Refused(cause) => return Err(state.refusal(cause, now)),
+                Offer::Refused(cause) => return Err(state.turned_down(cause, now)),
                 Offer::MustWait if ask.hurry.is_some() => {
                     return Err(state.refusal(Cause::Full, now));
                 }
@@ -164,7 +167,7 @@ impl Gate {
                 Offer::Admitted(grant) => {
                     return self.permit(&mut state, grant, ticket, was_cold).map(Place::Slot);
                 }
-                Offer::Refused(cause) => return Err(state.refusal(cause, now)),
+                Offer::Refused(cause) => return Err(state.turned_down(cause, now)),
                 Offer::MustWait => self.wait(&mut state, ticket, ask, now),
             }
         };
@@ -212,15 +215,17 @@ impl Gate {
     ) -> (Waiting<'a>, bool) {
         let cold = state.admission.slots().limit() == 0;
         let patience = if cold { state.cold_start_timeout } else { state.queue_timeout };
-        let deadline = state.admission.give_up_at(ask.arrived + patience, ask.deadline, now);
+        let patience = ask.arrived + patience;
+        let deadline = state.admission.give_up_at(patience, ask.deadline, now);
+        let hurried = deadline < patience;
         let (sender, granted) = oneshot::channel();
         let ticket = state.admission.wait(&ask.claim, before, deadline, sender, now);
         self.tell_held(state);
-        if state.admission.knows_others() {
+        if state.is_to_be_tended() {
             self.tended.notify_one();
         }
         let due = state.admission.is_due();
-        (Waiting { gate: self, ticket, granted, deadline, cold }, due)
+        (Waiting { gate: self, ticket, granted, deadline, hurried, cold }, due)
     }
 
     fn permit(
@@ -311,7 +316,12 @@ impl State {
             Cause::Full => Reason::QueueFull,
             Cause::Late => Reason::QueueTimeout,
         };
-        Refusal { reason, retry_after_s: Some(self.admission.retry_after_s(now)) }
+        Refusal { retry_after_s: Some(self.admission.retry_after_s(now)), ..reason.into() }
+    }
+
+    /// As it comes: nothing but its client's deadline makes it late.
+    fn turned_down(&mut self, cause: Cause, now: Instant) -> Refusal {
+        Refusal { too_late: matches!(cause, Cause::Late), ..self.refusal(cause, now) }
     }
 }
 

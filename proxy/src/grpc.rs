@@ -24,9 +24,11 @@ const UNAVAILABLE: u16 = 14;
 const DATA_LOSS: u16 = 15;
 const UNAUTHENTICATED: u16 = 16;
 
-/// The nearest of gRPC's status codes. UNAVAILABLE is the one that clients may retry.
-pub fn status_of(reason: Reason) -> u16 {
+/// The nearest of gRPC's status codes. UNAVAILABLE is the one that clients may retry: not one whose
+/// own deadline comes first.
+pub fn status_of(reason: Reason, too_late: bool) -> u16 {
     match reason {
+        Reason::QueueTimeout | Reason::ColdStartTimeout if too_late => DEADLINE_EXCEEDED,
         Reason::ClientGone => CANCELLED,
         Reason::UpstreamTimeout | Reason::RequestTimeout => DEADLINE_EXCEEDED,
         Reason::HeaderTooLarge
@@ -76,13 +78,22 @@ mod tests {
     #[test]
     fn statuses_come_back_as_errors_of_the_same_side() {
         for reason in Reason::ALL {
-            let nearest = nearest_http(status_of(reason).to_string().as_bytes());
+            let nearest = nearest_http(status_of(reason, false).to_string().as_bytes());
             let nearest = nearest.expect("a refusal is an error");
             // The protocol's own errors are gRPC's INTERNAL, whoever made them.
             let is_protocol = matches!(reason, Reason::BadRequest | Reason::TlsRequired);
             let same = (nearest >= 500) == (reason.status() >= 500);
             let slow = reason == Reason::RequestTimeout;
             assert!(same || is_protocol || slow, "{reason:?}: {nearest}");
+        }
+    }
+
+    #[test]
+    fn who_has_no_time_left_is_not_asked_to_come_back() {
+        for reason in Reason::ALL {
+            let waits = matches!(reason, Reason::QueueTimeout | Reason::ColdStartTimeout);
+            let expected = if waits { DEADLINE_EXCEEDED } else { status_of(reason, false) };
+            assert_eq!(status_of(reason, true), expected, "{reason:?}");
         }
     }
 

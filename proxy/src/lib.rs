@@ -105,6 +105,7 @@ pub mod socket;
 pub mod split;
 pub mod stack;
 pub mod takeover;
+pub mod threads;
 pub mod tls;
 pub mod tunnel;
 pub mod turn_away;

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
@@ -35,6 +36,7 @@ pub struct Worker {
     /// Its sender is dropped when the worker has drained.
     drained: oneshot::Receiver<()>,
     thread: JoinHandle<()>,
+    runtime: Handle,
 }
 
 /// What a worker is to listen on.
@@ -76,6 +78,7 @@ pub fn start(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let (done, drained) = oneshot::channel::<()>();
+    let handle = runtime.handle().clone();
     let thread = std::thread::Builder::new()
         .name(format!("worker-{worker}"))
         .spawn(move || {
@@ -83,7 +86,7 @@ pub fn start(
             drop(done);
         })
         .map_err(failed)?;
-    Ok(Worker { drained, thread })
+    Ok(Worker { drained, thread, runtime: handle })
 }
 
 async fn serve(worker: usize, sockets: Sockets, stack: Arc<Stack>, ending: Drain) {
@@ -192,6 +195,11 @@ impl Doors {
 // === impl Worker ===
 
 impl Worker {
+    /// Where something can be done on its thread.
+    pub fn handle(&self) -> Handle {
+        self.runtime.clone()
+    }
+
     /// Waits until the worker has drained and its thread has ended.
     pub async fn join(self) {
         // Nothing is ever sent: the wait ends when the sender goes.

@@ -38,7 +38,7 @@ pub async fn named(
     let (mut scan, mut taken) = (Scan::default(), room.none_taken());
     let body = read_until(body, limits, scan_limit, |part| scan.feed(part, &mut taken)).await?;
     if scan.is_crowded_out {
-        return Err(Refusal { reason: Reason::QueueFull, retry_after_s: Some(RETRY_AFTER_S) });
+        return Err(Refusal { retry_after_s: Some(RETRY_AFTER_S), ..Reason::QueueFull.into() });
     }
     Ok((scan.found.unwrap_or(Model::Absent), body))
 }

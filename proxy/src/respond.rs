@@ -101,7 +101,7 @@ fn error(reason: Reason) -> Value {
 }
 
 fn refusal_with(refusal: Refusal, error: &Value) -> Response<ProxyBody> {
-    let Refusal { reason, retry_after_s } = refusal;
+    let Refusal { reason, retry_after_s, .. } = refusal;
     let body = json!({ "error": error });
     let mut response = Response::new(ProxyBody::text(body.to_string() + "\n"));
     // Every reason's status is a constant between 400 and 599.
@@ -131,11 +131,11 @@ fn refusal_with(refusal: Refusal, error: &Value) -> Response<ProxyBody> {
 /// The same for a gRPC client: a status of its own, with the message that a person may read.
 /// An answer of trailers only, as the gRPC wire protocol has it.
 pub fn grpc_refusal(refusal: Refusal) -> Response<ProxyBody> {
-    let Refusal { reason, retry_after_s } = refusal;
+    let Refusal { reason, retry_after_s, too_late } = refusal;
     let mut response = Response::new(ProxyBody::Text(None));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, "application/grpc");
-    headers.insert(grpc::STATUS, itoa::Buffer::new().format(grpc::status_of(reason)));
+    headers.insert(grpc::STATUS, itoa::Buffer::new().format(grpc::status_of(reason, too_late)));
     headers.insert(GRPC_MESSAGE, message(reason));
     headers.insert(REASON_HEADER, reason.code());
     if let Some(seconds) = retry_after_s {

@@ -25,7 +25,7 @@ pub async fn turn_away(mut stream: TcpStream, stack: Arc<Stack>) {
             drop(tokio::time::timeout(LINGER, go_away(&mut stream)).await);
         }
         Ok(Ok(1..)) => {
-            let refusal = Refusal { reason: Reason::TooManyConnections, retry_after_s: Some(1) };
+            let refusal = Refusal { retry_after_s: Some(1), ..Reason::TooManyConnections.into() };
             let inbound = Inbound::new(Wire::new(Socket::Tcp(stream)), &stack.rooms.look_ahead);
             refuse(&inbound, &mut Outgoing::default(), stack.refuse(refusal, None)).await;
         }

@@ -58,6 +58,9 @@ enum WatchError {
 #[derive(Debug, Default)]
 struct Pace(Duration);
 
+/// While it is there, an endpoint is asked; then it does not tell any more.
+struct Telling<'a>(&'a Endpoint);
+
 /// Asks the sidecar whose admin port is at `address` for room whenever it refused a request for want
 /// of it, for ever, and passes on what it says.
 pub async fn watch(
@@ -67,6 +70,7 @@ pub async fn watch(
 ) {
     let mut pace = Pace::default();
     endpoint.set_tells_room(true);
+    let _telling = Telling(endpoint);
     loop {
         let since = endpoint.fullness().await;
         if let Err(error) = ask_while_full(endpoint, address, since, &mut pace, &mut said).await {
@@ -130,6 +134,14 @@ async fn ask(
         serde_json::from_slice(&body).map_err(|_| WatchError::Answer)
     };
     timeout(TIMEOUT, asking).await.unwrap_or(Err(WatchError::Timeout))
+}
+
+// === impl Telling ===
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.set_tells_room(false);
+    }
 }
 
 // === impl Pace ===

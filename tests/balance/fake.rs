@@ -4,6 +4,7 @@ use crate::support::eventually;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tidegate_api::endpoints::{EndpointEntry, EndpointState};
 
 /// No status.
@@ -27,16 +28,28 @@ pub(super) enum Manner {
 
 /// Begins one, for as long as the test's process lives. It counts as ready from the first.
 pub(super) fn endpoint(id: &str, manner: Manner, concurrency: u32) -> EndpointEntry {
+    counted(id, manner, concurrency).0
+}
+
+/// The same, and how often somebody has connected.
+pub(super) fn counted(
+    id: &str,
+    manner: Manner,
+    concurrency: u32,
+) -> (EndpointEntry, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
+    let connected = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connected);
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
+            counted.fetch_add(1, Ordering::SeqCst);
             let manner = manner.clone();
             std::thread::spawn(move || serve(stream, &manner));
         }
     });
     let state = EndpointState::Active;
-    EndpointEntry { id: id.to_owned(), address, admin: None, concurrency, state }
+    (EndpointEntry { id: id.to_owned(), address, admin: None, concurrency, state }, connected)
 }
 
 /// Answers request after request until the client leaves. Bodies must be small and sent at once.

@@ -1,6 +1,6 @@
 //! Sidecars that are to tell when they have room, and don't, or say what makes no sense; and many who ask.
 
-use super::fake::{Manner, endpoint};
+use super::fake::{Manner, counted, endpoint};
 use crate::support::gateway::Gateway;
 use crate::support::http::{connect, get, read_answer};
 use crate::support::sidecar::Sidecar;
@@ -96,6 +96,25 @@ fn whatever_a_sidecar_says_of_its_room_requests_go_on_and_it_is_not_asked_more_o
         assert!((1..=refused).contains(&asked), "{kind}: {asked} questions, {refused} refusals");
         assert!(!gateway.process.output().contains("panicked"), "{kind}");
     }
+}
+
+#[test]
+fn a_refusal_costs_no_connection() {
+    let refusals = AtomicUsize::new(5);
+    let few = |left: usize| left.checked_sub(1);
+    let answers = Manner::Told(Arc::new(move || {
+        match refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, few) {
+            Ok(_) => (503, "x-tidegate-reason: queue-full\r\n"),
+            Err(_) => (200, ""),
+        }
+    }));
+    let (full, connected) = counted("full", answers, 1);
+    let gateway = Gateway::start("60s", &[]);
+    gateway.write_endpoints(vec![full]);
+    gateway.wait_for_limit(1.0);
+    let answer = get(gateway.data, "/plain/x");
+    assert_eq!((answer.status, answer.header("x-tidegate-attempts")), (200, "6"));
+    assert_eq!(connected.load(Ordering::SeqCst), 1);
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub(super) const PROXY: Crate = Crate {
         ("leaving", 1),
         ("room", 1),
         ("socket", 1),
+        ("threads", 1),
         ("affinity", 2),
         ("classify", 2),
         ("file_watch", 2),

@@ -1,6 +1,7 @@
 //! One attempt at one endpoint.
 
 use super::{Role, Timeouts};
+use crate::clock;
 use crate::gate::Permit;
 use crate::h2_head::write_request;
 use crate::head::ResponseHead;
@@ -16,6 +17,9 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Instant;
 use tidegate_api::reason::Reason;
+
+/// More parts than this are no refusal's.
+const MAX_REFUSAL_PARTS: usize = 4;
 
 /// What one attempt goes by.
 #[derive(Clone, Copy)]
@@ -60,7 +64,7 @@ impl Try<'_> {
             let body =
                 copy.unwrap_or_else(|| std::mem::replace(&mut request.body, RequestBody::Empty));
             let error = match self.exchange(&mut lease, request, body).await {
-                Ok(Some(head)) => return self.judge(head, lease),
+                Ok(Some(head)) => return self.judge(head, lease).await,
                 Ok(None) => return Attempt::Failed(Reason::UpstreamTimeout),
                 Err(error) => error,
             };
@@ -160,12 +164,30 @@ impl Try<'_> {
     }
 
     /// Whether a response is the application's or a sidecar's word that it never got there.
-    fn judge(&self, head: ResponseHead, lease: Lease) -> Attempt {
+    async fn judge(&self, head: ResponseHead, lease: Lease) -> Attempt {
         match sidecars_reason(self.role, &head) {
-            Some(reason) if reason.is_unsent() => Attempt::Unsent(reason),
+            Some(reason) if reason.is_unsent() => {
+                keep(lease).await;
+                Attempt::Unsent(reason)
+            }
             _ => Attempt::Answered(head, lease),
         }
     }
+}
+
+/// Keeps the connection over which a refusal came: its few words are here with its head, or are not
+/// waited for.
+async fn keep(mut lease: Lease) {
+    poll_fn(|cx| {
+        for _ in 0..MAX_REFUSAL_PARTS {
+            if !matches!(lease.poll_body(cx), Poll::Ready(Some(Ok(_)))) {
+                break;
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+    lease.give_back(clock::now());
 }
 
 /// Why a sidecar, not its model, has answered so. A sidecar believes nobody.

@@ -146,7 +146,7 @@ impl Gate {
         let mut tend = false;
         if let Some(load) = load {
             state.admission.reported(slot, load, now);
-            tend = state.admission.knows_others();
+            tend = state.is_to_be_tended();
         }
         let due = load.is_some() && state.admission.is_due();
         if let Some(cause) = state.ejection.record(slot.index(), outcome, now) {
@@ -178,8 +178,9 @@ impl Gate {
         let full = member.zip(full_since);
         let tells = full.is_some_and(|(member, since)| member.endpoint.found_full(since));
         state.admission.refused(slot, tells, clock::now());
-        drop(state);
-        self.tended.notify_one();
+        if state.is_to_be_tended() {
+            self.tended.notify_one();
+        }
     }
 
     /// An endpoint tells how much it holds as it has room again: starts what waits for that. With the
@@ -190,8 +191,10 @@ impl Gate {
         if let Some(Some(member)) = state.members.get_mut(slot.index()) {
             member.pass = pass;
         }
+        if state.is_to_be_tended() {
+            self.tended.notify_one();
+        }
         drop(state);
-        self.tended.notify_one();
         self.dispatch(None);
     }
 
@@ -242,7 +245,8 @@ impl Gate {
                 state.admission.next_forgotten(),
                 state.warm(clock::now()),
             ];
-            next.into_iter().flatten().min()
+            state.tended_at = next.into_iter().flatten().min();
+            state.tended_at
         };
         self.dispatch(None);
         next
@@ -252,6 +256,12 @@ impl Gate {
 // === impl State ===
 
 impl State {
+    /// Whether what is known of others is to be forgotten before it is looked at next.
+    pub(super) fn is_to_be_tended(&self) -> bool {
+        let next = self.admission.next_forgotten();
+        next.is_some_and(|next| self.tended_at.is_none_or(|at| next < at))
+    }
+
     /// Changes what is known of an endpoint, and whether it is used.
     fn change(&mut self, slot: SlotId, change: impl FnOnce(&mut Member)) {
         let Some(Some(member)) = self.members.get_mut(slot.index()) else { return };

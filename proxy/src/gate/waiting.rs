@@ -16,6 +16,8 @@ pub struct Waiting<'a> {
     pub(super) ticket: Ticket,
     pub(super) granted: oneshot::Receiver<Result<Permit, Refusal>>,
     pub(super) deadline: Instant,
+    /// Whether that is for its client's sake: the gate has more patience.
+    pub(super) hurried: bool,
     pub(super) cold: bool,
 }
 
@@ -44,6 +46,7 @@ impl Waiting<'_> {
         let now = clock::now();
         let mut state = self.gate.lock();
         let mut refusal = state.refusal(Cause::Late, now);
+        refusal.too_late = self.hurried;
         if self.cold && state.admission.slots().limit() == 0 {
             refusal.reason = Reason::ColdStartTimeout;
         }
@@ -51,7 +54,9 @@ impl Waiting<'_> {
     }
 
     fn told(&self, told: Result<Permit, Refusal>) -> Result<Permit, Refusal> {
+        let late = |refusal: Refusal| refusal.reason == Reason::QueueTimeout && self.hurried;
         told.map(|permit| permit.cold(self.cold))
+            .map_err(|refusal| Refusal { too_late: late(refusal), ..refusal })
     }
 
     /// Leaves the line, if it is still in it, and lets go on whom it held up.
