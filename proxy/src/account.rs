@@ -97,6 +97,11 @@ impl Account {
         }
     }
 
+    /// The answer's status as far as it is known: what HTTP would say where gRPC says an error.
+    pub fn status(&self) -> Option<u16> {
+        self.code
+    }
+
     /// The upstream's response head came; `relayed` if it is a sidecar's own answer.
     pub fn head(&mut self, code: u16, relayed: Option<Reason>, now: Instant) {
         let taken = now.saturating_duration_since(self.arrived);

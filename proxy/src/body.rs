@@ -4,6 +4,7 @@ use crate::account::Account;
 use crate::clock;
 use crate::gate::Permit;
 use crate::outbound::ExchangeError;
+use crate::policy::ejection::Unjudged;
 use crate::upstream::Lease;
 use crate::wire::Wire;
 use bytes::Bytes;
@@ -70,6 +71,8 @@ pub struct Held {
     pub permit: Permit,
     /// The books; says how the exchange ended.
     pub account: Account,
+    /// What is to be judged by its trailers.
+    pub unjudged: Option<Unjudged>,
 }
 
 // === impl ProxyBody ===
@@ -209,7 +212,10 @@ impl Held {
     /// request that gets the slot finds the connection.
     pub fn end(self, failed: Option<Reason>) {
         let now = clock::now();
-        let Self { lease, mut permit, account } = self;
+        let Self { lease, mut permit, account, unjudged } = self;
+        if let Some((unjudged, status)) = unjudged.zip(account.status()) {
+            permit.judge(unjudged.outcome(status));
+        }
         if failed.is_none() {
             permit.answered();
             lease.give_back(now);

@@ -14,7 +14,7 @@ use crate::message::Response;
 use crate::metrics::hedges::HedgeCounts;
 use crate::orca;
 use crate::outbound::Outbound;
-use crate::policy::ejection::Outcome;
+use crate::policy::ejection::{Outcome, Unjudged};
 use crate::policy::slots::Usability;
 use crate::respond::{REASON_HEADER, refusal};
 use crate::upstream::{Connector, Lease};
@@ -117,7 +117,6 @@ impl Exchange<'_> {
             let reason = match attempt {
                 Attempt::Answered(head, lease) => {
                     let now = clock::now();
-                    self.record_answer(&self.permit, &head, now);
                     return Ok(self.answer(head, lease, sent.attempts, upgradable, now));
                 }
                 Attempt::Failed(reason) => {
@@ -167,7 +166,12 @@ impl Exchange<'_> {
     /// What an attempt says of its endpoint, if it is not the one that counts.
     fn note(&self, permit: &Permit, attempt: &Attempt) {
         match attempt {
-            Attempt::Answered(head, _) => self.record_answer(permit, head, clock::now()),
+            Attempt::Answered(head, _) => {
+                // Nobody reads on to its end.
+                if let Some(unjudged) = self.record_answer(permit, head, clock::now()) {
+                    self.record(permit, unjudged.outcome(StatusCode::OK.as_u16()));
+                }
+            }
             Attempt::Failed(reason) => self.note_failure(permit, *reason),
             Attempt::Unsent(reason) => self.note_unsent(permit, *reason),
         }
@@ -214,6 +218,7 @@ impl Exchange<'_> {
         upgradable: bool,
         now: Instant,
     ) -> Response<ProxyBody> {
+        let unjudged = self.record_answer(&self.permit, &head, now);
         let status = head.response.status();
         let told = told(&head).as_u16();
         self.account.head(told, sidecars_reason(self.role, &head), now);
@@ -241,7 +246,7 @@ impl Exchange<'_> {
             }
         }
         let until = self.timeouts.total.map(|total| self.ask.arrived + total);
-        let held = Held { lease, permit: self.permit, account: self.account };
+        let held = Held { lease, permit: self.permit, account: self.account, unjudged };
         head.response.map(|()| ProxyBody::relay(held, self.timeouts.idle, until))
     }
 
@@ -266,25 +271,29 @@ impl Exchange<'_> {
         head.response.map(|()| ProxyBody::Tunnel(Box::new(tunnel)))
     }
 
-    /// Back-pressure (503 and 429) is no error, nor is that the client gave too little time.
-    fn record_answer(&self, permit: &Permit, head: &ResponseHead, now: Instant) {
+    /// Counts an answer for its endpoint. Of a gRPC call that has a body it is what stands behind that
+    /// which says how it ended: then it is left to be judged.
+    fn record_answer(
+        &self,
+        permit: &Permit,
+        head: &ResponseHead,
+        now: Instant,
+    ) -> Option<Unjudged> {
         if self.role != Role::Gateway {
-            return;
+            return None;
         }
-        let is_error = match told(head) {
-            StatusCode::SERVICE_UNAVAILABLE => false,
-            StatusCode::GATEWAY_TIMEOUT => self.ask.deadline.is_none(),
-            status => status.is_server_error(),
-        };
         let took = now.saturating_duration_since(permit.granted_at);
-        let outcome = if is_error { Outcome::Error } else { Outcome::Answered(took) };
+        let unjudged = Unjudged { took, hurried: self.ask.deadline.is_some() };
+        let ends_in_trailers = grpc::ends_in_trailers(&head.response);
+        let outcome = (!ends_in_trailers).then(|| unjudged.outcome(told(head).as_u16()));
         let load = orca::read(head.response.headers());
         self.gate.record(permit.slot(), outcome, load);
+        ends_in_trailers.then_some(unjudged)
     }
 
     fn record(&self, permit: &Permit, outcome: Outcome) {
         if self.role == Role::Gateway {
-            self.gate.record(permit.slot(), outcome, None);
+            self.gate.record(permit.slot(), Some(outcome), None);
         }
     }
 

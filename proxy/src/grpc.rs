@@ -1,7 +1,9 @@
 //! gRPC's status codes beside HTTP's: a gRPC answer is a 200 whatever it says, and its status stands in
 //! its trailers, or in the head of an answer that has nothing else.
 
-use http::HeaderName;
+use crate::h2_head::is_grpc;
+use crate::message::Response;
+use http::{HeaderName, StatusCode};
 use tidegate_api::reason::Reason;
 
 /// Where the status of an answer stands.
@@ -23,6 +25,12 @@ const INTERNAL: u16 = 13;
 const UNAVAILABLE: u16 = 14;
 const DATA_LOSS: u16 = 15;
 const UNAUTHENTICATED: u16 = 16;
+
+/// Whether an answer is one of gRPC's that does not say in its head how it ends.
+pub fn ends_in_trailers(response: &Response<()>) -> bool {
+    let headers = response.headers();
+    response.status() == StatusCode::OK && is_grpc(headers) && !headers.contains(STATUS)
+}
 
 /// The nearest of gRPC's status codes. UNAVAILABLE is the one that clients may retry: not one whose
 /// own deadline comes first.

@@ -87,7 +87,7 @@ mod tests {
         let (say, mut said) = mpsc::channel(8);
         let task = || {
             let say = say.clone();
-            async move { drop(say.send(current().id()).await) }
+            async move { say.send(current().id()).await.unwrap() }
         };
         threads.run(7, task()).await;
         assert_eq!(said.recv().await, Some(here), "there is no worker yet");
@@ -96,7 +96,7 @@ mod tests {
         assert_ne!(said.recv().await, Some(here));
         // Dropped by us, it ends; and when the worker does.
         let forever = |alive: mpsc::Sender<()>| async move {
-            drop(alive.send(()).await);
+            alive.send(()).await.unwrap();
             pending::<()>().await;
         };
         let (alive, mut begun) = mpsc::channel(1);

@@ -18,6 +18,8 @@ pub(super) enum Manner {
     /// Answers with the status and the fields, each with its end, that this says, as soon as it does;
     /// with [`CLOSE`] for a status it closes the connection.
     Told(Arc<dyn Fn() -> (u16, &'static str) + Send + Sync>),
+    /// Answers with these bytes.
+    Bytes(&'static str),
     /// As the other does, and calls this once its client has read the answer.
     Heard(Box<Self>, Arc<dyn Fn() + Send + Sync>),
     /// Reads the request and closes the connection.
@@ -81,6 +83,12 @@ fn serve(stream: TcpStream, manner: &Manner) {
         let (status, fields) = match manner {
             Manner::Status(status) => (*status, ""),
             Manner::Told(status) => status(),
+            Manner::Bytes(answer) => {
+                if reader.get_mut().write_all(answer.as_bytes()).is_err() {
+                    return;
+                }
+                continue;
+            }
             Manner::Close | Manner::Heard(..) => return,
             Manner::Silent => {
                 drop(std::io::Read::read(&mut reader, &mut [0]));

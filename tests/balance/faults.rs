@@ -33,9 +33,15 @@ async fn who_answers_errors_or_breaks_off_is_taken_out_and_comes_back_to_be_trie
     let good = Sidecar::start(&["--concurrency", "4"]);
     // What gRPC's INTERNAL is in the head of an answer without a body.
     let of_grpc = Manner::Told(Arc::new(|| (200, "grpc-status: 13\r\n")));
+    // The same behind a body, which is how it comes of a call that fails on its way.
+    let behind = Manner::Bytes(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ntransfer-encoding: chunked\r\n\r\n\
+         1\r\nx\r\n0\r\ngrpc-status: 13\r\n\r\n",
+    );
     for (manner, reason) in [
         (Manner::Status(500), "error-rate"),
         (of_grpc, "error-rate"),
+        (behind, "error-rate"),
         (Manner::Close, "errors-in-a-row"),
     ] {
         let gateway = Gateway::start_with("balancing: {ejection: {baseTime: 2s}}", &[]);

@@ -140,7 +140,7 @@ impl Gate {
 
     /// Counts what became of a request that runs on an endpoint, which may be taken out for it, and
     /// takes note of what the endpoint says of its load.
-    pub fn record(self: &Arc<Self>, slot: SlotId, outcome: Outcome, load: Option<Load>) {
+    pub fn record(self: &Arc<Self>, slot: SlotId, outcome: Option<Outcome>, load: Option<Load>) {
         let mut state = self.lock();
         let now = clock::now();
         let mut tend = false;
@@ -149,7 +149,8 @@ impl Gate {
             tend = state.is_to_be_tended();
         }
         let due = load.is_some() && state.admission.is_due();
-        if let Some(cause) = state.ejection.record(slot.index(), outcome, now) {
+        let judged = outcome.and_then(|outcome| state.ejection.record(slot.index(), outcome, now));
+        if let Some(cause) = judged {
             state.ejections.judged[cause as usize] += 1;
             state.change(slot, |_| {});
             let id = state.members[slot.index()].as_ref().map(|member| member.endpoint.id.clone());

@@ -3,6 +3,7 @@
 use super::{Finished, Gate};
 use crate::endpoint::Endpoint;
 use crate::policy::admission::Grant;
+use crate::policy::ejection::Outcome;
 use crate::policy::queue::Ticket;
 use crate::policy::slots::SlotId;
 use std::sync::Arc;
@@ -49,6 +50,11 @@ impl Permit {
     /// The request has ended just now: the clock need not be read again.
     pub fn ended(&mut self, now: Instant) {
         self.ended_at = Some(now);
+    }
+
+    /// It is known how the answer ended.
+    pub fn judge(&self, outcome: Outcome) {
+        self.gate.record(self.slot(), Some(outcome), None);
     }
 
     pub(super) fn cold(mut self, was_cold: bool) -> Self {

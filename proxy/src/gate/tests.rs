@@ -280,3 +280,23 @@ fn one_that_leaves_lets_go_on_whom_it_held_up() {
     };
     shuttle::check_random(held_up, SCHEDULES);
 }
+
+#[test]
+fn who_is_out_of_its_own_time_is_told_from_who_is_out_of_ours() {
+    for (patience, allowed, too_late) in [
+        (FOREVER, Some(SOME_TIME), true),
+        (FOREVER, Some(Duration::ZERO), true),
+        (SOME_TIME, Some(FOREVER), false),
+        (SOME_TIME, None, false),
+    ] {
+        let refused = move || {
+            block_on(async move {
+                let (gate, _) = gate(5, None, patience);
+                let deadline = allowed.map(|allowed| clock::now() + allowed);
+                let refused = gate.enter(&Ask { deadline, ..ask() }).await.err();
+                assert_eq!(refused.map(|refusal| refusal.too_late), Some(too_late));
+            });
+        };
+        shuttle::check_random(refused, 20);
+    }
+}

@@ -42,6 +42,15 @@ pub enum Outcome {
     Broken,
 }
 
+/// An answer of which it is not known yet how it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unjudged {
+    /// How long it took to begin.
+    pub took: Duration,
+    /// Whether its client set a deadline.
+    pub hurried: bool,
+}
+
 /// Why an endpoint was taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
@@ -76,6 +85,21 @@ struct Seen {
     answers: u32,
     errors: u32,
     took: Duration,
+}
+
+// === impl Unjudged ===
+
+impl Unjudged {
+    /// What it is with this status. Back-pressure (503 and 429) is no error, nor is that its client gave
+    /// too little time.
+    pub fn outcome(self, status: u16) -> Outcome {
+        let is_error = match status {
+            503 => false,
+            504 => !self.hurried,
+            status => (500..600).contains(&status),
+        };
+        if is_error { Outcome::Error } else { Outcome::Answered(self.took) }
+    }
 }
 
 // === impl EjectionRules ===
