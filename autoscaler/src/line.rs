@@ -167,6 +167,7 @@ impl Reader {
             windows,
             traffic: line.traffic(before, from),
             complete,
+            lost: false,
             running: running.map_or(0, |running| running.ceil() as u32),
             held: waiting.map_or(0, |waiting| waiting.ceil() as u32),
             metric: MetricSeen { reading, gap: None },

@@ -39,6 +39,8 @@ pub(crate) struct Sum {
     pub(crate) load: Option<Load>,
     /// Whether no part is a guess.
     pub(crate) complete: bool,
+    /// Whether a source was asked in vain.
+    pub(crate) lost: bool,
     /// Requests at sidecars now, running and waiting.
     pub(crate) running: u32,
     /// Requests waiting at gateways now.
@@ -85,7 +87,7 @@ impl Sources {
                     flow.sidecar(seen.last.as_ref(), sample);
                     seen.last = Some(*sample);
                 }
-                Heard::Lost => parts.push(seen.meter.lost()),
+                Heard::Lost => parts.push(seen.meter.lost(now)),
                 Heard::NotAsked => parts.extend(seen.last.map(|_| seen.meter.unread())),
             }
         }
@@ -98,7 +100,7 @@ impl Sources {
                     seen.last = Some(*queue);
                 }
                 Heard::Lost => {
-                    parts.push(seen.meter.lost());
+                    parts.push(seen.meter.lost(now));
                     flow.gateway_lost();
                 }
                 Heard::NotAsked => parts.extend(seen.last.map(|_| seen.meter.unread())),
@@ -116,6 +118,7 @@ impl Sources {
         Sum {
             load: total.load,
             complete: total.complete,
+            lost: total.lost,
             running: self.running(),
             held: self.held(),
             traffic,
@@ -219,7 +222,7 @@ mod tests {
         let said = |now, ended| Heard::Said(at(now), queue(0, ended));
         sources.read(&[], &[("g", said(1, 5.0)), ("h", said(1, 7.0))], at(1));
         let sum = sources.read(&[], &[("g", said(2, 6.0)), ("h", Heard::Lost)], at(2));
-        assert_eq!((sum.traffic, sum.complete), (None, false));
+        assert_eq!((sum.traffic, sum.complete, sum.lost), (None, true, true));
         let sum = sources.read(&[], &[("g", said(3, 8.0)), ("h", said(3, 9.0))], at(3));
         assert_eq!(sum.traffic.unwrap().arrivals, 4.0);
     }

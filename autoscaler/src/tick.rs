@@ -264,6 +264,7 @@ impl Control {
             traffic: sum.traffic,
             load: sum.load,
             complete: sum.complete,
+            lost: sum.lost,
             running: sum.running,
             held: sum.held,
             ..Observation::default()

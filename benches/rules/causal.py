@@ -28,7 +28,10 @@ A request is late that waits over 200 ms; 1 % may be.
 - **knows the rate**: the cheapest of {rates} settings of `rate:SHARE`, who knows the rate of a load and the
   law of its service times, now and later, but none of the draws. No rule knows that much. A trace has no rate.
 - **sees the need**: the cheapest of {needs} settings of `need:SPARE:HOLD`, who sees at once what would run if
-  nobody waited, keeps what was needed in the last HOLD and SPARE more, and pays nothing for starts it calls off.
+  nobody waited, keeps what was needed in the last HOLD and, from the first request on, SPARE more, and pays nothing
+  for starts it calls off.
+- **and before**: what that setting costs in an hour of the flat load that this one begins with. Until the load
+  moves, no rule can tell the two apart: it pays this for as long as nothing moves, or is not prepared.
 - **beyond what was seen**: late under every rule that asks for no more than it has seen a need for, whatever
   it spends (the proof is in `simulate/src/optimum/unseen.rs`).
 - **slo**: as it is, and the cheapest of its settings that is in time. **others**: the cheapest setting of any
@@ -64,6 +67,19 @@ def shown(points):
     return f"none: {rules.percent(late)} at {cost:.2f}"
 
 
+def before(simulator, cold, load, seed, points):
+    """What the cheapest setting that is in time costs while the load stays what it is at its beginning."""
+    early = [(cost, name) for cost, late, name in points if late <= rules.ALLOWED]
+    if "--trace" in load or not early:
+        return "–"
+    words = dict(zip(load[::2], load[1::2]))
+    if float(words["--rate"]) == 0:
+        return "no end"
+    flat = ["--load", "poisson", "--rate", words["--rate"], "--duration", "1h", "--service", words["--service"]]
+    result = simulator.run(flat, cold, min(early)[1], seed=seed)
+    return f"{result['policies'][-1]['of_clairvoyant']:.2f}"
+
+
 def can(points):
     found = least(points)
     return "no" if found is None or found[0] > RATIO else "yes"
@@ -87,6 +103,7 @@ def row(simulator, name, cold, load, seed):
     answer = f"{can(rates)}, {can(needs)}" if rates else f"–, {can(needs)}"
     return [
         name, cold, f"{plan:,.0f}", f"{result['bound_replica_seconds'] / plan:.2f}", shown(rates), shown(needs),
+        before(simulator, cold, load, seed, needs),
         rules.percent(unseen), rules.cell(found["slo"]), rules.point_text(sorted(own)), rules.point_text(sorted(others)), answer,
     ]  # fmt: skip
 
@@ -115,7 +132,7 @@ def main():
                 rows.append(row(simulator, name, cold, load, args.seed))
                 print(f"{time.monotonic() - begin:.0f} s: {' | '.join(rows[-1])}", file=sys.stderr)
         head = [
-            "load", "cold start", "plan, replica-s", "bound", "knows the rate", "sees the need", "beyond what was seen",
+            "load", "cold start", "plan, replica-s", "bound", "knows the rate", "sees the need", "and before", "beyond what was seen",
             "slo", "slo by settings", "others by settings", "1.10 at 1 %?",
         ]  # fmt: skip
         rules.table(head, rows)

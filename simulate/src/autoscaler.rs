@@ -73,7 +73,7 @@ impl<'a> Autoscaler<'a> {
         self.running = 0;
         for replica in fleet.iter_mut() {
             let part = if self.is_lost() {
-                replica.meter.lost()
+                replica.meter.lost(at)
             } else {
                 let sample = gateway.sidecar(replica.key, now);
                 replica.last_held = sample.held;
@@ -84,7 +84,7 @@ impl<'a> Autoscaler<'a> {
         }
         let part = if self.is_lost() {
             self.traffic = None;
-            self.gateway.lost()
+            self.gateway.lost(at)
         } else {
             let (from, before) = std::mem::replace(&mut self.counters, (at, counters));
             self.traffic = (from < at).then(|| counters.since(&before, from));
@@ -121,7 +121,7 @@ impl<'a> Autoscaler<'a> {
             current,
             ready: 0,
             starting: fleet.counts().starting,
-            total: Total { load: None, complete: false },
+            total: Total { load: None, complete: false, lost: true },
             running: 0,
             held: held.max(1),
             traffic: None,

@@ -79,6 +79,7 @@ impl Rule for Scheduled {
             windows: None,
             traffic: seen.traffic,
             complete: seen.total.complete,
+            lost: seen.total.lost,
             running: seen.running,
             held: seen.held,
             floor: self.calendar.floor(self.start.saturating_add(now)),

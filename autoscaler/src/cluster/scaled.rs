@@ -176,6 +176,7 @@ impl Scaled {
             traffic: sum.traffic,
             load: sum.load,
             complete: sum.complete,
+            lost: sum.lost,
             running: sum.running,
             held: sum.held,
             ..Observation::default()

@@ -183,7 +183,7 @@ impl Scaler {
         let idleness = Idleness {
             busy: seen.running > 0 || seen.held > 0,
             starting: seen.starting > 0,
-            certain: seen.complete,
+            certain: seen.complete && !seen.lost,
         };
         match self.idle.zero(self.idle_settings, idleness, now) {
             None => (0, DecisionReason::Idle),

@@ -128,6 +128,11 @@ impl Keep {
         allowed.recip().powf(spent.clamp(0.0, 1.0))
     }
 
+    /// Requests that came lately, at least 1.
+    pub fn came_lately(&self) -> u32 {
+        self.arrivals.ceil().max(1.0) as u32
+    }
+
     /// The share of recent requests that was late.
     pub fn late(&self) -> f64 {
         if self.arrivals > 0.0 { self.late / self.arrivals } else { 0.0 }

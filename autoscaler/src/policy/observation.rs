@@ -17,8 +17,10 @@ pub struct Observation {
     pub windows: Option<Windows>,
     /// What came and went since some moment, where a source says so.
     pub traffic: Option<Traffic>,
-    /// Whether every source was read. If not, part of `load` is what a source last said.
+    /// Whether every source was read, now or lately. If not, part of `load` is what a source said long ago.
     pub complete: bool,
+    /// Whether one was asked in vain now: part of `load` is what it said a moment ago.
+    pub lost: bool,
     /// Requests that run or wait at replicas now.
     pub running: u32,
     /// Requests that wait at the gateway now, handed to no replica yet.

@@ -62,7 +62,7 @@ impl Decision {
                 _ => format!("no sample says what the load is, so {current} stay"),
             },
             Why::IncompleteSamples => {
-                format!("{calm}, but a source could not be read, so {current} stay")
+                format!("{calm}, but a source was not read lately, so {current} stay")
             }
             Why::ShortHistory => {
                 format!("{calm}, but less than half of that is known, so {current} stay")

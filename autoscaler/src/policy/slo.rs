@@ -3,6 +3,10 @@
 //! In order: what is expected ([`super::pace`], [`super::season`]) → servers for it ([`super::erlang`]), with what
 //! was learned of the API ([`super::learned`]) → forecast → backlog → break-even ([`super::keep`]).
 
+mod numbers;
+
+pub use numbers::SloNumbers;
+
 use super::decision::{Numbers, Stage, Step};
 use super::erlang::Offered;
 use super::keep::{Keep, Need, SHORTEST};
@@ -39,33 +43,6 @@ pub struct SloSettings {
     pub per_replica: u32,
 }
 
-/// What the rule looked at.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct SloNumbers {
-    /// Requests a second that are expected.
-    pub expected: Expected,
-    /// Mean service time in seconds.
-    pub service: f64,
-    /// Its squared coefficient of variation.
-    pub service_variation: f64,
-    /// Variance over mean of arrivals.
-    pub peakedness: f64,
-    /// Seconds until a replica is ready.
-    pub cold_start: f64,
-    /// Requests that one replica runs at once.
-    pub per_replica: u32,
-    /// The predicted share of late requests with the replicas wanted.
-    pub late: f64,
-    /// The share of recent requests that was late.
-    pub late_seen: f64,
-    /// Seconds for which a replica is kept.
-    pub kept_seconds: f64,
-    /// Seconds after which the load repeats itself; 0 where it doesn't.
-    pub period: f64,
-    /// Whether anything is known of the load.
-    pub known: bool,
-}
-
 /// The rule and what it remembers.
 #[derive(Debug, Clone)]
 pub struct Slo {
@@ -77,6 +54,8 @@ pub struct Slo {
     keep: Keep,
     /// Whether a first replica has caught up with what came before it: nobody could help those.
     is_warm: bool,
+    /// Requests that came in the last hour, or are still there.
+    came: u32,
 }
 
 /// Demand in replicas, step by step.
@@ -105,6 +84,7 @@ impl Slo {
             learned: Learned::new(settings.cold_start),
             keep: Keep::begin(current, now),
             is_warm: current > 0,
+            came: 0,
             settings,
         }
     }
@@ -112,6 +92,7 @@ impl Slo {
     /// Learns from a tick.
     fn learn(&mut self, seen: &Observation, now: Duration) {
         self.learned.started(seen, now);
+        self.came = self.keep.came_lately().max(seen.running.saturating_add(seen.held));
         let traffic = seen.traffic.filter(|traffic| is_load(traffic.arrivals));
         if let Some(traffic) = traffic {
             self.learned.finished(&traffic, now);
@@ -133,6 +114,7 @@ impl Slo {
         self.is_warm |= seen.ready > 0 && seen.held == 0;
         let late = if self.is_warm && self.is_late(seen) { arrivals } else { 0.0 };
         self.keep.came(arrivals, late, seconds);
+        self.came = self.came.max(self.keep.came_lately());
     }
 
     /// Arrivals of a tick: counted, or as many as keep so many in flight (Little's law).
@@ -179,21 +161,28 @@ impl Slo {
         (servers / f64::from(self.settings.per_replica.max(1)) - ROUNDING).ceil() as u32
     }
 
+    /// Replicas for a rate that was seen: no more than requests have come, so that the first of all, which may be
+    /// one of many a second, does not start a fleet for itself.
+    fn replicas_seen(&self, rate: f64) -> u32 {
+        self.replicas(rate).min(self.came)
+    }
+
     fn demand(&self, expected: &Expected) -> Demand {
+        let season = self.replicas(expected.season);
         // What is over is no demand, though long windows remember it. The break-even rule follows.
         if expected.is_quiet {
-            return Demand { soon: self.replicas(expected.season), ..Demand::default() };
+            return Demand { soon: season, ..Demand::default() };
         }
-        let now = self.replicas(expected.now);
-        let soon = self.replicas(expected.soon.max(expected.season)).max(now);
+        let now = self.replicas_seen(expected.now);
+        let soon = self.replicas_seen(expected.soon).max(season).max(now);
         // The doubts of rate and service time are independent: their squares add up.
         let rate = expected.most / expected.now.max(f64::MIN_POSITIVE) - 1.0;
         let doubt = rate.hypot(CONFIDENCE * self.learned.service_doubt());
-        let most = self.replicas(expected.now * (1.0 + doubt)).max(now);
+        let most = self.replicas_seen(expected.now * (1.0 + doubt)).max(now);
         // What bursts add to the doubt that Poisson's arrivals leave, too.
         let excess = 1.0 - self.learned.peakedness().sqrt().recip();
         let bursts = expected.now + (expected.most - expected.now) * excess;
-        let bursts = self.replicas(bursts).clamp(now, most);
+        let bursts = self.replicas_seen(bursts).clamp(now, most);
         Demand { now, soon, most, bursts }
     }
 
@@ -343,11 +332,11 @@ impl Rule for Slo {
     /// As many as run at once what is held, or as the arrivals need, whichever is more.
     fn wake(&mut self, seen: &Observation, now: Duration) -> Wish {
         self.learn(seen, now);
-        let expected = self.pace.expect(self.learned.cold_start(), self.learned.peakedness(), now);
+        let (ahead, peakedness) = (self.learned.cold_start(), self.learned.peakedness());
+        let expected = self.pace.expect(ahead, peakedness, now);
         let per_replica = self.settings.per_replica.max(1);
         let service = self.learned.service();
-        let cold_start = self.learned.cold_start();
-        let horizon = cold_start.max(service);
+        let horizon = ahead.max(service);
         let (rate, meanwhile) = expected
             .map_or((0.0, 0.0), |expected| (expected.soon, expected.now.midpoint(expected.soon)));
         let at_once = f64::from(seen.held).max(rate * service);
@@ -355,7 +344,8 @@ impl Rule for Slo {
         // Of a backlog that grows through a cold start, only what clears it in another one.
         let cleared = at_once.min(waiting * service / horizon + rate * service);
         let held = (cleared / f64::from(per_replica) - ROUNDING).ceil().max(1.0) as u32;
-        let demand = expected.map_or(0, |expected| self.replicas(expected.soon));
+        let held = held.min(self.came);
+        let demand = expected.map_or(0, |expected| self.replicas_seen(expected.soon));
         let replicas = demand.max(held).max(seen.current);
         let need = Need {
             now: self.certain(demand).max(1),
@@ -363,7 +353,7 @@ impl Rule for Slo {
             most: replicas,
             again: None,
             rate: 0.0,
-            cold_start: self.learned.cold_start(),
+            cold_start: ahead,
             allowed_late: self.settings.late,
         };
         self.keep.keep(&need, seen.current, now);

@@ -121,6 +121,38 @@ fn nobody_asking_leads_to_zero_and_a_held_request_back() {
 }
 
 #[test]
+fn the_first_request_of_all_starts_no_fleet() {
+    let mut world = World::new(0, 30.0);
+    // One request, a tenth of a second before somebody looks: it may be one of ten a second.
+    world.seen.held = 1;
+    let woken = world.scaler.decide(&world.seen, at(1000.0)).replicas;
+    (world.seen.current, world.seen.starting) = (woken, woken);
+    let from = at(1000.9);
+    world.seen.traffic =
+        Some(Traffic { from, arrivals: 1.0, completions: 0.0, service_seconds: 0.0 });
+    world.seen.load = Some(Load { from, average: 1.0 });
+    let first = world.scaler.decide(&world.seen, at(1001.0));
+    assert_eq!((woken, first.replicas), (1, 1), "{first:?}");
+}
+
+#[test]
+fn a_process_that_begins_among_long_requests_does_not_count_only_those_that_come() {
+    let mut world = World::new(100, 5.0);
+    world.seen.running = 100;
+    for second in 1..=300 {
+        let (from, now) = (at(999.0 + f64::from(second)), at(1000.0 + f64::from(second)));
+        // One in six seconds, of ten minutes each.
+        let each = if second % 6 == 0 { 1.0 } else { 0.0 };
+        let service_seconds = 600.0 * each;
+        let traffic = Traffic { from, arrivals: each, completions: each, service_seconds };
+        let load = Some(Load { from, average: 100.0 });
+        let seen = Observation { load, traffic: Some(traffic), ..world.seen };
+        let decision = world.scaler.decide(&seen, now);
+        assert!(decision.replicas >= 100, "{second}: {decision:?}");
+    }
+}
+
+#[test]
 fn while_requests_are_late_nothing_goes() {
     let mut world = World::new(9, 5.0);
     world.ticks(100, 50.0);

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::document::Document;
+use crate::rule::POLICIES;
 use crate::sweep::contenders;
 use crate::workload::shape::{Plan, Shape};
 use serde_json::json;
@@ -37,6 +38,23 @@ fn results(plan: &Plan, cold_start: &str, limit: u32, optimum: Optimum, seed: u6
     let scene = Scene { seed, ..Scene::from_zero(limits(&document.check().unwrap()), cold_start) };
     let all = contenders(&document, &["slo".to_owned()], &[]).unwrap();
     compare(&scene, &plan.draw(seed).unwrap(), &all, optimum, &ProgressBar::hidden())
+}
+
+#[test]
+fn lost_scrapes_let_every_rule_shrink() {
+    let document = Document::new().with("autoscaling.maxReplicas", json!(1000));
+    let limits = limits(&document.check().unwrap());
+    let workload = plan(Shape::OnOff, 4.0, 80.0, 1800.0).draw(3).unwrap();
+    let names = POLICIES.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let all = contenders(&document, &names, &[]).unwrap();
+    let costs = |scrape_loss| {
+        let scene = Scene { scrape_loss, seed: 3, ..Scene::from_zero(limits, "5s") };
+        let played = compare(&scene, &workload, &all, Optimum::Off, &ProgressBar::hidden());
+        played.rows.into_iter().map(|row| row.replica_seconds).collect::<Vec<_>>()
+    };
+    for ((name, all_read), some_lost) in POLICIES.iter().zip(costs(0.0)).zip(costs(0.3)) {
+        assert!(some_lost < 1.3 * all_read, "{name}: {some_lost}, and {all_read} with all");
+    }
 }
 
 fn slo(comparison: &Comparison) -> &Row {

@@ -6,7 +6,8 @@
 //!   no more than SHARE would wait too long if the rate stayed. Starts are in time.
 //! - `need:SPARE:HOLD` knows nothing of what comes. It sees at once, and not by samples, how many replicas would run all
 //!   that has come and not ended if nobody had waited; and has, as soon as they can have started, as many as were
-//!   needed at the most in the last HOLD, and SPARE more. A start that is called off costs it nothing.
+//!   needed at the most in the last HOLD, and SPARE more from the first request on. A start that is called off costs
+//!   it nothing.
 //!
 //! With the parameters chosen in hindsight, the second is what rules that only react can be held against, and
 //! the first those that forecast. Neither is a proof: a planner who knew the rate *and* saw who is in line could
@@ -14,6 +15,7 @@
 
 use super::levels::{Segment, bridge, of_intervals};
 use super::plan;
+use super::unseen::first_start;
 use crate::engine::{Driver, Progress, run};
 use crate::error::SimulateError;
 use crate::outcome::Outcome;
@@ -139,7 +141,9 @@ fn by_need(scene: &Scene, workload: &Workload, spare: u32, hold: Nanos) -> Vec<S
         to: need.to.saturating_add(hold).min(end),
         ..need
     });
-    let spares = (1..=spare).map(|level| Segment { level, from: 0, to: end, work: 0.0 });
+    // Before the first request it knows of no load, as no rule does.
+    let first = first_start(scene, workload).map_or(end, |at| at.saturating_add(cold));
+    let spares = (1..=spare).map(|level| Segment { level, from: first, to: end, work: 0.0 });
     let all = spares.chain(later).filter(|segment| segment.from < segment.to).collect();
     bridge(all, 0, scene.initial)
 }

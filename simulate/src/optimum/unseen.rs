@@ -12,12 +12,18 @@ use crate::span::Nanos;
 use crate::workload::{Request, Workload};
 use std::collections::BTreeSet;
 
+/// When a rule that begins with what came starts its first replica: at the first request, or at once where there
+/// is a least number of replicas. Nothing where no request comes.
+pub(super) fn first_start(scene: &Scene, workload: &Workload) -> Option<Nanos> {
+    let first = workload.requests.first()?.at;
+    Some(if scene.min > 0 { 0 } else { first })
+}
+
 /// Requests that come before a first replica can be ready: late under every rule that begins with
-/// what came. Nothing is ready, the first start is at the first request (or at once, where there is
-/// a least number of replicas), and a start takes its time.
+/// what came. Nothing is ready before a start that takes its time.
 pub(crate) fn early(scene: &Scene, workload: &Workload) -> usize {
-    let Some(first) = workload.requests.first().filter(|_| scene.initial == 0) else { return 0 };
-    let begins = if scene.min > 0 { 0 } else { first.at };
+    let begins = first_start(scene, workload).filter(|_| scene.initial == 0);
+    let Some(begins) = begins else { return 0 };
     let ready = begins.saturating_add(scene.cold_start.least());
     let is_early = |at: Nanos| ready.saturating_sub(at) > scene.objective.wait;
     workload.requests.iter().take_while(|request| is_early(request.at)).count()
