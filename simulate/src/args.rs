@@ -90,7 +90,7 @@ pub struct SimulateArgs {
     /// The policies to compare, by their names in a document, and fixed:N for always N replicas;
     /// without it, all. rate:SHARE knows the rate of a made-up load, and has enough replicas for SHARE to
     /// be late at each moment; need:SPARE:HOLD sees at once what is needed, and keeps it for HOLD, and
-    /// SPARE replicas more
+    /// SPARE replicas more from the first request on
     #[arg(
         long,
         env = "TIDEGATE_SIMULATE_POLICIES",
