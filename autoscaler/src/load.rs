@@ -9,12 +9,8 @@
 //!   nothing is lost by a gap. What was said in the last [`LATELY`] still counts; older, it is a guess, and
 //!   nothing shrinks by it. Else many sources, each lost now and then, would let nothing shrink ever.
 
-use crate::policy::observation::Load;
+use crate::policy::observation::{LATELY, Load};
 use std::time::Duration;
-
-/// How long what a source has said counts while it can't be read: a tenth of the shortest window by which a rule
-/// shrinks unless told otherwise, so whatever came meanwhile moves its mean by little.
-const LATELY: Duration = Duration::from_secs(6);
 
 /// One source's counter and what it said last.
 #[derive(Debug, Clone, Default)]

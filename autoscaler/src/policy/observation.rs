@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// How long what a source has said counts while it can't be read: a tenth of the shortest window by which a rule
+/// shrinks unless told otherwise, so whatever came meanwhile moves its mean by little.
+pub const LATELY: Duration = Duration::from_secs(6);
+
 /// What is seen at one tick.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Observation {

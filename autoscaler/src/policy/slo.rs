@@ -11,7 +11,7 @@ use super::decision::{Numbers, Stage, Step};
 use super::erlang::Offered;
 use super::keep::{Keep, Need, SHORTEST};
 use super::learned::Learned;
-use super::observation::{Observation, Traffic, is_load};
+use super::observation::{LATELY, Observation, Traffic, is_load};
 use super::pace::{CONFIDENCE, Expected, Pace};
 use super::period::{Period, Task};
 use super::reason::DecisionReason;
@@ -56,6 +56,8 @@ pub struct Slo {
     is_warm: bool,
     /// Requests that came in the last hour, or are still there.
     came: u32,
+    /// When they were last counted.
+    counted: Option<Duration>,
 }
 
 /// Demand in replicas, step by step.
@@ -85,6 +87,7 @@ impl Slo {
             keep: Keep::begin(current, now),
             is_warm: current > 0,
             came: 0,
+            counted: None,
             settings,
         }
     }
@@ -96,6 +99,7 @@ impl Slo {
         let traffic = seen.traffic.filter(|traffic| is_load(traffic.arrivals));
         if let Some(traffic) = traffic {
             self.learned.finished(&traffic, now);
+            self.counted = Some(now);
         }
         let Some((from, arrivals)) = self.arrivals(seen, traffic, now) else { return };
         let arrivals = arrivals.min(MOST_ARRIVALS);
@@ -117,7 +121,8 @@ impl Slo {
         self.came = self.came.max(self.keep.came_lately());
     }
 
-    /// Arrivals of a tick: counted, or as many as keep so many in flight (Little's law).
+    /// Arrivals of a tick: counted, or as many as keep so many in flight (Little's law). Nothing where they were
+    /// counted a moment ago: then the next count has them, and a guess would only look like a change.
     fn arrivals(
         &self,
         seen: &Observation,
@@ -125,7 +130,9 @@ impl Slo {
         now: Duration,
     ) -> Option<(Duration, f64)> {
         let given = seen.windows.map(|windows| windows.stable).filter(|load| is_load(*load));
+        let is_counted = self.counted.is_some_and(|at| now.saturating_sub(at) <= LATELY);
         match (traffic, seen.load, given) {
+            (None, ..) if is_counted => None,
             (Some(traffic), ..) => Some((traffic.from, traffic.arrivals)),
             (None, Some(load), _) if is_load(load.average) => {
                 let seconds = now.saturating_sub(load.from).as_secs_f64();

@@ -153,6 +153,24 @@ fn a_process_that_begins_among_long_requests_does_not_count_only_those_that_come
 }
 
 #[test]
+fn what_is_counted_a_moment_later_is_not_guessed_meanwhile() {
+    let mut world = World::new(20, 5.0);
+    let calm = (0..120).map(|_| world.tick(100.0).replicas).last().unwrap();
+    for _ in 0..60 {
+        // The gateway can't be read, and what replicas said last adds up to twice what runs.
+        world.now += 1;
+        let from = at(f64::from(world.now - 1));
+        let load = Some(Load { from, average: 200.0 * SERVICE });
+        let seen = Observation { load, traffic: None, lost: true, ..world.seen };
+        let decision = world.scaler.decide(&seen, at(f64::from(world.now)));
+        assert_eq!(decision.replicas, calm, "{decision:?}");
+        // The next count has both seconds.
+        world.now -= 1;
+        assert_eq!(world.look(2, 100.0).replicas, calm);
+    }
+}
+
+#[test]
 fn while_requests_are_late_nothing_goes() {
     let mut world = World::new(9, 5.0);
     world.ticks(100, 50.0);
