@@ -28,7 +28,7 @@ use crate::policy::models::Target;
 use crate::policy::route::Rule;
 use crate::policy::slots::Usability;
 use crate::reload::Reload;
-use crate::service::{Lead, Service, Terms};
+use crate::service::{Lead, Routes, Service, Terms};
 use crate::split::WeightsInForce;
 use crate::stack::{Rooms, Stack};
 use crate::threads::Threads;
@@ -44,8 +44,6 @@ use tokio::sync::{oneshot, watch};
 /// Connections to the model kept idle for each worker at the most: as many as ran at once, if the
 /// limit allows more.
 const MAX_IDLE: usize = 256;
-/// A sidecar's one rule: everything is for its model.
-const EVERYTHING: &str = "/";
 
 /// A running sidecar or gateway. Dropped, it ends at once.
 pub struct Server {
@@ -105,8 +103,7 @@ impl Server {
         let (access_log, log_writer) = access_log(settings.access_log, &process)?;
         let (tls, mut tasks) = Tls::start(&settings.tls, &registry, &process.reload_failures)?;
         let drain = Drain::new(settings.drain);
-        let everything = Rule { path: EVERYTHING.to_owned(), ..Rule::default() };
-        let routes = Target::table(vec![(vec![everything], None, Lead::Api(Arc::clone(&service)))]);
+        let routes = everything(Arc::clone(&service));
         let stack = Stack {
             role: Role::Sidecar,
             reported: Some(reported),
@@ -331,6 +328,12 @@ impl Server {
             is_taken_over,
         })
     }
+}
+
+/// A sidecar's one rule: everything is for its model.
+fn everything(service: Arc<Service>) -> Routes {
+    let rule = Rule { path: "/".to_owned(), ..Rule::default() };
+    Target::table(vec![(vec![rule], None, Lead::Api(service))])
 }
 
 fn places(limits: &HttpLimits, process: &ProcessMetrics) -> Arc<Connections> {

@@ -16,7 +16,7 @@ impl Threads {
     /// The workers were started. What is said first counts.
     pub fn started(&self, workers: Box<[Handle]>) {
         // They are started once.
-        let _ = self.0.set(workers);
+        drop(self.0.set(workers));
     }
 
     /// Does it on the thread of one worker, which the number says, for as long as the worker is there;
