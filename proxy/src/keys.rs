@@ -12,12 +12,16 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use subtle::ConstantTimeEq;
+use tokio::time::sleep;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const SCHEME: &[u8] = b"bearer ";
 /// The largest file: about two hundred thousand keys.
 const MAX_FILE_BYTES: u64 = 16 << 20;
+/// Who writes a file in place has emptied it for less than this.
+const SETTLE: Duration = Duration::from_millis(500);
 /// SHA-256's.
 const DIGEST_BYTES: usize = 32;
 
@@ -69,7 +73,7 @@ impl KeyFile {
     }
 
     /// Follows the file until dropped. One that is gone or wrong changes nothing; a warning says
-    /// why, and it is counted.
+    /// why, and it is counted. One with fewer keys counts if it still has them after a moment.
     pub async fn follow(self: Arc<Self>, failures: IntCounter) {
         let file = self.path.display();
         let mut watch = match FileWatch::new(&self.path) {
@@ -79,7 +83,12 @@ impl KeyFile {
         let (mut known, mut complaint) = (None, None);
         loop {
             watch.reading();
-            match text(&self.path).and_then(|text| Ok((Keys::parse(&text)?, text))) {
+            let mut read = self.read_again();
+            if read.as_ref().is_ok_and(|(keys, _)| keys.len() < self.keys.load().len()) {
+                sleep(SETTLE).await;
+                read = self.read_again();
+            }
+            match read {
                 Ok((keys, text)) => {
                     if known.as_ref().is_some_and(|known| *known != text) || complaint.is_some() {
                         tracing::info!(%file, keys = keys.len(), "API keys read again");
@@ -98,6 +107,11 @@ impl KeyFile {
             }
             watch.changed().await;
         }
+    }
+
+    fn read_again(&self) -> Result<(Keys, String), String> {
+        let text = text(&self.path)?;
+        Ok((Keys::parse(&text)?, text))
     }
 }
 
@@ -173,6 +187,7 @@ fn unhex(text: &str) -> Option<KeyDigest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     /// `printf %s secret | sha256sum`.
     const SECRET: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
@@ -199,6 +214,28 @@ mod tests {
             let found = presented(lines).and_then(|presented| keys.find(&presented.digest));
             assert_eq!(found.as_deref(), name, "{lines:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_loses_keys_counts_if_it_still_does_after_a_moment() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, format!("a:{SECRET}")).unwrap();
+        let keys = Arc::new(KeyFile::read(file.path().to_owned()).unwrap());
+        let secret = presented(&[(X_API_KEY, "secret")]).unwrap();
+        let emptied = async {
+            let start = clock::now();
+            std::fs::write(&file, "").unwrap();
+            while keys.find(&secret).is_some() {
+                sleep(Duration::from_millis(5)).await;
+            }
+            start.elapsed()
+        };
+        let follows = Arc::clone(&keys).follow(IntCounter::new("failures", "-").unwrap());
+        let took = tokio::select! {
+            () = follows => panic!("it does not follow"),
+            took = tokio::time::timeout(Duration::from_secs(60), emptied) => took.unwrap(),
+        };
+        assert!(took >= SETTLE, "{took:?}");
     }
 
     #[test]
