@@ -228,7 +228,7 @@ mod tests {
             while keys.find(&secret).is_some() {
                 sleep(Duration::from_millis(5)).await;
             }
-            start.elapsed()
+            clock::now() - start
         };
         let follows = Arc::clone(&keys).follow(IntCounter::new("failures", "-").unwrap());
         let took = tokio::select! {
