@@ -9,6 +9,10 @@ use tokio::sync::watch;
 /// Files are read again this often even if no change is told: some file systems tell none.
 const REREAD_PERIOD: Duration = Duration::from_secs(5);
 
+/// Who changes what belongs together by several writes, or a file in place, is between them for less than
+/// this: what is amiss counts if it still is after it.
+pub const SETTLE: Duration = Duration::from_millis(500);
+
 /// Watches the folders of files, so that the files may come, go and be replaced.
 pub struct FileWatch {
     told: watch::Receiver<()>,

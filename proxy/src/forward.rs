@@ -168,7 +168,8 @@ impl Exchange<'_> {
         match attempt {
             Attempt::Answered(head, _) => {
                 // Nobody reads on to its end.
-                if let Some(unjudged) = self.record_answer(permit, head, clock::now()) {
+                let unjudged = self.record_answer(permit, head, told(head), clock::now());
+                if let Some(unjudged) = unjudged {
                     self.record(permit, unjudged.outcome(StatusCode::OK.as_u16()));
                 }
             }
@@ -218,10 +219,10 @@ impl Exchange<'_> {
         upgradable: bool,
         now: Instant,
     ) -> Response<ProxyBody> {
-        let unjudged = self.record_answer(&self.permit, &head, now);
         let status = head.response.status();
-        let told = told(&head).as_u16();
-        self.account.head(told, sidecars_reason(self.role, &head), now);
+        let told = told(&head);
+        let unjudged = self.record_answer(&self.permit, &head, told, now);
+        self.account.head(told.as_u16(), sidecars_reason(self.role, &head), now);
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(head, lease, upgradable);
         }
@@ -277,6 +278,7 @@ impl Exchange<'_> {
         &self,
         permit: &Permit,
         head: &ResponseHead,
+        told: StatusCode,
         now: Instant,
     ) -> Option<Unjudged> {
         if self.role != Role::Gateway {
@@ -285,7 +287,7 @@ impl Exchange<'_> {
         let took = now.saturating_duration_since(permit.granted_at);
         let unjudged = Unjudged { took, hurried: self.ask.deadline.is_some() };
         let ends_in_trailers = grpc::ends_in_trailers(&head.response);
-        let outcome = (!ends_in_trailers).then(|| unjudged.outcome(told(head).as_u16()));
+        let outcome = (!ends_in_trailers).then(|| unjudged.outcome(told.as_u16()));
         let load = orca::read(head.response.headers());
         self.gate.record(permit.slot(), outcome, load);
         ends_in_trailers.then_some(unjudged)

@@ -2,7 +2,7 @@
 
 use crate::bounded_file;
 use crate::fields::Fields;
-use crate::file_watch::FileWatch;
+use crate::file_watch::{FileWatch, SETTLE};
 use arc_swap::ArcSwap;
 use http::HeaderName;
 use http::header::AUTHORIZATION;
@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tokio::time::sleep;
 
@@ -20,8 +19,6 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const SCHEME: &[u8] = b"bearer ";
 /// The largest file: about two hundred thousand keys.
 const MAX_FILE_BYTES: u64 = 16 << 20;
-/// Who writes a file in place has emptied it for less than this.
-const SETTLE: Duration = Duration::from_millis(500);
 /// SHA-256's.
 const DIGEST_BYTES: usize = 32;
 
@@ -188,6 +185,7 @@ fn unhex(text: &str) -> Option<KeyDigest> {
 mod tests {
     use super::*;
     use crate::clock;
+    use std::time::Duration;
 
     /// `printf %s secret | sha256sum`.
     const SECRET: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";

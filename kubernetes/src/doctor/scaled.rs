@@ -139,21 +139,20 @@ fn past_the_sidecar(
                 !selector.is_empty() && selector.iter().all(has)
             })
     };
-    let is_sidecars = |given: &ServicePort| match &given.target_port {
-        Some(IntOrString::String(name)) => name == port::TRAFFIC,
-        Some(IntOrString::Int(number)) => Some(*number) == pod.traffic.map(i32::from),
-        None => Some(given.port) == pod.traffic.map(i32::from),
-    };
-    let is_admins = |given: &ServicePort| match &given.target_port {
-        Some(IntOrString::String(name)) => name == port::ADMIN,
-        Some(IntOrString::Int(number)) => Some(*number) == pod.admin.map(i32::from),
-        None => Some(given.port) == pod.admin.map(i32::from),
+    let leads_to = |given: &ServicePort, name: &str, number: Option<u16>| match &given.target_port {
+        Some(IntOrString::String(target)) => target == name,
+        Some(IntOrString::Int(target)) => Some(*target) == number.map(i32::from),
+        None => Some(given.port) == number.map(i32::from),
     };
     let passes = |service: &&Service| {
         let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_ref());
         // One that leads to nothing but admin ports is for scrapes.
-        let mut ports = ports.into_iter().flatten().filter(|given| !is_admins(given)).peekable();
-        ports.peek().is_some() && !ports.any(is_sidecars)
+        let mut ports = ports
+            .into_iter()
+            .flatten()
+            .filter(|given| !leads_to(given, port::ADMIN, pod.admin))
+            .peekable();
+        ports.peek().is_some() && !ports.any(|given| leads_to(given, port::TRAFFIC, pod.traffic))
     };
     let finding = |service: &Service| {
         let name = service.metadata.name.as_deref().unwrap_or_default();

@@ -1,14 +1,10 @@
 //! Follows the files that one end of TLS is made of: as they change, and on SIGHUP.
 
-use crate::file_watch::FileWatch;
+use crate::file_watch::{FileWatch, SETTLE};
 use crate::hangup::Hangup;
 use crate::metrics::tls::TlsMetrics;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Who replaces a certificate and its key by two writes is between them for less than this.
-const SETTLE: Duration = Duration::from_millis(500);
 
 /// What one end of TLS is made of.
 pub(super) trait Material: Send + 'static {
