@@ -67,7 +67,7 @@ fn head(object: &Value, now: Duration) -> Vec<Vec<String>> {
     row("Versions", versions(object));
     let (reason, message) = (text(&status["reason"]), text(&status["message"]));
     row(
-        "Last change",
+        "Reason",
         [reason, message]
             .into_iter()
             .filter(|part| !part.is_empty())
@@ -205,18 +205,18 @@ mod tests {
         };
         let text = lines(&details, Duration::from_secs(30)).join("\n");
         let expected = "\
-Name:          digits
-Namespace:     models
-Age:           20s
-Target:        Deployment/digits
-Limit:         2 at once in a replica
-Policy:        slo
-Replicas:      0 to 4
-Routes:        /v1, a.example/x
-Wanted:        2
-Ready:         1
-In flight:     5
-Last change:   burst: 5 wait
+Name:        digits
+Namespace:   models
+Age:         20s
+Target:      Deployment/digits
+Limit:       2 at once in a replica
+Policy:      slo
+Replicas:    0 to 4
+Routes:      /v1, a.example/x
+Wanted:      2
+Ready:       1
+In flight:   5
+Reason:      burst: 5 wait
 Conditions:
   TYPE    STATUS   SINCE   REASON         MESSAGE
   Ready   True     10s     SomeReplicas   1 of 2

@@ -59,7 +59,12 @@ fn columns() -> Value {
         column("Wanted", "integer", ".status.wanted", "Replicas that are asked for."),
         column("In-Flight", "integer", ".status.inFlight", "Requests that run or wait."),
         column("Policy", "string", ".spec.autoscaling.policy", "The rule that decides."),
-        column("Reason", "string", ".status.reason", "Why so many are asked for."),
+        column(
+            "Reason",
+            "string",
+            ".status.reason",
+            "Why it is not scaled, else why so many are asked for."
+        ),
         column("Age", "date", ".metadata.creationTimestamp", "Since when it exists."),
     ])
 }
@@ -126,8 +131,8 @@ fn status() -> Value {
             "wanted": count("Replicas that are asked for."),
             "inFlight": count("Requests that run or wait."),
             "queued": count("Those of them that wait."),
-            "reason": text("Why so many are asked for: a word."),
-            "message": text("Why so many are asked for: a sentence."),
+            "reason": text("Why it is not scaled, else why so many are asked for: a word."),
+            "message": text("The same: a sentence."),
             "selector": text("The labels that the target's pods have."),
             "rollout": rollout(),
             "conditions": {

@@ -11,6 +11,9 @@ use tidegate_kubernetes::view::{ApiView, Problem};
 /// The condition that says whether a version is on its way.
 const PROGRESSING: &str = "RolloutProgressing";
 
+/// The condition that says whether the target follows the load.
+const SCALING: &str = "Scaling";
+
 /// What the ticks know beside the view.
 #[derive(Debug, Clone)]
 pub(super) struct Known<'a> {
@@ -40,6 +43,8 @@ pub(super) fn status(view: &ApiView, known: &Known<'_>) -> Value {
     let ready = view.count(PodPhase::Ready);
     let selector = view.workload.as_ref().and_then(|workload| workload.selector.as_ref());
     let present = view.workload.as_ref().map_or(0, |workload| workload.present);
+    let scaling = is_scaling(view, known);
+    let why = why(before, &scaling, known.last);
     let mut status = json!({
         "observedGeneration": view.resource.generation,
         "replicas": present,
@@ -49,7 +54,7 @@ pub(super) fn status(view: &ApiView, known: &Known<'_>) -> Value {
         "queued": known.queued,
         "conditions": [
             condition(before, view, "Ready", is_ready(view, ready, known.wanted, known.applied), known.now),
-            condition(before, view, "Scaling", is_scaling(view, known), known.now),
+            condition(before, view, SCALING, scaling, known.now),
         ],
     });
     if let (Some(applied), Some(all)) = (known.applied, status["conditions"].as_array_mut()) {
@@ -59,12 +64,7 @@ pub(super) fn status(view: &ApiView, known: &Known<'_>) -> Value {
         all.push(condition(before, view, PROGRESSING, is_progressing(rollout), known.now));
         status["rollout"] = json!(rollout);
     }
-    // Who has just come to lead has decided nothing yet: what was decided last still stands.
-    let last = known.last.or_else(|| {
-        let text = |field: &str| before[field].as_str();
-        Some((text("reason")?, text("message")?))
-    });
-    if let Some((reason, message)) = last {
+    if let Some((reason, message)) = why {
         status["reason"] = json!(reason);
         status["message"] = json!(message);
     }
@@ -76,6 +76,24 @@ pub(super) fn status(view: &ApiView, known: &Known<'_>) -> Value {
 
 /// A condition's status, reason and message.
 type Verdict = (&'static str, &'static str, String);
+
+/// Why it is not scaled, else why there are so many replicas: a table has room for one of them.
+fn why(before: &Value, scaling: &Verdict, last: Option<(&str, &str)>) -> Option<(String, String)> {
+    let (status, reason, message) = scaling;
+    if *status == "False" {
+        return Some(((*reason).to_owned(), message.clone()));
+    }
+    if let Some((reason, message)) = last {
+        return Some((reason.to_owned(), message.to_owned()));
+    }
+    // Who has just come to lead has decided nothing yet: what was decided last still stands.
+    let mut conditions = before["conditions"].as_array().into_iter().flatten();
+    if conditions.any(|old| old["type"] == SCALING && old["status"] == "False") {
+        return None;
+    }
+    let text = |field: &str| before[field].as_str().map(str::to_owned);
+    Some((text("reason")?, text("message")?))
+}
 
 /// What is known of the objects that are made of a template.
 type Applied<'a> = Option<Result<(), &'a Failure>>;
@@ -319,6 +337,27 @@ mod tests {
         let known = Known { last: Some(("idle", "nothing")), ..KNOWN };
         let next = status(&view(2, None, after_failover), &known);
         assert_eq!((&next["reason"], &next["message"]), (&json!("idle"), &json!("nothing")));
+    }
+
+    #[test]
+    fn where_it_is_not_scaled_the_reason_says_why() {
+        let rival = || Problem::Rival { what: "HorizontalPodAutoscaler", name: "h".into() };
+        for (problem, known, reason) in [
+            (Some(Problem::Paused), KNOWN, "Paused"),
+            (Some(rival()), KNOWN, "ConflictingAutoscaler"),
+            (Some(Problem::NoTarget), KNOWN, "NoTarget"),
+            (None, Known { failure: Some("no"), ..KNOWN }, "CanNotScale"),
+            (None, Known { is_measured: false, ..KNOWN }, "stable-window"),
+        ] {
+            let status = status(&view(2, problem, Value::Null), &known);
+            assert_eq!(status["reason"], reason);
+            let scaling = &status["conditions"][1];
+            assert!(scaling["status"] != "False" || status["message"] == scaling["message"]);
+        }
+        // What stood in the way is no decision, and goes with it.
+        let paused = status(&view(2, Some(Problem::Paused), Value::Null), &KNOWN);
+        let goes_on = status(&view(2, None, paused), &Known { last: None, ..KNOWN });
+        assert_eq!((&goes_on["reason"], &goes_on["message"]), (&Value::Null, &Value::Null));
     }
 
     #[test]
