@@ -203,8 +203,8 @@ fn describe_tells_it_all() {
     let done = run(&config, &["describe", "digits"]);
     assert_eq!(done.code, 0, "{done:?}");
     for part in [
-        "Target:        Deployment/digits",
-        "Replicas:      1 to 8",
+        "Target:      Deployment/digits",
+        "Replicas:    1 to 8",
         "Ready     True",
         "from 1 to 3 replicas: ",
         "digits-3   Ready   yes       0          ",

@@ -107,6 +107,9 @@ fn a_number_that_a_human_asks_for_stands_for_a_window_within_the_limits() {
     eventually("it is measured", || cluster.condition("digits", "Scaling") == "True Measured");
     cluster.scale("digits", 5);
     autoscaler.process.wait_for_line("somebody else scaled");
+    eventually("it says whose number it is", || {
+        get(autoscaler.admin, "/status").text().contains("somebody else asked for 5 replicas")
+    });
     eventually("after a window it goes by the load", || cluster.replicas("digits") == 1);
     // From 5 to 1 at once or in steps, but never before a window of 2 s was seen.
     let adopted = autoscaler.process.wait_for_line("somebody else scaled");

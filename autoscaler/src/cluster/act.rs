@@ -2,8 +2,6 @@
 
 use super::scaled::Pending;
 use super::tick::Cluster;
-use crate::clock::Clock;
-use crate::status::DecisionStatus;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_api::document::Target;
@@ -15,9 +13,6 @@ use tokio::task::JoinSet;
 
 /// Calls of the API server at once.
 const MOST_AT_ONCE: usize = 16;
-
-/// How many changes an API's status remembers: there may be a thousand APIs.
-const DECISIONS: usize = 10;
 
 /// What one API's target is to be asked for.
 #[derive(Debug)]
@@ -68,16 +63,7 @@ impl Cluster {
                 scaled.failure = None;
                 scaled.wanted = to;
                 scaled.pending = Some(Pending { replicas: to, version, since: now });
-                if scaled.decisions.len() == DECISIONS {
-                    scaled.decisions.pop_front();
-                }
-                scaled.decisions.push_back(DecisionStatus {
-                    at_seconds: Clock::since_start(now).as_secs_f64(),
-                    from,
-                    to,
-                    reason: reason.to_owned(),
-                    detail: detail.clone(),
-                });
+                scaled.remember(now, (from, to), reason, &detail);
                 let note = format!("from {from} to {to} replicas: {detail}");
                 self.tell(&key, |uid| Told {
                     key: key.clone(),

@@ -2,6 +2,7 @@
 
 use super::tick::Seeing;
 use crate::calendar::Calendar;
+use crate::clock::Clock;
 use crate::metric_source::{MetricReader, NoPrometheus};
 use crate::metrics::Source;
 use crate::policy::decide::{Scaler, ScalerSettings};
@@ -21,6 +22,12 @@ use tidegate_kubernetes::view::{ApiView, PodView};
 
 /// For how long what we wrote counts though no watch has told it yet.
 const UNSEEN: Duration = Duration::from_secs(10);
+
+/// How many changes an API's status remembers: there may be a thousand APIs.
+const DECISIONS: usize = 10;
+
+/// The reason of a number that was not decided here.
+const BY_OTHERS: &str = "by-others";
 
 /// An API whose target is known.
 #[derive(Debug)]
@@ -99,7 +106,29 @@ impl Scaled {
     pub(super) fn adopt(&mut self, current: u32, now: Duration) {
         let memory = self.scaler.snapshot(now);
         self.scaler = Scaler::restore(&self.settings, &memory, current, Duration::ZERO, now);
+        let detail = format!("somebody else asked for {current} replicas");
+        self.remember(now, (self.wanted, current), BY_OTHERS, &detail);
         (self.wanted, self.pending) = (current, None);
+    }
+
+    /// Keeps a change of the number, for those who ask why it is what it is.
+    pub(super) fn remember(
+        &mut self,
+        now: Duration,
+        (from, to): (u32, u32),
+        reason: &str,
+        detail: &str,
+    ) {
+        if self.decisions.len() == DECISIONS {
+            self.decisions.pop_front();
+        }
+        self.decisions.push_back(DecisionStatus {
+            at_seconds: Clock::since_start(now).as_secs_f64(),
+            from,
+            to,
+            reason: reason.to_owned(),
+            detail: detail.to_owned(),
+        });
     }
 
     /// How many replicas are asked for, and of which version of the target that is known.
