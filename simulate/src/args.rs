@@ -173,6 +173,10 @@ pub struct SimulateArgs {
     /// The share of requests that may be late
     #[arg(long, env = "TIDEGATE_SIMULATE_OBJECTIVE_LATE", default_value = "0.01", value_parser = share, help_heading = "Objective")]
     objective_late: f64,
+    /// Moments at which the load rises without a sign: tells how many replicas every policy must have
+    /// there beforehand that can't foresee them
+    #[arg(long, env = "TIDEGATE_SIMULATE_RISES", value_delimiter = ',', value_parser = time, value_name = "TIME", help_heading = "Objective")]
+    rises: Vec<Duration>,
     /// What to set beside the policies: a plan of someone who knows the future, with a bound that
     /// nobody gets below; only that bound; or nothing
     #[arg(
@@ -213,7 +217,8 @@ pub fn run(args: &SimulateArgs) -> Result<(), SimulateError> {
 /// Simulates, and writes what came of it.
 pub(crate) fn run_to(args: &SimulateArgs, out: &mut dyn Write) -> Result<(), SimulateError> {
     args.plot.as_deref().map(plot::Kind::of).transpose()?;
-    let workload = args.workload()?;
+    let rises = args.rises.iter().copied().map(of).collect();
+    let workload = Workload { rises, ..args.workload()? };
     let document = args.document()?;
     let scene = args.scene(&document.check()?);
     let names: Vec<String> = match &args.policies[..] {

@@ -4,7 +4,7 @@ use crate::args::limits;
 use crate::engine::{Driver, run};
 use crate::gateway::Limits;
 use crate::ledger::Tally;
-use crate::optimum::{MOST_PLAYS, Oracle, bound, clairvoyant, early, unseen};
+use crate::optimum::{MOST_PLAYS, Oracle, Rises, bound, clairvoyant, early, rises, unseen};
 use crate::outcome::{Outcome, reached};
 use crate::rule::{Fixed, Rule, of_document};
 use crate::scene::{Objective, Scene};
@@ -61,6 +61,8 @@ pub(crate) struct Comparison {
     /// Requests that are late under every rule that asks for no more than it has seen a need for,
     /// the early ones among them; told where an optimum was asked for.
     pub(crate) unseen: Option<usize>,
+    /// What must stand ready before the rises that were named.
+    pub(crate) rises: Option<Rises>,
     /// The optimum's plan first, if there is one.
     pub(crate) rows: Vec<Row>,
     /// What came of each row.
@@ -199,6 +201,7 @@ pub(crate) fn compare(
         bound: (optimum != Optimum::Off).then(|| bound(scene, workload)),
         early,
         unseen: (optimum != Optimum::Off).then(|| unseen(scene, workload)),
+        rises: (!workload.rises.is_empty()).then(|| rises(scene, workload)),
         rows,
         outcomes,
     }

@@ -9,16 +9,19 @@
 //!   and seen to meet the objective. Its cost is a bound of the optimum from above.
 //!
 //! The true optimum lies between the two. A third number is for those who don't know the future:
-//! [`unseen`], the requests that are late under every rule that asks for no more than it has seen. And
+//! [`unseen`], the requests that are late under every rule that asks for no more than it has seen. A fourth,
+//! [`rises`], holds for every rule: the replicas that must be there before a rise without a sign. And
 //! [`Oracle`]s, who know some of what rules don't, can be played beside these.
 
 mod demand;
 mod levels;
 mod line;
 mod oracle;
+mod rise;
 mod unseen;
 
 pub(crate) use oracle::Oracle;
+pub(crate) use rise::{Rises, rises};
 pub(crate) use unseen::{early, unseen};
 
 use crate::engine::{Driver, Plan, Progress, run};

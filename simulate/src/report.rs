@@ -48,6 +48,7 @@ fn json(results: &Comparison, price: f64) -> String {
         "bound_replica_seconds": results.bound,
         "late_before_first_replica": results.early,
         "late_beyond_anything_seen": results.unseen,
+        "rises": results.rises,
         "policies": rows,
     });
     format!("{document:#}\n")
@@ -240,6 +241,14 @@ fn notes(results: &Comparison) -> Vec<String> {
             share(unseen),
         ));
     }
+    notes.extend(results.rises.as_ref().map(|rises| match rises.standing {
+        None => "Every policy that has no replica before the first request is late for more than may be."
+            .to_owned(),
+        Some(count) => format!(
+            "Every policy that can't foresee the rises, and meets the objective whenever they come, has \
+             {count} replicas\nthere before one of them, for as long as it does not come."
+        ),
+    }));
     notes
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct Workload {
     pub(crate) law: Option<shape::Plan>,
     /// A sudden and lasting change, where there is one.
     pub(crate) step: Option<Step>,
+    /// When it rises without a sign, where somebody said so.
+    pub(crate) rises: Vec<Nanos>,
     /// Names of tenants; one without a name where nobody named any.
     pub(crate) tenants: Vec<String>,
 }

@@ -27,6 +27,7 @@ fn requests(list: &[(f64, f64)], end: u64) -> Workload {
         end: end * SECOND,
         law: None,
         step: None,
+        rises: Vec::new(),
         tenants: vec![String::new()],
     }
 }

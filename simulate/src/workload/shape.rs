@@ -105,6 +105,7 @@ impl Plan {
             end: nanos(self.duration),
             law: Some(*self),
             step,
+            rises: Vec::new(),
             tenants: vec![String::new()],
         }
         .checked()
