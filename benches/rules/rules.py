@@ -51,6 +51,10 @@ HELD_OUT = {
         "--load", "sine", "--rate", "50", "--peak", "400", "--period", "6m", "--duration", "30m", "--service", "exponential:100ms"],
     "on-off, 10 and 60/s in 16 min": [
         "--load", "on-off", "--rate", "10", "--peak", "60", "--period", "16m", "--duration", "2h", *SECOND],
+    "MMPP, 4 and 80/s, 2 min each": [
+        "--load", "mmpp", "--rate", "4", "--peak", "80", "--period", "4m", "--duration", "4h", *SECOND],
+    "MMPP, 20 and 60/s, 20 s each": [
+        "--load", "mmpp", "--rate", "20", "--peak", "60", "--period", "40s", "--duration", "2h", *SECOND],
     "spike, 10 to 80/s for 3 min": [
         "--load", "spike", "--rate", "10", "--peak", "80", "--change-at", "15m", "--change-for", "3m", "--duration", "1h", *SECOND],
 }

@@ -56,7 +56,7 @@ pub struct SimulateArgs {
     /// How long a ramp or spike takes
     #[arg(long, env = "TIDEGATE_SIMULATE_CHANGE_FOR", default_value = "1m", value_parser = positive_time, help_heading = "Load")]
     change_for: Duration,
-    /// How long sine and on-off take until they begin again
+    /// How long sine and on-off take until they begin again, and MMPP on average
     #[arg(long, env = "TIDEGATE_SIMULATE_PERIOD", default_value = "5m", value_parser = positive_time, help_heading = "Load")]
     period: Duration,
     /// How long a request runs, where a trace doesn't say

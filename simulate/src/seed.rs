@@ -17,6 +17,8 @@ pub(crate) enum Stream {
     Scrape = 5,
     /// Which replica a request is sent to.
     Balancing = 6,
+    /// How long each turn of a load takes.
+    Turns = 7,
 }
 
 /// A stream of its own for `purpose`.

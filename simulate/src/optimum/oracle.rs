@@ -73,8 +73,8 @@ impl Oracle {
     pub(crate) fn check(&self, workload: &Workload) -> Result<(), SimulateError> {
         match (self, &workload.law) {
             (Self::Rate { .. }, None) => Err(SimulateError::Usage(
-                "a trace was drawn from no rate that rate:SHARE could know; compare need:SPARE:HOLD, \
-                 or take a made-up load"
+                "neither a trace nor an MMPP has a rate that rate:SHARE could know; compare \
+                 need:SPARE:HOLD, or take another made-up load"
                     .to_owned(),
             )),
             _ => Ok(()),

@@ -49,9 +49,8 @@ pub(crate) fn rises(scene: &Scene, workload: &Workload) -> Rises {
     let windows: Vec<Window> = bounds(&workload.rises, scene.cold_start.least(), workload.end)
         .map(|(from, to)| Window::new(scene, later, from, to))
         .collect();
-    let late_with = |replicas| -> usize {
-        windows.iter().map(|window| window.fewest_late(replicas)).sum()
-    };
+    let late_with =
+        |replicas| -> usize { windows.iter().map(|window| window.fewest_late(replicas)).sum() };
     let mut late = Vec::new();
     for replicas in 0..=scene.limits.replicas {
         late.push(early + late_with(replicas));
@@ -69,7 +68,10 @@ fn bounds(moments: &[Nanos], cold: Nanos, end: Nanos) -> impl Iterator<Item = (N
     moments.sort_unstable();
     moments.dedup();
     let next: Vec<Nanos> = moments.iter().skip(1).copied().chain([end]).collect();
-    moments.into_iter().zip(next).map(move |(from, next)| (from, from.saturating_add(cold).min(next)))
+    moments
+        .into_iter()
+        .zip(next)
+        .map(move |(from, next)| (from, from.saturating_add(cold).min(next)))
 }
 
 /// A time in which no more replicas can be ready than were there at its beginning.

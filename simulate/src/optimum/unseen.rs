@@ -75,7 +75,11 @@ fn records(scene: &Scene, workload: &Workload) -> Vec<(Nanos, u32)> {
 
 /// The fewest intervals, given by when they begin, to leave out so that at each moment no more than
 /// `width` times the number of `records` overlap.
-pub(super) fn fewest_left_out(intervals: &[(Nanos, Nanos)], records: &[(Nanos, u32)], width: u32) -> usize {
+pub(super) fn fewest_left_out(
+    intervals: &[(Nanos, Nanos)],
+    records: &[(Nanos, u32)],
+    width: u32,
+) -> usize {
     let mut records = records.iter().peekable();
     let mut places = 0;
     let mut left_out = 0;

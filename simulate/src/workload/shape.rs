@@ -5,6 +5,7 @@ use crate::distribution::Distribution;
 use crate::seed::{Stream, stream};
 use crate::span::{Nanos, nanos};
 use rand_distr::{Distribution as _, Exp1, StandardUniform};
+use rand_pcg::Pcg64;
 use std::f64::consts::TAU;
 
 /// How the rate goes over time.
@@ -24,6 +25,9 @@ pub(crate) enum Shape {
     Spike,
     /// `--rate` and `--peak` in turn, each for half of `--period`
     OnOff,
+    /// `--rate` and `--peak` in turns of random length, both together `--period` on average: a
+    /// Markov-modulated Poisson process
+    Mmpp,
 }
 
 /// A made-up workload.
@@ -46,7 +50,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Requests a second at second `at`.
+    /// Requests a second at second `at`; where that is left to chance, on average.
     pub(crate) fn rate_at(&self, at: f64) -> f64 {
         let (low, high) = (self.rate, self.peak);
         match self.shape {
@@ -74,6 +78,7 @@ impl Plan {
                 let second_half = (at / self.period).fract() >= 0.5;
                 if second_half { high } else { low }
             }
+            Shape::Mmpp => f64::midpoint(low, high),
         }
     }
 
@@ -103,7 +108,8 @@ impl Plan {
             name: self.name(),
             requests: requests.collect(),
             end: nanos(self.duration),
-            law: Some(*self),
+            // Nobody can know when its turns end.
+            law: (self.shape != Shape::Mmpp).then_some(*self),
             step,
             rises: Vec::new(),
             tenants: vec![String::new()],
@@ -126,6 +132,7 @@ impl Plan {
             return times;
         }
         let mut random = stream(seed, Stream::Arrivals);
+        let mut turns = Turns::begin(self, seed);
         let mut at = 0.0;
         loop {
             let gap: f64 = Exp1.sample(&mut random);
@@ -134,7 +141,8 @@ impl Plan {
                 return times;
             }
             let share: f64 = StandardUniform.sample(&mut random);
-            if share * most < self.rate_at(at) {
+            let rate = if self.shape == Shape::Mmpp { turns.rate_at(at) } else { self.rate_at(at) };
+            if share * most < rate {
                 times.push(nanos(at));
             }
         }
@@ -150,7 +158,37 @@ impl Plan {
             Shape::Sine => format!("sine {rate} to {peak}/s"),
             Shape::Spike => format!("spike {rate} to {peak}/s"),
             Shape::OnOff => format!("on-off {rate} and {peak}/s"),
+            Shape::Mmpp => format!("MMPP {rate} and {peak}/s"),
         }
+    }
+}
+
+/// Turns of random length, at one rate and at another.
+struct Turns {
+    random: Pcg64,
+    /// Seconds that one lasts on average.
+    mean: f64,
+    until: f64,
+    rates: [f64; 2],
+}
+
+impl Turns {
+    /// The first is at the rate, and the second at the peak.
+    fn begin(plan: &Plan, seed: u64) -> Self {
+        let random = stream(seed, Stream::Turns);
+        // Whoever asks for turns that no request meets need not wait for them to be drawn.
+        let (mean, rates) = ((plan.period / 2.0).max(1e-3), [plan.peak, plan.rate]);
+        Self { random, mean, until: 0.0, rates }
+    }
+
+    /// The rate at a moment that is not before the last one asked for.
+    fn rate_at(&mut self, at: f64) -> f64 {
+        while self.until <= at {
+            let length: f64 = Exp1.sample(&mut self.random);
+            self.until += length * self.mean;
+            self.rates.swap(0, 1);
+        }
+        self.rates[0]
     }
 }
 
@@ -195,6 +233,37 @@ mod tests {
             let noise = if shape == Shape::Constant { 1.0 } else { 4.0 * f64::sqrt(want) };
             assert!((count - want).abs() <= noise, "{shape:?} {from}..{to}: {count} of {want}");
         }
+    }
+
+    #[test]
+    fn turns_of_random_length_are_bursty_at_their_own_pace() {
+        let mmpp = Plan { rate: 0.0, duration: 100_000.0, ..plan(Shape::Mmpp) };
+        let workload = mmpp.draw(5).unwrap();
+        let counts = |seconds: u64| {
+            let mut counts = vec![0.0; (100_000 / seconds) as usize];
+            workload
+                .requests
+                .iter()
+                .for_each(|one| counts[(one.at / SECOND / seconds) as usize] += 1.0);
+            counts
+        };
+        let dispersion = |counts: &[f64]| {
+            let mean = counts.iter().sum::<f64>() / counts.len() as f64;
+            let variance = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>();
+            (mean, variance / counts.len() as f64 / mean)
+        };
+        // Half of the time at 60 a second: the rate's variance is 900, and forgotten within 25 s, as either
+        // turn may end (Fischer and Meier-Hellstern, "The MMPP cookbook", 1993).
+        let (mean, of_second) = dispersion(&counts(1));
+        assert!((mean - 30.0).abs() < 3.0, "{mean}");
+        assert!((of_second - 31.0).abs() < 2.0, "{of_second}");
+        let (_, of_ten_minutes) = dispersion(&counts(600));
+        let tau = 25.0_f64;
+        let want =
+            1.0 + 2.0 * 900.0 / 30.0 * tau * (1.0 - tau / 600.0 * (1.0 - (-600.0 / tau).exp()));
+        assert!((of_ten_minutes / want - 1.0).abs() < 0.4, "{of_ten_minutes}, not {want}");
+        assert!(workload.law.is_none() && mmpp.draw(5).unwrap() == workload);
+        assert_ne!(mmpp.draw(6).unwrap().requests.len(), workload.requests.len());
     }
 
     #[test]

@@ -221,7 +221,9 @@ fn bend(
         }
     }
     let end = nanos(span * f64::from(how.repeat) / how.speed);
-    let workload = Workload { name, requests, end, law: None, step: None, rises: Vec::new(), tenants }.checked()?;
+    let workload =
+        Workload { name, requests, end, law: None, step: None, rises: Vec::new(), tenants }
+            .checked()?;
     debug_assert!(seconds(workload.end) > 0.0, "a request is never after the end");
     Ok(workload)
 }

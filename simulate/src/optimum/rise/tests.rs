@@ -39,11 +39,14 @@ fn scene(concurrency: u32, cold: &str) -> Scene {
 #[test]
 fn what_comes_within_a_start_has_the_places_that_were_there() {
     // From 100 s on four at once, of 5 s each; a fifth finds what was started for the first.
-    let workload = load(&[(0, 5), (1000, 50), (1000, 50), (1000, 50), (1000, 50), (1100, 50)], &[100]);
+    let workload =
+        load(&[(0, 5), (1000, 50), (1000, 50), (1000, 50), (1000, 50), (1100, 50)], &[100]);
     let mut scene = scene(1, "7s");
     // Those that begin at once have ended at 105 and may be followed by nobody in time.
     assert_eq!(rises(&scene, &workload).late, [5, 4, 3, 2, 1], "the first of all among them");
-    for (may_be, standing) in [(0.0, None), (0.2, Some(4)), (0.5, Some(2)), (0.7, Some(1)), (1.0, Some(0))] {
+    for (may_be, standing) in
+        [(0.0, None), (0.2, Some(4)), (0.5, Some(2)), (0.7, Some(1)), (1.0, Some(0))]
+    {
         scene.objective.late = may_be;
         assert_eq!(rises(&scene, &workload).standing, standing, "{may_be}");
     }
@@ -66,7 +69,11 @@ fn each_rise_counts_and_none_twice() {
     let scene = Scene { initial: 1, ..scene(1, "9s") };
     let once = load(&[(1000, 30), (1000, 30), (1050, 30), (2000, 30)], &[100, 200]);
     assert_eq!((rises(&scene, &twice).late[0], rises(&scene, &once).late[0]), (4, 4));
-    assert_eq!(rises(&scene, &load(&[(1000, 30)], &[])).late, [0], "no rise, nothing to be ready for");
+    assert_eq!(
+        rises(&scene, &load(&[(1000, 30)], &[])).late,
+        [0],
+        "no rise, nothing to be ready for"
+    );
 }
 
 /// The fewest that are late in any order on so many places.
@@ -138,7 +145,9 @@ fn no_rule_is_below_the_bound() {
             let scene = Scene { seed, ..scene(2, cold) };
             let drawn = shaped(shape, seed);
             let rises_at: Vec<Nanos> = moments.iter().map(|second| second * SECOND).collect();
-            let play = |workload: &Workload| compare(&scene, workload, &all, Optimum::Off, &ProgressBar::hidden());
+            let play = |workload: &Workload| {
+                compare(&scene, workload, &all, Optimum::Off, &ProgressBar::hidden())
+            };
             let played = play(&drawn);
             let last = *rises_at.last().unwrap();
             let calm = drawn.requests.iter().copied().filter(|request| request.at < last).collect();
@@ -147,10 +156,17 @@ fn no_rule_is_below_the_bound() {
                 let wanted = &played.outcomes[which].record.wanted;
                 assert_eq!(at(wanted, last), at(&calm.outcomes[which].record.wanted, last));
                 let least: usize = bounds(&rises_at, scene.cold_start.least(), drawn.end)
-                    .map(|(from, to)| Window::new(&scene, &drawn.requests, from, to).fewest_late(at(wanted, from)))
+                    .map(|(from, to)| {
+                        Window::new(&scene, &drawn.requests, from, to).fewest_late(at(wanted, from))
+                    })
                     .sum();
                 let late = row.requests.late;
-                assert!(late >= least, "{} {} {shape:?} {cold}: {late}, not {least}", row.policy, row.settings);
+                assert!(
+                    late >= least,
+                    "{} {} {shape:?} {cold}: {late}, not {least}",
+                    row.policy,
+                    row.settings
+                );
                 close += usize::from(least > 20 && late < 2 * least);
             }
         }
