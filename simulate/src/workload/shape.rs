@@ -237,10 +237,10 @@ mod tests {
 
     #[test]
     fn turns_of_random_length_are_bursty_at_their_own_pace() {
-        let mmpp = Plan { rate: 0.0, duration: 100_000.0, ..plan(Shape::Mmpp) };
+        let mmpp = Plan { rate: 0.0, duration: 96_000.0, ..plan(Shape::Mmpp) };
         let workload = mmpp.draw(5).unwrap();
         let counts = |seconds: u64| {
-            let mut counts = vec![0.0; (100_000 / seconds) as usize];
+            let mut counts = vec![0.0; (96_000 / seconds) as usize];
             workload
                 .requests
                 .iter()
