@@ -139,9 +139,11 @@ impl App {
             }
             None => (None, Before::default()),
         };
+        let splits = prepared.splits().to_vec();
         let (makes, apis, rollouts) = prepared.begin(&mut before, now);
         let (endpoints_file, log_dir) = (settings.endpoints_file.clone(), settings.log_dir.clone());
         let mut local = local(&settings, makes, clock, scraper.clone())?;
+        local.set_splits(&splits);
 
         let address = settings.admin;
         let failed = |source| StartError::Admin { address, source };

@@ -100,7 +100,8 @@ pub struct RunArgs {
         env = "TIDEGATE_AUTOSCALER_TICK"
     )]
     tick: Duration,
-    /// End after this many failed starts in a row of an API that never was ready; 0 never ends.
+    /// End after this many failed starts in a row of an API that never was ready; 0 never ends. A
+    /// version of another API ends nothing while one of the others may do.
     #[arg(
         long,
         value_name = "COUNT",

@@ -12,6 +12,7 @@ mod backoff;
 mod endpoints;
 mod failure;
 mod fleet;
+mod give_up;
 mod launch;
 mod log;
 mod make;

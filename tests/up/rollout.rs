@@ -1,10 +1,11 @@
 //! Versions of an API that sleep until they are asked, and one that takes over, or must not.
 
-use crate::support::http::{Http, get};
+use crate::support::http::{Http, connect, get};
 use crate::support::up::{Up, plain_script};
 use crate::support::{PATIENCE, eventually, now};
 use rustix::process::Signal;
 use serde_json::Value;
+use std::io::Write;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -160,4 +161,28 @@ async fn a_version_that_is_slower_is_taken_back() {
     let why = rollout(&up);
     assert_eq!(why["reason"], "latency", "{why}");
     assert!(why["detail"].as_str().unwrap().contains("requests took longer than"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_can_not_be_started_is_taken_back_and_the_old_one_serves_on() {
+    let folder = TempDir::new().unwrap();
+    let state = folder.path().join("state.json");
+    let up = start(&documents("DELAY_MS: none", "minRequests: 1000"), &state);
+    let http = Http::new();
+    // It waits for a replica of the new version, which wakes it.
+    let mut waiting = connect(up.data);
+    waiting.write_all(b"GET /x HTTP/1.1\r\nhost: x\r\nx-version: new\r\n\r\n").unwrap();
+    let (start, old) = (now(), [("x-version", "old")]);
+    while rollout(&up)["stage"] != "taken back" {
+        assert!(now() - start < PATIENCE, "{}", rollout(&up));
+        assert_eq!(ask(&http, &up, &old).await, ("old".to_owned(), 200));
+    }
+    let why = rollout(&up);
+    assert_eq!(why["reason"], "start-failed", "{why}");
+    let detail = why["detail"].as_str().unwrap();
+    assert!(detail.contains("the model ended (exit status: 1)"), "{detail}");
+    eventually("it gets nothing", || weight(&up) == 0.0);
+    for _ in 0..50 {
+        assert_eq!(ask(&http, &up, &[]).await, ("old".to_owned(), 200));
+    }
 }

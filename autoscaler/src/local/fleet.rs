@@ -13,7 +13,7 @@ use std::time::Duration;
 use tidegate_api::endpoints::{EndpointEntry, EndpointState};
 use tokio::sync::watch;
 
-/// Failed starts in a row of replicas of a new make after which the old one stays in force.
+/// Failed starts in a row after which an API, or its new make, is taken for one that can't be started.
 const STALLS_AFTER: u32 = 3;
 
 /// Where all replicas listen on one port there can be but one: it goes before the next comes.
@@ -141,6 +141,17 @@ impl Fleet {
     /// Why the last start failed, if none has been ready since.
     pub(crate) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
+    }
+
+    /// Whether nothing of it is ready, and the starts since fail again and again.
+    pub(super) fn is_hopeless(&self) -> bool {
+        let is_ready = |replica: &Replica| replica.phase == Phase::Ready;
+        self.failures >= STALLS_AFTER && !self.replicas.iter().any(is_ready)
+    }
+
+    /// What has failed so far says nothing any more.
+    pub(super) fn try_anew(&mut self) {
+        (self.failures, self.next_start) = (0, Duration::ZERO);
     }
 
     /// The exchange of replicas, while there is one.

@@ -1,7 +1,7 @@
 //! All replicas on this machine: starts, stops, listens to their news, writes the endpoints file.
 
 use super::endpoints::EndpointsWriter;
-use super::failure::{GaveUp, tail};
+use super::failure::GaveUp;
 use super::fleet::{Fleet, Lesson, Phase, Replica};
 use super::make::Make;
 use super::replica::{Event, News, Order, Plan, live};
@@ -40,12 +40,14 @@ pub(crate) struct LocalSettings {
 /// The replicas of all APIs. Dropping it kills them.
 #[derive(Debug)]
 pub(crate) struct Local {
-    settings: Arc<LocalSettings>,
+    pub(super) settings: Arc<LocalSettings>,
     clock: Clock,
     scraper: Scraper,
-    fleets: BTreeMap<String, Fleet>,
+    pub(super) fleets: BTreeMap<String, Fleet>,
     /// Of APIs that are split, where the document's do not count.
     weights: BTreeMap<String, TrafficWeights>,
+    /// Of each API that others lead to: those that do the same work.
+    pub(super) versions: BTreeMap<String, Vec<String>>,
     endpoints: EndpointsWriter,
     events: mpsc::Receiver<Event>,
     news: mpsc::Sender<Event>,
@@ -74,6 +76,7 @@ impl Local {
             scraper,
             fleets,
             weights: BTreeMap::new(),
+            versions: BTreeMap::new(),
             events,
             news,
             tasks: JoinSet::new(),
@@ -270,22 +273,6 @@ impl Local {
             let file = self.settings.endpoints_file.display();
             tracing::error!(%file, %error, "can't write the endpoints file");
         }
-    }
-
-    fn give_up(&self, api: String, failure: StartFailure, log: PathBuf) -> Result<(), Box<GaveUp>> {
-        let Some(fleet) = self.fleets.get(&api) else { return Ok(()) };
-        let most = self.settings.give_up_after;
-        if fleet.was_ready || !fleet.is_founding || most == 0 || fleet.failures < most {
-            return Ok(());
-        }
-        let command = if failure.is_sidecar() {
-            let words = self.settings.sidecar.iter().map(|word| word.to_string_lossy());
-            words.collect::<Vec<_>>().join(" ")
-        } else {
-            fleet.make.api.container.command.join(" ")
-        };
-        let tail = tail(&log);
-        Err(Box::new(GaveUp { api, failures: fleet.failures, failure, command, log, tail }))
     }
 
     fn start(&mut self, api: &str) -> std::io::Result<()> {

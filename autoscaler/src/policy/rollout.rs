@@ -201,6 +201,16 @@ impl Rollout {
         Some(self.take_back(RolloutReason::MaxWait, detail, now))
     }
 
+    /// Takes the version back, as its replicas can't be started: nobody has to wait for it in vain before
+    /// that is known. Nothing once it is promoted or taken back.
+    pub fn fail(&mut self, why: &str, now: Duration) -> Option<Look> {
+        let is_on_its_way = matches!(self.stage, Stage::Step(_));
+        is_on_its_way.then(|| {
+            let detail = format!("its replicas don't start: {why}");
+            self.take_back(RolloutReason::StartFailed, detail, now)
+        })
+    }
+
     /// Stays at its step, which begins anew once it may go on: what comes meanwhile does not count.
     pub fn hold(&mut self, now: Duration) {
         if matches!(self.stage, Stage::Step(_)) {
@@ -236,6 +246,7 @@ impl Rollout {
             Stage::TakenBack => TAKEN_BACK,
         };
         kept.put("stage", [[stage, age(self.since, now)]]);
+        kept.put("counted", [[age(self.counted_since, now)]]);
         for (name, tally) in [("own", &self.own), ("others", &self.others)] {
             kept.put(name, [[tally.well, tally.failed, tally.latency.beyond]]);
             let buckets = tally.latency.buckets.iter().map(|(end, count)| [*end, *count]);
@@ -256,7 +267,9 @@ impl Rollout {
             _ => return own,
         };
         own.since = moment(age + ago.as_secs_f64(), now).unwrap_or_default();
-        own.counted_since = own.since;
+        // While nobody counted it has not waited.
+        let counted = kept.row::<1>("counted").map_or(age, |[counted]| counted);
+        own.counted_since = moment(counted, now).unwrap_or_default();
         let tally = |name: &str| {
             let [well, failed, beyond] = kept.row::<3>(name)?;
             let rows = format!("{name}.buckets");

@@ -86,6 +86,11 @@ impl Prepared {
         self.apis.iter().map(|api| api.make.api().name.as_str())
     }
 
+    /// Those whose requests are split among others.
+    pub(crate) fn splits(&self) -> &[InferenceApi] {
+        &self.splits
+    }
+
     /// The parts: what replicas are made of, and what is remembered of each API and of each rollout.
     pub(crate) fn begin(
         self,
@@ -133,6 +138,7 @@ impl Control {
                 tracing::info!(api = name, "replicas are exchanged, as the document says");
             }
         }
+        self.local.set_splits(&prepared.splits);
         self.adopt_rollouts(&prepared.splits, now);
         calls.set(self.apis.iter().map(ApiControl::name));
     }
@@ -149,7 +155,9 @@ impl Control {
                 known => {
                     let mut kept =
                         Before::of_rollout(known.map(|of| (of.api.clone(), of.state(now))));
-                    RolloutControl::of(api, &mut kept, now)
+                    let of = RolloutControl::of(api, &mut kept, now);
+                    of.iter().for_each(|of| self.local.try_anew(&of.to));
+                    of
                 }
             });
         }

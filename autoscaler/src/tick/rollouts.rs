@@ -12,7 +12,9 @@ impl Control {
         };
         let mut is_changed = false;
         for rollout in &mut self.rollouts {
-            if let Some(look) = rollout.look(&said, now) {
+            let look = rollout.look(&said, now);
+            let look = look.or_else(|| rollout.fail(self.local.hopeless(&rollout.to)?, now));
+            if let Some(look) = look {
                 self.metrics.rolled(&rollout.api, look.reason);
                 is_changed = true;
             }

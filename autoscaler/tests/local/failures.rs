@@ -1,9 +1,10 @@
 //! What can't work says so, and leaves nothing behind.
 
-use crate::world::{BINARY, World, models};
+use crate::world::{BINARY, World, models, until};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
+use tidegate_api::InferenceApi;
 use tidegate_autoscaler::local::{PreflightError, preflight};
 use tidegate_autoscaler::{App, Settings, StartError};
 
@@ -24,6 +25,49 @@ async fn a_model_that_ends_at_start_ends_the_run_with_its_last_words() {
     assert_eq!(models.len(), 3);
     assert!(models.iter().all(|pid| !crate::world::exists(*pid)));
     assert!(world.endpoints().apis["api"].is_empty());
+}
+
+/// An API of this name whose requests are split among these.
+fn split(name: &str, versions: [&str; 2]) -> InferenceApi {
+    let [old, new] = versions;
+    let text = format!(
+        "{{apiVersion: tidegate.dev/v1alpha1, kind: InferenceApi, metadata: {{name: {name}}}, spec: {{\
+         traffic: {{versions: [{{api: {old}, weight: 90}}, {{api: {new}, weight: 10}}]}}, rollout: \
+         {{to: {new}, steps: [{{weight: 10, pause: 60s}}]}}}}}}"
+    );
+    tidegate_api::parse(&text, "test", Path::new("/")).unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn a_version_that_can_not_start_is_taken_back_and_ends_nothing() {
+    let mut world = World::new(1, 1, "good");
+    world.settings.give_up_after = 1;
+    let mut new = world.api.clone();
+    "new".clone_into(&mut new.name);
+    "exit".clone_into(&mut new.container.command[3]);
+    let apis = vec![world.api.clone(), new, split("s", ["api", "new"])];
+    world
+        .run_all(apis, async |running| {
+            let of = || running.handle.status().rollouts.remove(0);
+            let is_back = || Some(of()).filter(|rollout| rollout.stage == "taken back");
+            let rollout = until("taken back", is_back, || format!("{:#?}", of())).await;
+            let detail =
+                "its replicas don't start: the model ended (exit status: 3) before it was ready";
+            assert_eq!((&*rollout.reason, &*rollout.detail), ("start-failed", detail));
+            assert_eq!(world.endpoints().weights["s"]["new"], 0);
+            running.until_ready(1).await;
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn versions_of_which_none_can_start_end_the_run() {
+    let world = World::new(1, 1, "exit");
+    let mut new = world.api.clone();
+    "new".clone_into(&mut new.name);
+    let apis = vec![world.api.clone(), new, split("s", ["api", "new"])];
+    let message = world.run_all_to_failure(apis).await.to_string();
+    assert!(message.contains("gave up after"), "{message}");
 }
 
 #[tokio::test]

@@ -89,28 +89,53 @@ impl World {
         gateway: Option<SocketAddr>,
         check: impl FnOnce(Running) -> F,
     ) {
-        let app = self.bind().await;
-        let running = Running { handle: app.handle(), admin: app.admin_addr() };
-        let (stop, stopped) = oneshot::channel::<()>();
-        let watched = async {
-            tokio::time::timeout(DEADLINE, check(running)).await.expect("the check takes too long");
-            stop.send(()).unwrap();
-        };
-        let run = app.run(gateway, async { stopped.await.unwrap() });
-        let ((), ended) = tokio::join!(watched, run);
-        ended.unwrap();
+        watch(self.bind().await, gateway, check).await;
+    }
+
+    /// The same with these APIs instead of its own.
+    pub(crate) async fn run_all<F: Future<Output = ()>>(
+        &self,
+        apis: Vec<InferenceApi>,
+        check: impl FnOnce(Running) -> F,
+    ) {
+        watch(self.bind_all(apis).await, None, check).await;
     }
 
     /// Runs the autoscaler until it ends by itself.
     pub(crate) async fn run_to_failure(&self) -> RunError {
-        let run = self.bind().await.run(None, std::future::pending());
+        self.run_all_to_failure(vec![self.api.clone()]).await
+    }
+
+    /// The same with these APIs instead of its own.
+    pub(crate) async fn run_all_to_failure(&self, apis: Vec<InferenceApi>) -> RunError {
+        let run = self.bind_all(apis).await.run(None, std::future::pending());
         tokio::time::timeout(DEADLINE, run).await.expect("it does not end").unwrap_err()
     }
 
     pub(crate) async fn bind(&self) -> App {
-        let settings = Settings { apis: vec![self.api.clone()], ..self.settings.clone() };
-        App::bind(settings).await.unwrap()
+        self.bind_all(vec![self.api.clone()]).await
     }
+
+    async fn bind_all(&self, apis: Vec<InferenceApi>) -> App {
+        App::bind(Settings { apis, ..self.settings.clone() }).await.unwrap()
+    }
+}
+
+/// Runs an autoscaler while `check` lasts, then stops it and waits for its end.
+async fn watch<F: Future<Output = ()>>(
+    app: App,
+    gateway: Option<SocketAddr>,
+    check: impl FnOnce(Running) -> F,
+) {
+    let running = Running { handle: app.handle(), admin: app.admin_addr() };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let watched = async {
+        tokio::time::timeout(DEADLINE, check(running)).await.expect("the check takes too long");
+        stop.send(()).unwrap();
+    };
+    let run = app.run(gateway, async { stopped.await.unwrap() });
+    let ((), ended) = tokio::join!(watched, run);
+    ended.unwrap();
 }
 
 /// A running autoscaler.

@@ -125,6 +125,30 @@ fn a_restart_forgets_nothing_and_nonsense_begins() {
     }
 }
 
+#[test]
+fn time_in_which_nobody_counted_is_no_wait_for_requests() {
+    let (few, others) = (tally(10.0, 0.0, 0.0), tally(10_000.0, 0.0, 0.0));
+    let mut rollout = Rollout::begin(plan(), at(0));
+    rollout.look(&few, &others, at(100)).unwrap();
+    // Away for a day after 100 s of 60 s and ten minutes at the most; then once more, after 50 s.
+    let mut again = Rollout::restore(plan(), &rollout.snapshot(at(100)), at(86_400), at(1000));
+    let look = again.look(&few, &others, at(1050)).unwrap();
+    assert_eq!((look.reason, look.is_change), (RolloutReason::TooFewRequests, false));
+    let mut again = Rollout::restore(plan(), &again.snapshot(at(1050)), at(86_400), at(2000));
+    assert!(!again.look(&Tally::default(), &others, at(2449)).unwrap().is_change);
+    let look = again.look(&Tally::default(), &others, at(2450)).unwrap();
+    assert_eq!(look.reason, RolloutReason::MaxWait);
+}
+
+#[test]
+fn a_version_that_can_not_be_started_is_taken_back_at_once() {
+    let mut rollout = Rollout::begin(plan(), at(0));
+    let look = rollout.fail("exit status: 3", at(1)).unwrap();
+    assert_eq!((look.is_change, look.reason), (true, RolloutReason::StartFailed));
+    assert_eq!(look.detail, "its replicas don't start: exit status: 3");
+    assert_eq!((rollout.weight(), rollout.fail("again", at(2))), (0, None));
+}
+
 /// A source of numbers that are the same in each run.
 struct Draws(u64);
 

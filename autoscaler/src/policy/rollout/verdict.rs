@@ -28,11 +28,13 @@ pub enum RolloutReason {
     Latency,
     /// It could not be judged in time.
     MaxWait,
+    /// Its replicas can't be started.
+    StartFailed,
 }
 
 impl RolloutReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Began,
         Self::Pause,
         Self::Paused,
@@ -44,6 +46,7 @@ impl RolloutReason {
         Self::MoreFailures,
         Self::Latency,
         Self::MaxWait,
+        Self::StartFailed,
     ];
 
     /// The word in the log, the status and the metric.
@@ -60,6 +63,7 @@ impl RolloutReason {
             Self::MoreFailures => "more-failures",
             Self::Latency => "latency",
             Self::MaxWait => "max-wait",
+            Self::StartFailed => "start-failed",
         }
     }
 }
