@@ -13,10 +13,12 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_api::names::path;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// While requests are held the push is repeated: the autoscaler may have been away, or have begun
@@ -74,27 +76,48 @@ pub async fn push(settings: Arc<WakeSettings>, api: String, gate: Arc<Gate>) {
     }
 }
 
-/// Tells all; one yes is enough.
+/// Tells all; one yes is enough. A name that can't be found, or not soon, keeps nobody from the others.
 async fn tell(settings: &WakeSettings, api: &str) -> Result<(), WakeError> {
     let token = settings.token_file.as_ref().map(|file| {
         bounded_file::text(file, MAX_TOKEN_BYTES)
             .map_err(|error| format!("can't read {} (--wake-token-file): {error}", file.display()))
     });
     let token = token.transpose()?;
-    let mut posts = JoinSet::new();
+    let mut told = JoinSet::new();
+    let posts = Arc::new(Semaphore::new(MOST_TARGETS));
     for target in &settings.targets {
-        let found = lookup_host(target).await;
-        for to in found.map_err(|error| format!("{target} (--wake): {error}"))? {
-            if posts.len() < MOST_TARGETS {
-                let request = request(to, api, token.as_deref())?;
-                posts.spawn(async move {
-                    post(to, request).await.map_err(|error| format!("{to}: {error}"))
-                });
-            }
-        }
+        let (target, api, token) = (target.clone(), api.to_owned(), token.clone());
+        told.spawn(tell_all_behind(target, api, token, Arc::clone(&posts)));
     }
     let mut errors = Vec::new();
-    while let Some(done) = posts.join_next().await {
+    while let Some(done) = told.join_next().await {
+        match done? {
+            Ok(()) => return Ok(()),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    Err(errors.join("; ").into())
+}
+
+/// Tells all that one name stands for, as far as there are `posts` left.
+async fn tell_all_behind(
+    target: String,
+    api: String,
+    token: Option<String>,
+    posts: Arc<Semaphore>,
+) -> Result<(), WakeError> {
+    let found = lookup_host(&target).await;
+    let mut told = JoinSet::new();
+    for to in found.map_err(|error| format!("{target} (--wake): {error}"))? {
+        let Ok(post_of_many) = Arc::clone(&posts).try_acquire_owned() else { break };
+        post_of_many.forget();
+        let request = request(to, &api, token.as_deref())?;
+        told.spawn(
+            async move { post(to, request).await.map_err(|error| format!("{to}: {error}")) },
+        );
+    }
+    let mut errors = Vec::new();
+    while let Some(done) = told.join_next().await {
         match done? {
             Ok(()) => return Ok(()),
             Err(error) => errors.push(error),
@@ -120,13 +143,71 @@ fn request(
 async fn post(to: SocketAddr, request: Request<Empty<Bytes>>) -> Result<(), WakeError> {
     let stream = TcpStream::connect(to).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut answer = pin!(sender.send_request(request));
     let status = tokio::select! {
-        response = sender.send_request(request) => response?.status(),
-        ended = connection => return Err(ended.err().map_or_else(|| "no answer".into(), Into::into)),
+        biased;
+        response = &mut answer => response?.status(),
+        // Who answers and closes has answered.
+        ended = connection => match (answer.await, ended) {
+            (Ok(response), _) => response.status(),
+            (Err(_), Err(error)) => return Err(error.into()),
+            (Err(error), Ok(())) => return Err(error.into()),
+        },
     };
     match status {
         status if status.is_success() => Ok(()),
         StatusCode::NOT_FOUND => Err("it scales no such API, or does not lead".into()),
         status => Err(format!("it answered {status}").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// One that answers so and closes, and how often it was told.
+    async fn autoscaler(answer: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (mut head, mut part) = (Vec::new(), [0; 512]);
+                while !head.ends_with(b"\r\n\r\n") {
+                    let read = stream.read(&mut part).await.unwrap();
+                    head.extend_from_slice(&part[..read]);
+                }
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        address
+    }
+
+    const YES: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
+    const NO: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+
+    #[tokio::test]
+    async fn who_answers_and_closes_has_answered() {
+        let settings = autoscaler(YES).await.into();
+        for _ in 0..100 {
+            tell(&settings, "a").await.unwrap();
+        }
+        let error = tell(&autoscaler(NO).await.into(), "a").await.unwrap_err().to_string();
+        assert!(error.ends_with("it scales no such API, or does not lead"), "{error}");
+        let error = tell(&autoscaler("").await.into(), "a").await.unwrap_err().to_string();
+        assert!(error.contains("127.0.0.1:"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_not_found_keeps_nobody_from_the_others() {
+        let yes = autoscaler(YES).await.to_string();
+        let unknown = || "no-such-name.invalid:1".to_owned();
+        for targets in [vec![unknown(), yes.clone()], vec![yes, unknown()]] {
+            tell(&WakeSettings { targets, token_file: None }, "a").await.unwrap();
+        }
+        let alone = WakeSettings { targets: vec![unknown()], token_file: None };
+        let error = tell(&alone, "a").await.unwrap_err().to_string();
+        assert!(error.starts_with("no-such-name.invalid:1 (--wake): "), "{error}");
     }
 }
