@@ -96,9 +96,16 @@ impl Discovery {
         Self { listed, names, told, gates, weights, workers, threads, known, probes }
     }
 
+    /// Begins with what is listed already. Its weights are in force when this returns: no request may come
+    /// before them, and go to a version that gets nothing any more.
+    pub fn begin(&mut self, listed: EndpointsFile) {
+        self.weights.store(Arc::new(listed.weights.clone()));
+        self.listed = listed;
+    }
+
     /// Follows what `next` says and what documents say, until dropped.
     pub async fn run(mut self, mut next: impl AsyncFnMut() -> EndpointsFile) {
-        // What documents say is known already; nothing else may ever be told.
+        // What is listed and what documents say is known already; nothing else may ever be told.
         self.apply();
         loop {
             let mut coming = pin!(next());

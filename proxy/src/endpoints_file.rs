@@ -30,6 +30,11 @@ impl FollowedEndpoints {
         Ok(Self { file, watch, known: None, complained: false })
     }
 
+    /// What the file says before it is followed; nothing if it can't be used.
+    pub fn now(&self) -> EndpointsFile {
+        read(&self.file).ok().flatten().unwrap_or_default()
+    }
+
     /// What the file says, as soon as it is something else. A file that is missing, unreadable or
     /// broken changes nothing, and a warning says why. Nothing is lost when this is dropped.
     pub async fn next(&mut self) -> EndpointsFile {

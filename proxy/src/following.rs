@@ -71,7 +71,7 @@ pub fn follow(
 
 fn follow_files(
     catalog: Catalog,
-    discovery: Discovery,
+    mut discovery: Discovery,
     sources: Sources,
     told: &Reports<'_>,
 ) -> Result<Following, StartError> {
@@ -79,6 +79,7 @@ fn follow_files(
     tasks.push(match sources.endpoints {
         Some(file) => {
             let mut endpoints = FollowedEndpoints::new(file)?;
+            discovery.begin(endpoints.now());
             Box::pin(discovery.run(async move || endpoints.next().await))
         }
         // Documents may say where endpoints are.

@@ -2,11 +2,15 @@
 
 use super::{Routed, documents};
 use crate::support::gateway::bare;
-use crate::support::http::{Http, get};
+use crate::support::http::{Answer, Http, get, read_answer};
 use crate::support::process::Process;
-use crate::support::{binary, eventually};
+use crate::support::sidecar::plain_model;
+use crate::support::{PATIENCE, binary, eventually, free_address, now};
 use serde_json::{Value, json};
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use tempfile::TempDir;
 use tidegate_api::endpoints::EndpointsFile;
 
 const VERSIONS: [(&str, &str); 2] = [("v1", "  routes: []"), ("v2", "  routes: []")];
@@ -199,4 +203,50 @@ fn who_runs_on_a_version_is_answered_though_the_split_changes() {
     });
     assert_eq!((held.status, held.header("x-tidegate-version")), (200, "v2"));
     assert_ne!(held.header("x-tidegate-cold-start"), "");
+}
+
+#[test]
+fn no_request_comes_before_the_weights_that_were_told() {
+    let folder = TempDir::new().unwrap();
+    let [config, endpoints] = ["api.yaml", "endpoints.json"].map(|name| folder.path().join(name));
+    std::fs::write(&config, documents(&VERSIONS) + &split([50, 50], "  routes: [{path: /s}]"))
+        .unwrap();
+    // A version that was taken back, and has no replica.
+    let (_model, address) = plain_model(0);
+    let weights = [("v1".to_owned(), 100), ("v2".to_owned(), 0)];
+    let file = EndpointsFile {
+        apis: [("v1".to_owned(), vec![bare("a", address, 8)])].into(),
+        weights: [("s".to_owned(), weights.into())].into(),
+    };
+    std::fs::write(&endpoints, serde_json::to_vec(&file).unwrap()).unwrap();
+    for _ in 0..5 {
+        let data = free_address();
+        let asking: Vec<_> =
+            (0..8).map(|_| std::thread::spawn(move || first_answer(data))).collect();
+        let _gateway = Process::start(
+            Command::new(binary("tidegate-proxy"))
+                .args(["gateway", "--listen", &data.to_string(), "--admin", "127.0.0.1:0"])
+                .args(["--config", config.to_str().unwrap()])
+                .args(["--endpoints", endpoints.to_str().unwrap()]),
+        );
+        for asked in asking {
+            let answer = asked.join().unwrap();
+            assert_eq!((answer.status, answer.header("x-tidegate-version")), (200, "v1"));
+        }
+    }
+}
+
+/// The first answer that is to be had there.
+fn first_answer(data: SocketAddr) -> Answer {
+    let start = now();
+    let mut stream = loop {
+        match TcpStream::connect(data) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(now() - start < PATIENCE, "{error}"),
+        }
+        std::thread::yield_now();
+    };
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    read_answer(&mut stream)
 }
