@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 use tidegate_api::document::{RateLimit, RateLimitBy};
 use tidegate_api::reason::Reason;
 
+mod toll;
+
+pub use toll::{SpentTokens, Toll};
+
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// Tenants of all APIs that may be in debt at once without one being forgotten, for each shard.
@@ -129,9 +133,9 @@ impl Access {
         caller: &Caller,
         headers: &Fields,
         tokens: impl FnOnce() -> u32,
-    ) -> (Option<RateFields>, Result<(), Refusal>) {
+    ) -> (Option<RateFields>, Result<Option<Box<SpentTokens>>, Refusal>) {
         match &self.limiter {
-            None => (None, Ok(())),
+            None => (None, Ok(None)),
             Some(limiter) => {
                 let (fields, spent) = limiter.spend(caller, headers, tokens);
                 (Some(fields), spent)
@@ -163,14 +167,13 @@ impl Limiter {
         caller: &Caller,
         headers: &Fields,
         tokens: impl FnOnce() -> u32,
-    ) -> (RateFields, Result<(), Refusal>) {
+    ) -> (RateFields, Result<Option<Box<SpentTokens>>, Refusal>) {
         let now = clock::now();
         let tenant = self.tenant(caller, headers);
         let key = self.spent.hasher.hash_one((self.api.as_str(), tenant));
-        // Another bucket of the same tenant, in the same shard.
         let buckets = [
             self.requests.map(|rate| ("requests", key, rate, 1.0)),
-            self.tokens.map(|rate| ("tokens", !key, rate, f64::from(tokens()))),
+            self.tokens.map(|rate| ("tokens", of_tokens(key), rate, f64::from(tokens()))),
         ];
         let mut table = self.spent.shard(key);
         let waits = buckets.iter().flatten();
@@ -186,7 +189,11 @@ impl Limiter {
         let state = levels.collect::<Vec<_>>().join(", ");
         let fields = RateFields { policy: self.policy.clone(), state };
         if wait.is_zero() {
-            return (fields, Ok(()));
+            let [_, tokens] = buckets;
+            let spent = tokens.map(|(_, _, rate, tokens)| {
+                Box::new(SpentTokens::new(Arc::clone(&self.spent), key, rate, tokens))
+            });
+            return (fields, Ok(spent));
         }
         let retry_after_s = Some(seconds(wait).max(1));
         (fields, Err(Refusal { retry_after_s, ..Reason::RateLimited.into() }))
@@ -253,6 +260,11 @@ impl RateFields {
         headers.insert(RATE_LIMIT_POLICY, self.policy);
         headers.insert(RATE_LIMIT, self.state);
     }
+}
+
+/// Another bucket of the same tenant, in the same shard.
+fn of_tokens(tenant: u64) -> u64 {
+    !tenant
 }
 
 /// How much is left, and for how long no more than that: until then nobody need come back.

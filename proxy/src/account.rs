@@ -1,5 +1,6 @@
 //! The books of one request: opened when it comes, closed once, whatever becomes of it.
 
+use crate::access::SpentTokens;
 use crate::access_log::{Ending, Entry};
 use crate::clock;
 use crate::error::Refusal;
@@ -25,6 +26,8 @@ pub struct Account {
     first_byte: Option<Duration>,
     /// What counts the answer's tokens, if they are counted.
     tokens: Option<Box<TokenStream>>,
+    /// What its tenant has paid for it, until it has reached a model.
+    spent: Option<Box<SpentTokens>>,
     /// Its line in the access log, if it is to have one.
     entry: Option<Box<Entry>>,
     closed: bool,
@@ -47,6 +50,7 @@ impl Account {
             relayed: None,
             first_byte: None,
             tokens: None,
+            spent: None,
             entry,
             closed: false,
         }
@@ -55,6 +59,11 @@ impl Account {
     /// It has turned out whose request it is.
     pub fn belongs_to(&mut self, metrics: &Arc<ApiMetrics>) {
         self.metrics = Arc::clone(metrics);
+    }
+
+    /// Its tenant has paid for it, and gets that back if no slot is given.
+    pub fn spends(&mut self, spent: Option<Box<SpentTokens>>) {
+        self.spent = spent;
     }
 
     /// What the access log will say, if it will.
@@ -70,6 +79,7 @@ impl Account {
             cold_start.observe(waited);
         }
         self.dispatched = Some(granted_at);
+        self.spent = None;
     }
 
     /// The upstream's body begins, of an answer with this head: are there tokens to count in it?
@@ -118,6 +128,9 @@ impl Account {
 
     fn book(&mut self, failed: Option<Reason>, now: Instant) {
         self.closed = true;
+        if let Some(spent) = self.spent.take() {
+            spent.give_back();
+        }
         let since = |start: Instant| now.saturating_duration_since(start).as_secs_f64();
         self.metrics.duration.observe(since(self.arrived));
         match self.dispatched {

@@ -1,5 +1,6 @@
 //! A request's body on its way to the upstream.
 
+use crate::access::Toll;
 use crate::access_log::Received;
 use crate::error::IncomingError;
 use crate::incoming::IncomingBody;
@@ -49,6 +50,8 @@ pub struct Upload {
     limit: u64,
     stall: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    /// What its parts cost, if their number was not known before.
+    toll: Option<Box<Toll>>,
 }
 
 // === impl RequestBody ===
@@ -75,7 +78,18 @@ impl RequestBody {
             limit,
             stall,
             stalled,
+            toll: None,
         }))
+    }
+
+    /// What is still to come costs this, if its length is not known.
+    pub fn costs(&mut self, toll: impl FnOnce() -> Box<Toll>) {
+        match self {
+            Self::Streaming(upload) if upload.rest.size_hint().exact().is_none() => {
+                upload.toll = Some(toll());
+            }
+            Self::Empty | Self::Whole(_) | Self::Streaming(_) => {}
+        }
     }
 
     /// The same body once more, if all of it is here.
@@ -181,6 +195,9 @@ impl Upload {
         };
         self.remaining = remaining;
         self.received.fetch_add(size, Ordering::Relaxed);
+        if let Some(toll) = &mut self.toll {
+            toll.pay(size);
+        }
         Poll::Ready(Some(Ok(frame)))
     }
 }

@@ -1,9 +1,10 @@
 //! Who is let in, and how often.
 
 use super::Routed;
-use crate::support::http::Answer;
+use crate::support::http::{Answer, connect, read_answer};
 use crate::support::{eventually, replace};
 use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -167,4 +168,47 @@ fn each_tenant_has_its_rate_and_is_told_it() {
     eventually("the books agree", || {
         routed.gateway.metric("tidegate_requests_total", r#"reason="rate-limited""#) == 2.0
     });
+}
+
+#[test]
+fn tokens_are_paid_for_as_a_body_of_no_length_comes_and_come_back_if_it_reaches_no_model() {
+    let spec = "  routes: [{path: /}]\n  concurrency: {queueCapacity: 0}\n  access: {rateLimit: \
+                {by: 'header:x-user', tokensPerSecond: 100, burst: 1h}}";
+    let routed = Routed::start(&[("a", spec)], &[]);
+    let ask = |target: &str, user: &str, body: &str| {
+        routed.ask(&format!("POST {target} HTTP/1.1\r\nhost: x\r\nx-user: {user}"), body)
+    };
+    let left = |answer: &Answer| -> u64 {
+        let said = answer.header("ratelimit").strip_prefix("\"tokens\";r=").unwrap();
+        said.split(';').next().unwrap().parse().unwrap()
+    };
+    let nothing = r#"{"max_tokens":0}"#;
+    // 360,000 tokens are there, and 100 come back each second. The body takes 250,000 of them.
+    let mut stream = connect(routed.gateway.data);
+    let head = "POST /echo HTTP/1.1\r\nhost: x\r\nx-user: red\r\nconnection: close\r\n";
+    write!(stream, "{head}transfer-encoding: chunked\r\n\r\n").unwrap();
+    let part = "x".repeat(100_000);
+    for _ in 0..10 {
+        write!(stream, "{:x}\r\n{part}\r\n", part.len()).unwrap();
+    }
+    write!(stream, "0\r\n\r\n").unwrap();
+    assert_eq!(read_answer(&mut stream).status, 200);
+    let left_of_red = left(&ask("/x", "red", nothing));
+    assert!((109_000..150_000).contains(&left_of_red), "{left_of_red}");
+
+    // Where all slots are taken, a request that is refused has cost nothing in the end.
+    let running = [0; 8].map(|_| {
+        let mut stream = connect(routed.gateway.data);
+        write!(stream, "GET /sleep?ms=600000 HTTP/1.1\r\nhost: x\r\nx-user: green\r\n\r\n")
+            .unwrap();
+        stream
+    });
+    let model = &routed.models[0].1;
+    eventually("they run", || model.count_lines("/sleep") == running.len());
+    for _ in 0..3 {
+        let refused = ask("/x", "blue", r#"{"max_tokens":200000}"#);
+        assert_eq!(refused.reason(), "queue-full", "{}", refused.status);
+    }
+    let refused = ask("/x", "blue", nothing);
+    assert!(left(&refused) >= 359_000, "{}", left(&refused));
 }

@@ -99,6 +99,14 @@ impl Buckets {
         level(debt_ns, rate)
     }
 
+    /// Puts back what was taken.
+    pub fn give(&mut self, key: u64, units: f64, rate: &Rate) {
+        let set = self.set(key);
+        if let Some(own) = self.sets[set].iter_mut().find(|bucket| bucket.key == key) {
+            own.full_at = own.full_at.saturating_sub((units * rate.unit_ns) as u64);
+        }
+    }
+
     /// How a bucket stands.
     pub fn level(&self, key: u64, rate: &Rate, now: Instant) -> Level {
         level(self.debt_ns(key, now), rate)

@@ -6,7 +6,9 @@
 /// What a request that sets no limit to its answer is taken to want.
 pub const DEFAULT_MAX_TOKENS: u32 = 256;
 /// Bytes of text in a token.
-const BYTES_PER_TOKEN: u64 = 4;
+pub const BYTES_PER_TOKEN: u64 = 4;
+/// The names under which a request asks for several answers.
+const COUNT_KEYS: [&[u8]; 2] = [b"n", b"best_of"];
 /// The names under which a request bounds its answer: completions, chat, responses.
 const MAX_TOKENS_KEYS: [&[u8]; 3] = [b"max_tokens", b"max_completion_tokens", b"max_output_tokens"];
 /// How an image or sound within the text begins. Its bytes say nothing about tokens.
@@ -15,11 +17,11 @@ const EMBEDDED: &[u8] = b"data:";
 /// The tokens of a JSON body of `length` bytes, of which at least the first part is here. What is
 /// not here is taken to be text.
 pub fn estimate(part: &[u8], length: u64) -> u32 {
-    let mut scan = Scan { rest: part, depth: 0, text_bytes: 0, max_tokens: None };
+    let mut scan = Scan { rest: part, depth: 0, text_bytes: 0, max_tokens: None, answers: 1 };
     while scan.step() {}
     let unseen = length.saturating_sub(part.len() as u64);
     let prompt = scan.text_bytes.saturating_add(unseen).div_ceil(BYTES_PER_TOKEN);
-    let answer = scan.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS);
+    let answer = scan.max_tokens.unwrap_or(DEFAULT_MAX_TOKENS).saturating_mul(scan.answers);
     u32::try_from(prompt).unwrap_or(u32::MAX).saturating_add(answer)
 }
 
@@ -29,6 +31,8 @@ struct Scan<'a> {
     depth: u32,
     text_bytes: u64,
     max_tokens: Option<u32>,
+    /// At least 1.
+    answers: u32,
 }
 
 // === impl Scan ===
@@ -60,6 +64,10 @@ impl Scan<'_> {
         if let Some((b':', value)) = after.split_first() {
             if self.depth == 1 && MAX_TOKENS_KEYS.contains(&text) {
                 self.max_tokens = number(value.trim_ascii_start()).or(self.max_tokens);
+            }
+            if self.depth == 1 && COUNT_KEYS.contains(&text) {
+                let asked = number(value.trim_ascii_start()).unwrap_or(1);
+                self.answers = self.answers.max(asked);
             }
         } else if !text.starts_with(EMBEDDED) {
             self.text_bytes += (text.len() as u64).saturating_sub(escapes);
@@ -96,6 +104,9 @@ mod tests {
             (r#"{"prompt":"abcd"}"#, 257),
             (r#"{"prompt":"say \"max_tokens\": 9","max_tokens":1}"#, 6),
             (r#"{"tools":{"max_tokens":9},"max_tokens":1}"#, 1),
+            (r#"{"prompt":"abcd","n":3,"max_tokens":10,"best_of":2}"#, 31),
+            (r#"{"n":0,"best_of":null,"tools":{"n":9},"max_tokens":10}"#, 10),
+            (r#"{"n":4000000000,"max_tokens":10}"#, u32::MAX),
             (r#"{"max_tokens":null}"#, 256),
             (r#"{"max_tokens":99999999999999}"#, u32::MAX),
             (r#"{"url":"data:image/png;base64,AAAAAAAAAAAAAAAA","max_tokens":1}"#, 1),

@@ -69,7 +69,7 @@ impl Stack {
         let upgradable = request.upgrade().is_some();
         let (mut parts, body) = request.into_parts();
         // Read ahead: a small body is here before its request takes anybody's place.
-        let (taker, caller, body) = match target {
+        let (taker, caller, mut body) = match target {
             Target::Api(lead) => {
                 let taker = taker(&lead, &parts.headers, reply)?;
                 let service = &taker.service;
@@ -103,7 +103,11 @@ impl Stack {
         let tokens = || tokens::estimate(body.ahead(), length(&body));
         let (rate, spent) = taker.service.access.spend(&caller, &parts.headers, tokens);
         reply.rate = rate;
-        spent?;
+        let spent = spent?;
+        if let Some(spent) = &spent {
+            body.costs(|| spent.toll());
+        }
+        account.spends(spent);
         Ok(Found::Bound(Bound { taker, caller, parts, body, upgradable, strip }))
     }
 
