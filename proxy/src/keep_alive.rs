@@ -8,6 +8,7 @@ use crate::account::Unanswered;
 use crate::body::{ProxyBody, RelayError};
 use crate::clock;
 use crate::fields::Fields;
+use crate::h2_head::is_grpc;
 use crate::message::{RequestParts, Response};
 use crate::policy::member;
 use crate::request_body::RequestBody;
@@ -53,6 +54,8 @@ pub fn is_wanted(parts: &RequestParts, body: &RequestBody) -> bool {
     };
     parts.method != Method::HEAD
         && parts.upgrade.is_none()
+        // Whatever else it says: no reader of such calls knows what to make of events.
+        && !is_grpc(&parts.headers)
         && body.copy().is_some()
         && (accepted() || member::asks_for_stream(body.ahead()))
 }
@@ -169,6 +172,10 @@ mod tests {
         assert!(!wanted(accepts("text/html, */*"), ""));
         assert!(wanted(Request::post("/v1/chat/completions"), r#"{"stream":true}"#));
         assert!(!wanted(Request::post("/v1/chat/completions"), r#"{"stream":false}"#));
+        assert!(!wanted(
+            accepts("text/event-stream").header("content-type", "application/grpc"),
+            ""
+        ));
         assert!(!wanted(Request::head("/").header("accept", "text/event-stream"), ""));
     }
 
