@@ -167,11 +167,11 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// One that answers so and closes, and how often it was told.
-    async fn autoscaler(answer: &'static str) -> SocketAddr {
+    /// One that answers so and closes.
+    async fn autoscaler(tasks: &mut JoinSet<()>, answer: &'static str) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
+        tasks.spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let (mut head, mut part) = (Vec::new(), [0; 512]);
                 while !head.ends_with(b"\r\n\r\n") {
@@ -189,19 +189,23 @@ mod tests {
 
     #[tokio::test]
     async fn who_answers_and_closes_has_answered() {
-        let settings = autoscaler(YES).await.into();
+        let mut tasks = JoinSet::new();
+        let settings = autoscaler(&mut tasks, YES).await.into();
         for _ in 0..100 {
             tell(&settings, "a").await.unwrap();
         }
-        let error = tell(&autoscaler(NO).await.into(), "a").await.unwrap_err().to_string();
+        let error =
+            tell(&autoscaler(&mut tasks, NO).await.into(), "a").await.unwrap_err().to_string();
         assert!(error.ends_with("it scales no such API, or does not lead"), "{error}");
-        let error = tell(&autoscaler("").await.into(), "a").await.unwrap_err().to_string();
+        let error =
+            tell(&autoscaler(&mut tasks, "").await.into(), "a").await.unwrap_err().to_string();
         assert!(error.contains("127.0.0.1:"), "{error}");
     }
 
     #[tokio::test]
     async fn a_name_that_is_not_found_keeps_nobody_from_the_others() {
-        let yes = autoscaler(YES).await.to_string();
+        let mut tasks = JoinSet::new();
+        let yes = autoscaler(&mut tasks, YES).await.to_string();
         let unknown = || "no-such-name.invalid:1".to_owned();
         for targets in [vec![unknown(), yes.clone()], vec![yes, unknown()]] {
             tell(&WakeSettings { targets, token_file: None }, "a").await.unwrap();
