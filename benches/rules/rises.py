@@ -220,12 +220,14 @@ def main():
     parser.add_argument("--trace", default=rules.TRACE, help="a trace to play; '' for none")
     parser.add_argument("--seed", type=int, default=1, help="of every draw")
     parser.add_argument("--only", default="", help="loads with this in their names")
+    parser.add_argument("--held-out", action="store_true", help="the loads that were held out instead")
     args = parser.parse_args()
     simulator = rules.Simulator(args.binary, 1)
     with tempfile.TemporaryDirectory() as folder:
-        loads = {name: load for name, load in rules.CHOSEN.items() if args.only in name}
+        loads = {name: load for name, load in (rules.HELD_OUT if args.held_out else rules.CHOSEN).items() if args.only in name}
         if args.trace and args.only in "trace":
-            loads["trace"] = ["--trace", plain(args.trace, folder)]
+            trace = rules.halves(args.trace, folder)[1][1] if args.held_out else args.trace
+            loads["trace"] = ["--trace", plain(trace, folder)]
         print(INTRODUCTION.format(seed=args.seed, ratio=f"{RATIO:.2f}"))
         cells = [
             Cell(simulator, args.seed, name, cold, load, folder)
