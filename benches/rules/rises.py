@@ -208,7 +208,7 @@ def checked(cell, answer):
     row = [cell.name, cell.cold]
     for name in names:
         had = math.floor(paid[name] / HOUR)
-        least = answer["late"][had] if had < len(answer["late"]) else 0
+        least = answer["late"][had] if had < len(answer["late"]) else answer["early"]
         sign = "" if worst[name] >= least else " !"
         row.append(f"{paid[name] / plan:.2f}: {worst[name]:,}, {least:,}{sign}")
     return row
