@@ -15,6 +15,9 @@
 //! counted twice, as each belongs to one rise. Added up, that is more than may be late, by the choice of
 //! `standing`: so the rule is late on a load on which it must not be.
 //!
+//! Where requests come in a calm, too, more may be late the longer it is: `standing` is for calms that are longer by
+//! little, and for others [`Rises::late`] is to be held against what may be late then, as `benches/rules/rises.py` does.
+//!
 //! Nothing is taken for granted of the rule but that it can't see the future: it may know all rates, all laws, what
 //! each request will take once it is there, and in which order to run them; it sees at once what comes. So the bound
 //! is far below what a real one must have.
