@@ -8,6 +8,7 @@ mod load;
 mod metrics;
 mod proxy_protocol;
 mod redirect;
+mod silence;
 mod takeover;
 mod tls;
 mod tokens;
