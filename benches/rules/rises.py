@@ -27,23 +27,25 @@ Made by `benches/rules/rises.py`: seed {seed}, eight requests at once a replica,
 200 ms, 1 % may be. Costs are replica-seconds over those of a plan made with foresight.
 
 **The claim.** Take a cell's load, and with it all loads that differ from it only in that a calm, a time before a
-rise, takes up to an hour longer, or up to a night of eight hours where nothing comes in it. Any rule that decides by what it has seen, of whatever kind, and is at most 1 % late
-on each of these, has on one of them as many replicas as *kept* says throughout such a calm, for nothing. Where that
-is over {ratio} of what a plan pays, no rule meets "at most 1 % late at {ratio}" on all of them: *proved*.
+rise, takes up to an hour longer, or up to a night of eight hours where nothing comes in it; and those that end in such
+a calm. Any rule that decides by what it has seen, of whatever kind, and is at most 1 % late wherever the rise comes, has
+in one of those calms as many replicas as *kept* says all the time, for nothing. Where these cost more than {ratio} times
+what a plan pays for the load that ends there, no rule meets "at most 1 % late at {ratio}" on all of them: *proved*.
 
 **The proof** (`simulate/src/optimum/rise.rs`). Until the rise comes, a load is the same as one on which the calm goes
 on, and so is what a rule has done. What it starts then is ready a cold start later. So what comes in between has those
 places that were there: with N replicas at least so many are late as `tidegate simulate --rises` counts, in any order,
 and however well the rule knows what a request takes. Let the rise come just when the rule has fewest. If in no calm
 it keeps as many as *kept* says all the time, it can be made late for more than 1 %. If it does in one, let that calm
-go on for an hour or a night: it pays *kept* times as many seconds, beside a plan for all that came. A rule that has a
+go on for an hour or a night, and the load end: it pays *kept* times as many seconds, beside a plan for all that came,
+which goes as soon as it may. A rule that has a
 replica before the first request of all pays where none ever comes, where the plan pays nothing; so those are
 late in any case that come before a first replica can be ready, and where they are more than 1 %, that is the proof.
 
 - **calm**: what the load does until it rises. **rises**: how many are argued with, the cheapest choice.
 - **late with 0**: late at the least under a rule that has no replica there before a rise.
 - **kept**: the fewest replicas with which no more than 1 % need be late.
-- **an hour of it**: what such a rule pays in the calm for each hour, over all that the plan pays. **proved from**: by
+- **an hour of it**: what such a rule pays in the calm for each hour, over all that the plan has paid. **proved from**: by
   how much longer the calm must be able to take for its cost to be over {ratio}.
 - **late at {ratio}**: at least so many are late, on one of those loads, under a rule that pays no more than that.
 

@@ -5,7 +5,7 @@
 //!
 //! **Claim.** A rule whose decisions follow from what it has seen, and that makes no more than the allowed
 //! number of requests late on each of these loads, has on one of them [`Rises::standing`] replicas at every
-//! moment of a calm that is longer by `G`: it pays that many times `G` for nothing.
+//! moment of a calm that is longer by `G`: it pays that many times `G` for nothing, also on the load that ends there.
 //!
 //! **Proof.** Suppose not: however a load has been until then, in each calm there comes a moment at which fewer
 //! than `standing` are there, whether ready or starting. Let the rise come just then. Up to that moment the load
