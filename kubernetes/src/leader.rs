@@ -89,18 +89,20 @@ impl Keeper {
     pub async fn release(&self) {
         let release = async {
             let Some(lease) = self.leases.get_opt(&self.settings.name).await? else {
-                return Ok(());
+                return Ok(false);
             };
             let record = record(&lease);
             if record.holder.as_deref() != Some(self.settings.identity.as_str()) {
-                return Ok(());
+                return Ok(false);
             }
-            self.patch(&record, json!({"holderIdentity": "", "leaseDurationSeconds": 1})).await
+            self.patch(&record, json!({"holderIdentity": "", "leaseDurationSeconds": 1})).await?;
+            Ok::<bool, Failure>(true)
         };
         // Whatever comes of it: we write nothing more.
         self.leader.election().refused();
         match tokio::time::timeout(self.settings.duration / 3, release).await {
-            Ok(Ok(())) => tracing::info!("gives the lease back"),
+            Ok(Ok(true)) => tracing::info!("gives the lease back"),
+            Ok(Ok(false)) => {}
             Ok(Err(failure)) => tracing::warn!(%failure, "can't give the lease back"),
             Err(_) => tracing::warn!("can't give the lease back in time"),
         }

@@ -70,8 +70,15 @@ fn a_leader_that_ends_gives_the_lease_back() {
     let flags = ["--lease-duration", "30m"];
     let mut one = cluster.autoscaler("one", &flags);
     eventually("one leads", || cluster.leader() == "one");
+    // Who never had it leaves it where it is, and says nothing of it.
+    let mut other = cluster.autoscaler("other", &flags);
+    other.process.signal(Signal::TERM);
+    assert!(other.process.wait().success());
+    assert_eq!(other.process.count_lines("gives the lease back"), 0);
+    assert_eq!(cluster.leader(), "one");
     one.process.signal(Signal::TERM);
     assert!(one.process.wait().success());
+    assert_eq!(one.process.count_lines("gives the lease back"), 1);
     assert_eq!(cluster.leader(), "");
     let two = cluster.autoscaler("two", &flags);
     eventually("two leads", || cluster.leader() == "two");
