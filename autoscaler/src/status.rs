@@ -1,7 +1,7 @@
 //! What the autoscaler sees and what it decided, as served at `/status`.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -121,6 +121,16 @@ pub struct DecisionStatus {
     pub reason: String,
     /// A sentence with the numbers.
     pub detail: String,
+}
+
+impl DecisionStatus {
+    /// Joins the last changes, of which no more than so many are kept.
+    pub(crate) fn join(self, last: &mut VecDeque<Self>, most: usize) {
+        if last.len() == most {
+            last.pop_front();
+        }
+        last.push_back(self);
+    }
 }
 
 /// One replica.

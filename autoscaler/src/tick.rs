@@ -321,16 +321,9 @@ impl Control {
         let (reason, detail) = (decision.reason.code(), decision.sentence());
         tracing::info!(api = api.name, from, to, reason, detail, "scale");
         api.wanted = to;
-        if api.decisions.len() == DECISIONS {
-            api.decisions.pop_front();
-        }
-        api.decisions.push_back(DecisionStatus {
-            at_seconds: Clock::since_start(now).as_secs_f64(),
-            from,
-            to,
-            reason: reason.to_owned(),
-            detail,
-        });
+        let (at_seconds, reason) = (Clock::since_start(now).as_secs_f64(), reason.to_owned());
+        let change = DecisionStatus { at_seconds, from, to, reason, detail };
+        change.join(&mut api.decisions, DECISIONS);
     }
 
     /// Writes down what the scalers remember, if it is time or has to be `at_once`.

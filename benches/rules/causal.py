@@ -7,7 +7,6 @@
 Needs nothing but Python 3.11 and the built `tidegate`; one simulation at a time, within 20 minutes.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -109,13 +108,7 @@ def row(simulator, name, cold, load, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", default="target/release/tidegate", help="the built tidegate")
-    parser.add_argument("--trace", default=rules.TRACE, help="a trace to play; '' for none")
-    parser.add_argument("--seed", type=int, default=1, help="of every draw")
-    parser.add_argument("--only", default="", help="loads with this in their names")
-    parser.add_argument("--held-out", action="store_true", help="the loads that were held out instead")
-    args = parser.parse_args()
+    args = rules.arguments(__doc__)
     simulator = rules.Simulator(args.binary, 1)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

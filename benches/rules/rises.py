@@ -7,11 +7,11 @@
 Needs nothing but Python 3.11 and the built `tidegate`.
 """
 
-import argparse
 import csv
 import math
 import sys
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 import rules
@@ -217,13 +217,7 @@ def checked(cell, answer):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", default="target/release/tidegate", help="the built tidegate")
-    parser.add_argument("--trace", default=rules.TRACE, help="a trace to play; '' for none")
-    parser.add_argument("--seed", type=int, default=1, help="of every draw")
-    parser.add_argument("--only", default="", help="loads with this in their names")
-    parser.add_argument("--held-out", action="store_true", help="the loads that were held out instead")
-    args = parser.parse_args()
+    args = rules.arguments(__doc__)
     simulator = rules.Simulator(args.binary, 1)
     with tempfile.TemporaryDirectory() as folder:
         loads = {name: load for name, load in (rules.HELD_OUT if args.held_out else rules.CHOSEN).items() if args.only in name}
@@ -254,8 +248,6 @@ def main():
 
 def plain(trace, folder):
     """The trace as seconds from its beginning and seconds of service, so that it can be cut."""
-    from datetime import datetime
-
     with open(trace, newline="") as file:
         _, *rows = list(csv.reader(file))
     moment = lambda text: datetime.fromisoformat(text[:26]).timestamp()  # noqa: E731

@@ -216,6 +216,17 @@ def halves(trace, folder):
     return paths
 
 
+def arguments(doc):
+    """What those are told that look at one table's cells."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--binary", default="target/release/tidegate", help="the built tidegate")
+    parser.add_argument("--trace", default=TRACE, help="a trace to play; '' for none")
+    parser.add_argument("--seed", type=int, default=1, help="of every draw")
+    parser.add_argument("--only", default="", help="loads with this in their names")
+    parser.add_argument("--held-out", action="store_true", help="the loads that were held out instead")
+    return parser.parse_args()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", default="target/release/tidegate", help="the built tidegate")

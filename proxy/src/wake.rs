@@ -89,14 +89,7 @@ async fn tell(settings: &WakeSettings, api: &str) -> Result<(), WakeError> {
         let (target, api, token) = (target.clone(), api.to_owned(), token.clone());
         told.spawn(tell_all_behind(target, api, token, Arc::clone(&posts)));
     }
-    let mut errors = Vec::new();
-    while let Some(done) = told.join_next().await {
-        match done? {
-            Ok(()) => return Ok(()),
-            Err(error) => errors.push(error.to_string()),
-        }
-    }
-    Err(errors.join("; ").into())
+    any(told).await
 }
 
 /// Tells all that one name stands for, as far as there are `posts` left.
@@ -112,15 +105,20 @@ async fn tell_all_behind(
         let Ok(post_of_many) = Arc::clone(&posts).try_acquire_owned() else { break };
         post_of_many.forget();
         let request = request(to, &api, token.as_deref())?;
-        told.spawn(
-            async move { post(to, request).await.map_err(|error| format!("{to}: {error}")) },
-        );
+        told.spawn(async move {
+            post(to, request).await.map_err(|error| format!("{to}: {error}").into())
+        });
     }
+    any(told).await
+}
+
+/// The first yes, or why there was none.
+async fn any(mut told: JoinSet<Result<(), WakeError>>) -> Result<(), WakeError> {
     let mut errors = Vec::new();
     while let Some(done) = told.join_next().await {
         match done? {
             Ok(()) => return Ok(()),
-            Err(error) => errors.push(error),
+            Err(error) => errors.push(error.to_string()),
         }
     }
     Err(errors.join("; ").into())

@@ -119,16 +119,10 @@ impl Scaled {
         reason: &str,
         detail: &str,
     ) {
-        if self.decisions.len() == DECISIONS {
-            self.decisions.pop_front();
-        }
-        self.decisions.push_back(DecisionStatus {
-            at_seconds: Clock::since_start(now).as_secs_f64(),
-            from,
-            to,
-            reason: reason.to_owned(),
-            detail: detail.to_owned(),
-        });
+        let (reason, detail) = (reason.to_owned(), detail.to_owned());
+        let at_seconds = Clock::since_start(now).as_secs_f64();
+        let change = DecisionStatus { at_seconds, from, to, reason, detail };
+        change.join(&mut self.decisions, DECISIONS);
     }
 
     /// How many replicas are asked for, and of which version of the target that is known.
