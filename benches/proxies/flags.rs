@@ -65,7 +65,7 @@ pub(crate) struct Flags {
         env = "TIDEGATE_BENCH_PEERS",
         value_enum,
         value_delimiter = ',',
-        default_value = "direct,raw,nginx,haproxy,tidegate"
+        default_value = "direct,raw,nginx,nginx-alike,haproxy,tidegate"
     )]
     peers: Vec<Peer>,
     /// How often each is measured, in turn; results are medians [default: 5, with --quick 2]

@@ -27,6 +27,10 @@ pub(crate) enum Peer {
     Raw,
     /// nginx
     Nginx,
+    /// nginx that also limits, and tells the origin of the hops before it, as the sidecar does
+    #[value(name = "nginx-alike")]
+    #[serde(rename = "nginx-alike")]
+    NginxAlike,
     /// HAProxy
     Haproxy,
     /// Tidegate's sidecar
@@ -98,6 +102,7 @@ impl Peer {
             Self::Direct => "direct",
             Self::Raw => "raw",
             Self::Nginx => "nginx",
+            Self::NginxAlike => "nginx-alike",
             Self::Haproxy => "haproxy",
             Self::Tidegate => "tidegate",
             Self::Gateway => "gateway",
@@ -123,7 +128,10 @@ impl Peer {
 
     /// Whether it speaks TLS.
     pub(crate) const fn speaks_tls(self) -> bool {
-        matches!(self, Self::Nginx | Self::Haproxy | Self::Tidegate | Self::Gateway)
+        matches!(
+            self,
+            Self::Nginx | Self::NginxAlike | Self::Haproxy | Self::Tidegate | Self::Gateway
+        )
     }
 
     /// Looks for it. `tidegate` is that peer's file.
@@ -137,7 +145,7 @@ impl Peer {
                 let exe = std::env::current_exe().context("can't find this program's own file")?;
                 (Some(exe), format!("of this harness, {}", env!("CARGO_PKG_VERSION")))
             }
-            Self::Nginx => {
+            Self::Nginx | Self::NginxAlike => {
                 let program = installed("nginx", "nginx-light")?;
                 let version = nginx::version(&output(&program, "-v")?);
                 (Some(program), version)
@@ -191,7 +199,8 @@ impl Found {
                 let upstream = the_one(setup.upstreams)?;
                 ["copy".into(), setup.listen.to_string(), upstream.to_string()].to_vec()
             }
-            Peer::Nginx => nginx::arguments(setup)?,
+            Peer::Nginx => nginx::arguments(setup, nginx::Work::Least)?,
+            Peer::NginxAlike => nginx::arguments(setup, nginx::Work::Alike)?,
             Peer::Haproxy => haproxy::arguments(setup)?,
             Peer::Tidegate => sidecar_arguments(setup)?,
             Peer::Gateway => gateway::arguments(setup)?,
@@ -311,7 +320,11 @@ mod tests {
         assert!(pem(key).starts_with("-----BEGIN PRIVATE KEY-----"));
         gateway::arguments(&setup).expect("good");
         for (arguments, file, line) in [
-            (nginx::arguments(&setup), "nginx.conf", "listen 127.0.0.1:1 ssl http2 reuseport;"),
+            (
+                nginx::arguments(&setup, nginx::Work::Least),
+                "nginx.conf",
+                "listen 127.0.0.1:1 ssl http2 reuseport;",
+            ),
             (haproxy::arguments(&setup), "haproxy.cfg", "bind 127.0.0.1:1 ssl crt "),
         ] {
             arguments.expect("good");

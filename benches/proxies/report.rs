@@ -78,7 +78,8 @@ impl Report {
         }
         if !self.rows.is_empty() {
             text += "\n## Time\n\nMicroseconds a request, or a chunk of a stream. `waited`: others had \
-                     the peer's core. `added`: more than without a proxy.\n\n";
+                     the peer's core. `added`: more than without a proxy. `alike`: nginx with as \
+                     much of the sidecar's work as it can be told to do.\n\n";
             text += &time_table(&self.rows);
         }
         let memory = memory_table(&self.rows);
@@ -132,6 +133,7 @@ fn time_table(rows: &[Row]) -> String {
         "system",
         "waited",
         "× nginx",
+        "× alike",
         "a second",
         "p50",
         "p99",
@@ -150,6 +152,7 @@ fn time_table(rows: &[Row]) -> String {
             number(row.system_us, 1),
             number(row.waited_us, 1),
             number(row.to_nginx, 2),
+            number(row.to_nginx_alike, 2),
             number(Some(row.rate), 0),
             number(Some(row.p50_us), 0),
             number(Some(row.p99_us), 0),
@@ -279,10 +282,10 @@ mod tests {
     fn the_tables_say_what_was_measured() {
         let text = report().markdown();
         let head = cells(&text, "| load");
-        assert_eq!((head[0][8].as_str(), head[0][12].as_str()), ("× nginx", "p50 added"));
+        assert_eq!((head[0][8].as_str(), head[0][13].as_str()), ("× nginx", "p50 added"));
         let time = cells(&text, "| small, 256 connections | tidegate");
         assert_eq!(time[0][3..5], ["15.0", "15.0–15.0"]);
-        assert_eq!((time[0][8].as_str(), time[0][12].as_str()), ("0.75", "40"));
+        assert_eq!((time[0][8].as_str(), time[0][13].as_str()), ("0.75", "40"));
         let rest = cells(&text, "| tidegate");
         assert_eq!(rest[0][2..], ["1.0", "10.0", "0.5", "9.0", ""], "memory in\n{text}");
         assert_eq!(rest[1][2..], ["25000", "1.25", ""], "instructions in\n{text}");

@@ -22,6 +22,8 @@ pub(crate) struct Row {
     pub(crate) waited_us: Option<f64>,
     /// Processor time by nginx' in the same repeat.
     pub(crate) to_nginx: Option<f64>,
+    /// The same by the nginx that does as much of the sidecar's work as it can.
+    pub(crate) to_nginx_alike: Option<f64>,
     /// Units a second.
     pub(crate) rate: f64,
     /// As measured.
@@ -112,10 +114,8 @@ fn row(samples: &[Sample], load: &str, peer: Peer) -> Option<Row> {
         user_us: of(|sample| sample.user_us).map(|spread| spread.median),
         system_us: of(|sample| sample.system_us).map(|spread| spread.median),
         waited_us: of(|sample| sample.waited_us).map(|spread| spread.median),
-        to_nginx: beside(Peer::Nginx, |own, nginx| {
-            let cpu = nginx.cpu_us.filter(|cpu| *cpu > 0.0)?;
-            Some(own.cpu_us? / cpu)
-        }),
+        to_nginx: beside(Peer::Nginx, cpu_ratio),
+        to_nginx_alike: beside(Peer::NginxAlike, cpu_ratio),
         rate: of(|sample| Some(sample.rate))?.median,
         p50_us: of(|sample| Some(sample.p50_us))?.median,
         p99_us: of(|sample| Some(sample.p99_us))?.median,
@@ -124,6 +124,11 @@ fn row(samples: &[Sample], load: &str, peer: Peer) -> Option<Row> {
         idle: memory(|sample| sample.idle),
         loaded: memory(|sample| sample.loaded),
     })
+}
+
+fn cpu_ratio(own: &Sample, other: &Sample) -> Option<f64> {
+    let cpu = other.cpu_us.filter(|cpu| *cpu > 0.0)?;
+    Some(own.cpu_us? / cpu)
 }
 
 #[cfg(test)]

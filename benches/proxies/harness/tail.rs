@@ -115,7 +115,7 @@ fn balancers(found: &Found) -> Vec<Balancer<'_>> {
         Peer::Sglang | Peer::Vllm => {
             vec![one("round robin", Method::Default, 1), one("two random", Method::TwoRandom, 1)]
         }
-        Peer::Direct | Peer::Raw | Peer::Tidegate => Vec::new(),
+        Peer::Direct | Peer::Raw | Peer::NginxAlike | Peer::Tidegate => Vec::new(),
     }
 }
 
