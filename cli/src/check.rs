@@ -2,9 +2,9 @@
 
 use crate::backend::Where;
 use crate::cluster::Cluster;
-use crate::exit::{self, BadUsage};
+use crate::exit::BadUsage;
 use crate::screen::{Format, Screen};
-use crate::signals::Signals;
+use crate::signals::until_interrupted;
 use anyhow::Result;
 use console::Style;
 use serde_json::{Value, json};
@@ -35,34 +35,26 @@ enum Output {
 
 /// Looks at everything and prints what it finds.
 pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let signals = Signals::listen()?;
-        if args.place.local {
-            let what = "`check` looks at clusters; of a `tidegate up`, see `get --local`";
-            return Err(BadUsage(what.to_owned()).into());
-        }
-        let check = async {
-            let cluster = Cluster::open(&args.place).await?;
-            let findings = cluster.examine(args.all_namespaces).await;
-            let screen = Screen::new(Format::Plain);
-            match args.output {
-                Some(Output::Json) => {
-                    let all: Vec<Value> = findings.iter().map(object).collect();
-                    screen.line(&serde_json::to_string_pretty(&all)?);
-                }
-                None => {
-                    findings.iter().flat_map(lines).for_each(|line| screen.line(&line));
-                    screen.line(&summary(&findings));
-                }
+    if args.place.local {
+        let what = "`check` looks at clusters; of a `tidegate up`, see `get --local`";
+        return Err(BadUsage(what.to_owned()).into());
+    }
+    until_interrupted(async {
+        let cluster = Cluster::open(&args.place).await?;
+        let findings = cluster.examine(args.all_namespaces).await;
+        let screen = Screen::new(Format::Plain);
+        match args.output {
+            Some(Output::Json) => {
+                let all: Vec<Value> = findings.iter().map(object).collect();
+                screen.line(&serde_json::to_string_pretty(&all)?);
             }
-            let is_wrong = findings.iter().any(|finding| finding.level == Level::Wrong);
-            Ok(if is_wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-        };
-        tokio::select! {
-            done = check => done,
-            () = signals.first() => Ok(exit::interrupted()),
+            None => {
+                findings.iter().flat_map(lines).for_each(|line| screen.line(&line));
+                screen.line(&summary(&findings));
+            }
         }
+        let is_wrong = findings.iter().any(|finding| finding.level == Level::Wrong);
+        Ok(if is_wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     })
 }
 

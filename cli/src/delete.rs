@@ -4,7 +4,7 @@ use crate::backend::{Backend, Change, Where};
 use crate::exit::{self, NotDone};
 use crate::resource;
 use crate::screen::{Format, Screen};
-use crate::signals::Signals;
+use crate::signals::until_interrupted;
 use anyhow::Result;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -34,14 +34,7 @@ pub(crate) struct DeleteArgs {
 
 /// Deletes each that is there.
 pub(crate) fn run(args: &DeleteArgs) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let signals = Signals::listen()?;
-        tokio::select! {
-            done = delete(args) => done.map(|()| ExitCode::SUCCESS),
-            () = signals.first() => Ok(exit::interrupted()),
-        }
-    })
+    until_interrupted(async { delete(args).await.map(|()| ExitCode::SUCCESS) })
 }
 
 async fn delete(args: &DeleteArgs) -> Result<()> {

@@ -3,7 +3,7 @@
 use crate::backend::{Backend, Where};
 use crate::description;
 use crate::screen::{Format, Screen};
-use crate::signals::Signals;
+use crate::signals::until_interrupted;
 use crate::{clock, exit};
 use anyhow::Result;
 use std::process::ExitCode;
@@ -21,20 +21,12 @@ pub(crate) struct DescribeArgs {
 
 /// Prints it.
 pub(crate) fn run(args: &DescribeArgs) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let signals = Signals::listen()?;
-        let describe = async {
-            let backend = Backend::open(&args.place).await?;
-            let details = backend.details(&args.name).await?;
-            let screen = Screen::new(Format::Plain);
-            let lines = description::lines(&details, clock::wall());
-            lines.iter().for_each(|line| screen.line(line));
-            Ok(ExitCode::SUCCESS)
-        };
-        tokio::select! {
-            done = describe => done,
-            () = signals.first() => Ok(exit::interrupted()),
-        }
+    until_interrupted(async {
+        let backend = Backend::open(&args.place).await?;
+        let details = backend.details(&args.name).await?;
+        let screen = Screen::new(Format::Plain);
+        let lines = description::lines(&details, clock::wall());
+        lines.iter().for_each(|line| screen.line(line));
+        Ok(ExitCode::SUCCESS)
     })
 }

@@ -4,7 +4,7 @@ use crate::backend::{Backend, Change, Where};
 use crate::exit;
 use crate::listing::{Columns, Table};
 use crate::screen::{Format, Screen};
-use crate::signals::Signals;
+use crate::signals::until_interrupted;
 use crate::{clock, resource};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -44,14 +44,7 @@ pub(crate) enum Output {
 
 /// Prints them once, or until Ctrl-C.
 pub(crate) fn run(args: &GetArgs) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let signals = Signals::listen()?;
-        tokio::select! {
-            done = get(args) => done.map(|()| ExitCode::SUCCESS),
-            () = signals.first() => Ok(exit::interrupted()),
-        }
-    })
+    until_interrupted(async { get(args).await.map(|()| ExitCode::SUCCESS) })
 }
 
 async fn get(args: &GetArgs) -> Result<()> {
@@ -60,7 +53,12 @@ async fn get(args: &GetArgs) -> Result<()> {
     let columns =
         Columns { namespace: args.all_namespaces, wide: args.output == Some(Output::Wide) };
     let table = Table::new(columns);
-    let mut printer = Printer { screen, table, form: args.output, has_printed: false };
+    let none = if args.place.local {
+        "no APIs yet; see `tidegate deploy --local`"
+    } else {
+        "no InferenceApis found; see --namespace and --all-namespaces"
+    };
+    let mut printer = Printer { screen, none, table, form: args.output, has_printed: false };
     // Also before a watch: what is wrong is told at once.
     let first = match &args.name {
         Some(name) => vec![backend.get(name).await?],
@@ -90,6 +88,8 @@ async fn get(args: &GetArgs) -> Result<()> {
 
 struct Printer {
     screen: Screen,
+    /// What is said where there are no APIs.
+    none: &'static str,
     table: Table,
     form: Option<Output>,
     /// Whether there is a document above the next one.
@@ -104,7 +104,7 @@ impl Printer {
                 self.object(&json!({"apiVersion": "v1", "kind": "List", "items": apis}))
             }
             _ if apis.is_empty() => {
-                exit::note("no InferenceApis found; see --namespace and --all-namespaces");
+                exit::note(self.none);
                 Ok(())
             }
             _ => self.rows(apis),

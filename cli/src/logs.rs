@@ -3,7 +3,7 @@
 use crate::backend::{Backend, LogsWanted, Part, Told, Where};
 use crate::exit;
 use crate::screen::{Format, Screen};
-use crate::signals::Signals;
+use crate::signals::until_interrupted;
 use anyhow::Result;
 use console::{Color, Style};
 use std::process::ExitCode;
@@ -55,14 +55,7 @@ fn tail(text: &str) -> Result<Tail, String> {
 
 /// Prints the lines, with `--follow` until Ctrl-C.
 pub(crate) fn run(args: &LogsArgs) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let signals = Signals::listen()?;
-        tokio::select! {
-            done = logs(args) => done.map(|()| ExitCode::SUCCESS),
-            () = signals.first() => Ok(exit::interrupted()),
-        }
-    })
+    until_interrupted(async { logs(args).await.map(|()| ExitCode::SUCCESS) })
 }
 
 async fn logs(args: &LogsArgs) -> Result<()> {

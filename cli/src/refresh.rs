@@ -3,7 +3,7 @@
 use crate::backend::{Backend, Where};
 use crate::exit;
 use crate::screen::{Format, Screen};
-use crate::signals::Signals;
+use crate::signals::until_interrupted;
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -20,18 +20,10 @@ pub(crate) struct RefreshArgs {
 
 /// Begins it, and says what is restarted.
 pub(crate) fn run(args: &RefreshArgs) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let signals = Signals::listen()?;
-        let refresh = async {
-            let backend = Backend::open(&args.place).await?;
-            let what = backend.refresh(&args.name).await?;
-            Screen::new(Format::Plain).line(&format!("{}: {what}", args.name));
-            Ok(ExitCode::SUCCESS)
-        };
-        tokio::select! {
-            done = refresh => done,
-            () = signals.first() => Ok(exit::interrupted()),
-        }
+    until_interrupted(async {
+        let backend = Backend::open(&args.place).await?;
+        let what = backend.refresh(&args.name).await?;
+        Screen::new(Format::Plain).line(&format!("{}: {what}", args.name));
+        Ok(ExitCode::SUCCESS)
     })
 }

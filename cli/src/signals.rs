@@ -1,9 +1,25 @@
 //! Ctrl-C and SIGTERM, counted: the first asks to stop, the second to stop at once.
 
+use crate::exit;
 use anyhow::{Context, Result};
+use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+/// Runs a command until it is done, or until the first signal ends it.
+pub(crate) fn until_interrupted(
+    command: impl Future<Output = Result<ExitCode>>,
+) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let signals = Signals::listen()?;
+        tokio::select! {
+            done = command => done,
+            () = signals.first() => Ok(exit::interrupted()),
+        }
+    })
+}
 
 /// Counts signals for as long as it lives.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ mod cluster;
 
 use crate::client::HttpClient;
 use crate::screen::{Format, Screen};
+use crate::signals::until_interrupted;
 use crate::view;
 use anyhow::{Context, Result};
 use std::process::ExitCode;
@@ -44,8 +45,7 @@ pub(crate) struct TopArgs {
 
 /// Shows the status once, or each second until Ctrl-C or until the autoscaler is gone.
 pub(crate) fn run(args: &TopArgs) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    until_interrupted(async {
         let client = HttpClient::new();
         let screen = Screen::new(if args.json { Format::Json } else { Format::Auto });
         #[cfg(feature = "kubernetes")]
