@@ -57,9 +57,12 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// An address that nobody listens on, for now.
+/// An address that nobody listens on, for now: below the ports that the system gives unasked, and those
+/// that models are given, so that no other test gets it meanwhile but by a rare chance.
 pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    let is_free = |address: &SocketAddr| TcpListener::bind(address).is_ok();
+    let drawn = || SocketAddr::from(([127, 0, 0, 1], fastrand::u16(10_000..20_000)));
+    std::iter::repeat_with(drawn).find(is_free).expect("drawn until one is free")
 }
 
 /// Replaces a file in one step, as a careful editor does.

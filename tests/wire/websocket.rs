@@ -39,7 +39,7 @@ fn messages_of_every_kind_and_size_pass_unchanged() {
 #[test]
 fn a_socket_holds_its_slot_until_it_is_closed_or_quiet() {
     let Some(python) = python() else { return };
-    let sidecar = sidecar(python, &["--idle-timeout", "500ms"]);
+    let sidecar = sidecar(python, &["--idle-timeout", "2s"]);
     let quiet = python.start(CLIENT, &["quiet", &sidecar.data.to_string()]);
     quiet.wait_for_line("QUIET");
     assert_eq!(sidecar.metric("tidegate_requests_in_flight", ""), 1.0);

@@ -154,7 +154,7 @@ fn what_is_no_handshake_is_told_so_and_what_is_half_of_one_is_cut() {
 
 #[test]
 fn a_proxy_header_comes_before_the_handshake() {
-    let secured = Secured::start(&["--proxy-protocol", "required", "--header-timeout", "1s"]);
+    let secured = Secured::start(&["--proxy-protocol", "required", "--header-timeout", "3s"]);
     let to = secured.sidecar.data;
     let mut stream = connect(to);
     stream.write_all(V1).unwrap();
