@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::time::SystemTime;
 use tidegate_api::names::API_KIND;
 use tidegate_kubernetes::apis::{self, Apis};
-use tidegate_kubernetes::connect::{Connection, connect};
+use tidegate_kubernetes::connect::{ConnectError, Connection, connect};
 use tidegate_kubernetes::doctor::{self, Finding};
 use tidegate_kubernetes::facts::PodPhase;
 use tidegate_kubernetes::failure::Failure;
@@ -35,9 +35,8 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// The cluster that the flags, or KUBECONFIG, or the pod's own account name.
     pub(crate) async fn open(place: &Where) -> Result<Self> {
-        let connection = connect("tidegate", place.context.as_deref())
-            .await
-            .map_err(|error| NotDone::unreachable(error.to_string()))?;
+        let connection =
+            connect("tidegate", place.context.as_deref()).await.map_err(not_connected)?;
         let namespace = place.namespace.clone().unwrap_or_else(|| connection.namespace.clone());
         Ok(Self { connection, namespace })
     }
@@ -243,6 +242,16 @@ impl Cluster {
         }
         .into()
     }
+}
+
+/// Who has no cluster may have meant this machine.
+fn not_connected(error: ConnectError) -> NotDone {
+    NotDone::unreachable(match error {
+        ConnectError::NoCluster(_) => {
+            format!("{error}; --local means a `tidegate up` on this machine")
+        }
+        _ => error.to_string(),
+    })
 }
 
 fn told(told: logs::Told) -> Told {

@@ -8,9 +8,13 @@ use tidegate_autoscaler::{ChildArgs, DecideArgs, RunArgs};
 use tidegate_proxy::{GatewayArgs, SidecarArgs, Sourced};
 use tidegate_simulate::SimulateArgs;
 
+/// What a newcomer is told.
+const BEGIN: &str = "To begin: `tidegate up FILE` runs what an InferenceApi document says, on this machine; \
+    `tidegate demo` shows it with an example of the repository's.";
+
 /// Runs inference servers behind a queue and scales them with what is asked of them
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version)]
+#[command(name = "tidegate", version, after_help = BEGIN)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -80,7 +80,10 @@ pub(crate) fn run(args: &DeployArgs) -> Result<ExitCode> {
         tokio::select! {
             done = deploy => done,
             () = signals.first() => {
-                exit::note("not waited for: what was deployed stays; see `tidegate get`");
+                let local = if place.local { " --local" } else { "" };
+                exit::note(&format!(
+                    "not waited for: what was deployed stays; see `tidegate get{local}`"
+                ));
                 Ok(exit::interrupted())
             }
         }

@@ -82,7 +82,7 @@ impl Local {
             let one = written.iter().find(|(_, written)| written.api.name == name);
             one.map(|(file, written)| (Path::new(file), written))
         };
-        let object = |api: &ApiStatus| object::object(api, document(&api.name));
+        let object = |api: &ApiStatus| object::object(api, document(&api.name), self.run.begun);
         Ok(status.apis.iter().map(object).collect())
     }
 
@@ -227,7 +227,9 @@ impl Local {
         files
             .iter()
             .try_for_each(|FileChange { file, before, .. }| put(file, before.as_deref()))?;
-        Err(NotDone::refused(why).into())
+        // Where they lie in the run's folder tells its user nothing.
+        let folder = format!("{}/", run_dir::documents(&self.run.path).display());
+        Err(NotDone::refused(why.replace(&folder, "")).into())
     }
 
     /// Waits until it has looked at files in this state, and says why it could not use what it saw.

@@ -118,7 +118,10 @@ impl Machine {
             Ok(autoscaler) => autoscaler,
             // The autoscaler's own words name its own flag, which is another one here.
             Err(StartError::Admin { address, source }) => {
-                bail!("can't listen on {address} (--status): is another process using it? {source}")
+                bail!(
+                    "can't listen on {address} (--status): {source}; where another `tidegate up` runs, \
+                     use `tidegate deploy --local`, or give this one ports of its own"
+                )
             }
             Err(error) => return Err(error.into()),
         };

@@ -68,13 +68,13 @@ pub(crate) fn number(value: &Value) -> String {
 pub(crate) fn age(time: &Value, now: Duration) -> String {
     let at = time.as_str().and_then(|text| humantime::parse_rfc3339_weak(text).ok());
     let at = at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-    at.map_or_else(|| "<unknown>".to_owned(), |at| short(now.saturating_sub(at)))
+    at.map_or_else(|| "-".to_owned(), |at| short(now.saturating_sub(at)))
 }
 
 /// How long ago a second since the Unix epoch was.
 pub(crate) fn age_of(at: Option<i64>, now: Duration) -> String {
     let at = at.and_then(|at| u64::try_from(at).ok()).map(Duration::from_secs);
-    at.map_or_else(|| "<unknown>".to_owned(), |at| short(now.saturating_sub(at)))
+    at.map_or_else(|| "-".to_owned(), |at| short(now.saturating_sub(at)))
 }
 
 /// A duration in two or three digits a unit, as kubectl writes ages.
@@ -128,9 +128,9 @@ mod tests {
         let now = Duration::from_secs(100);
         assert_eq!(age(&json!("1970-01-01T00:01:30Z"), now), "10s");
         assert_eq!(age(&json!("1970-01-01T00:01:30.500000Z"), now), "9s");
-        assert_eq!(age(&json!("later"), now), "<unknown>");
+        assert_eq!(age(&json!("later"), now), "-");
         assert_eq!(age_of(Some(40), now), "60s");
-        assert_eq!(age_of(None, now), "<unknown>");
+        assert_eq!(age_of(None, now), "-");
     }
 
     #[test]

@@ -128,6 +128,9 @@ async fn up(args: &UpArgs) -> Result<ExitCode> {
 
 /// Names the files, which the parts that fail don't know.
 fn cannot_run(args: &UpArgs) -> String {
+    if args.files.is_empty() {
+        return "can't start".to_owned();
+    }
     let files: Vec<_> = args.files.iter().map(|file| file.display().to_string()).collect();
     format!("can't run {}", files.join(", "))
 }

@@ -55,6 +55,10 @@ pub(super) async fn read(
             }
         }
         if !wanted.follow {
+            if read.is_empty() {
+                let note = format!("no replica of {api} has written anything");
+                told.send(Told::Note(note)).await.ok();
+            }
             return Ok(());
         }
         is_first = false;

@@ -16,8 +16,13 @@ const LEAVING: &str = "its document is gone; its replicas finish and go";
 /// Condition: status, reason, message.
 type Verdict = (&'static str, &'static str, String);
 
-/// An API as an object. Its document is not known where the files are wrong by now, or it is gone.
-pub(super) fn object(api: &ApiStatus, document: Option<(&Path, &Written)>) -> Value {
+/// An API as an object; `begun` is when the run has. Its document is not known where the files are wrong by
+/// now, or it is gone.
+pub(super) fn object(
+    api: &ApiStatus,
+    document: Option<(&Path, &Written)>,
+    begun: Option<SystemTime>,
+) -> Value {
     let last = api.decisions.last();
     let (reason, message) = match last {
         _ if api.leaving => ("", LEAVING),
@@ -46,8 +51,8 @@ pub(super) fn object(api: &ApiStatus, document: Option<(&Path, &Written)>) -> Va
     if let Some((file, written)) = document {
         object["spec"] = spec(written);
         object["metadata"]["annotations"] = json!({"tidegate.dev/file": file});
-        let created = std::fs::metadata(file).and_then(|file| file.modified()).ok();
-        if let Some(created) = created {
+        let written = std::fs::metadata(file).and_then(|file| file.modified()).ok();
+        if let Some(created) = written.max(begun) {
             let time = humantime::format_rfc3339_seconds(created).to_string();
             object["metadata"]["creationTimestamp"] = json!(time);
         }
@@ -127,13 +132,13 @@ pub(super) fn details(object: Value, api: &ApiStatus, begun: Option<SystemTime>)
     let begun = begun.and_then(|begun| begun.duration_since(SystemTime::UNIX_EPOCH).ok());
     Details {
         object,
-        replicas: api.replicas.iter().map(|one| replica(one, api.trouble.as_ref())).collect(),
+        replicas: api.replicas.iter().map(|one| replica(one, api)).collect(),
         decisions: api.decisions.iter().map(|one| decision(&api.name, one, begun)).collect(),
         ..Details::default()
     }
 }
 
-fn replica(replica: &ReplicaStatus, trouble: Option<&String>) -> Replica {
+fn replica(replica: &ReplicaStatus, api: &ApiStatus) -> Replica {
     let state = match (replica.state, replica.outdated) {
         (ReplicaState::Starting, false) => "Starting",
         (ReplicaState::Starting, true) => "Starting, old",
@@ -141,7 +146,7 @@ fn replica(replica: &ReplicaStatus, trouble: Option<&String>) -> Replica {
         (ReplicaState::Ready, true) => "Ready, old",
         (ReplicaState::Draining, _) => "Leaving",
     };
-    let is_starting = replica.state == ReplicaState::Starting;
+    let trouble = api.trouble.as_ref().filter(|_| replica.state == ReplicaState::Starting);
     Replica {
         name: replica.id.clone(),
         state,
@@ -149,7 +154,8 @@ fn replica(replica: &ReplicaStatus, trouble: Option<&String>) -> Replica {
         has_sidecar: true,
         restarts: replica.restarts,
         created: None,
-        trouble: trouble.filter(|_| is_starting).cloned(),
+        trouble: trouble
+            .map(|trouble| format!("{trouble}; see `tidegate logs --local {}`", api.name)),
     }
 }
 
@@ -218,7 +224,7 @@ mod tests {
     fn an_api_is_shown_as_kubernetes_would() {
         let mut api = ApiStatus { name: "a".to_owned(), wanted: 2, ..ApiStatus::default() };
         let verdict = |api: &ApiStatus, kind: usize| {
-            let object = object(api, Some((Path::new("/a.yaml"), &written(""))));
+            let object = object(api, Some((Path::new("/a.yaml"), &written(""))), None);
             let one = &object["status"]["conditions"][kind];
             format!(
                 "{} {}",
@@ -245,7 +251,7 @@ mod tests {
         let asleep = ApiStatus { name: "a".to_owned(), ..ApiStatus::default() };
         assert_eq!(verdict(&asleep, 0), "True Asleep");
         assert_eq!(verdict(&ApiStatus { leaving: true, ..asleep.clone() }, 0), "False Leaving");
-        let shown = object(&asleep, Some((Path::new("/a.yaml"), &written(""))));
+        let shown = object(&asleep, Some((Path::new("/a.yaml"), &written(""))), None);
         assert_eq!(shown["spec"]["autoscaling"]["policy"], "concurrency");
         assert_eq!(shown["spec"]["concurrency"]["limit"], 1);
     }
