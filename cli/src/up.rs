@@ -176,7 +176,8 @@ fn introduce(screen: &Screen, machine: &Machine, names: &str, example: &Example,
         return screen.line(&line.to_string());
     }
     let host = example.host.as_ref().map(|host| format!(" -H 'host: {host}'")).unwrap_or_default();
-    let names = if names.is_empty() { "no API yet; see tidegate deploy --local" } else { names };
+    let has_none = names.is_empty();
+    let names = if has_none { "no API yet; see tidegate deploy --local" } else { names };
     screen.line(&format!("tidegate {}: {names}", env!("CARGO_PKG_VERSION")));
     screen.line(&format!("  requests    http://{data}"));
     screen.line(&format!("  gateway     http://{admin}/metrics"));
@@ -184,7 +185,9 @@ fn introduce(screen: &Screen, machine: &Machine, names: &str, example: &Example,
         "  autoscaler  http://{status}/status; see it: tidegate top --url http://{status}"
     ));
     screen.line(&format!("  logs        {logs}"));
-    screen.line(&format!("  try         curl -i{host} http://{data}{}", example.path));
+    if !has_none {
+        screen.line(&format!("  try         curl -i{host} http://{data}{}", example.path));
+    }
     screen.line("  stop        Ctrl-C");
 }
 
