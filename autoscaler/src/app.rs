@@ -97,14 +97,6 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// Why an autoscaler ended by itself. All it had started is stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// An API never gets ready.
-    #[error(transparent)]
-    GaveUp(#[from] Box<GaveUp>),
-}
-
 /// An autoscaler that listens on its admin port and has started nothing yet.
 #[derive(Debug)]
 pub struct App {
@@ -192,7 +184,7 @@ impl App {
         self,
         gateway_admin: Option<SocketAddr>,
         shutdown: impl Future<Output = ()>,
-    ) -> Result<(), RunError> {
+    ) -> Result<(), Box<GaveUp>> {
         let Self { mut control, listener, calls, mut changes, tick, handle, .. } = self;
         control.gateway = gateway_admin;
         let admin = Arc::new(Admin {
@@ -214,7 +206,7 @@ impl App {
         empty(&mut control, handle.killed()).await;
         control.local.end().await;
         server.shutdown().await;
-        Ok(ended?)
+        ended
     }
 }
 

@@ -1,10 +1,11 @@
 //! `run --local FILE…`: flags to [`Settings`], signals, exit codes.
 
-use crate::app::{App, RunError, Settings, StartError};
+use crate::app::{App, Settings, StartError};
 #[cfg(feature = "kubernetes")]
 use crate::cluster::{self, ClusterError, ClusterSettings, KubernetesArgs};
 use crate::documents::{self, ReadError};
 use crate::follow::{self, Follow};
+use crate::local::GaveUp;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -160,7 +161,7 @@ enum Failure {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] Box<GaveUp>),
     #[cfg(feature = "kubernetes")]
     #[error(transparent)]
     Cluster(#[from] ClusterError),

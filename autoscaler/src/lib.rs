@@ -56,7 +56,7 @@ pub mod status;
 mod tick;
 pub mod traffic;
 
-pub use app::{App, RunError, Settings, StartError};
+pub use app::{App, Settings, StartError};
 pub use args::{RunArgs, run};
 pub use calendar::Calendar;
 pub use child::{ChildArgs, child};

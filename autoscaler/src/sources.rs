@@ -4,7 +4,7 @@
 //! what it has handed on is counted by a sidecar.
 
 use crate::load::{Meter, total};
-use crate::policy::observation::{Load, Traffic};
+use crate::policy::observation::Observation;
 use crate::sample::{QueueSample, ReplicaSample};
 use crate::traffic::Flow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,23 +32,6 @@ pub(crate) struct Sources {
     gateways: BTreeMap<String, Seen<QueueSample>>,
 }
 
-/// What they say together.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Sum {
-    /// Requests in flight on average; nothing where every source was lost.
-    pub(crate) load: Option<Load>,
-    /// Whether no part is a guess.
-    pub(crate) complete: bool,
-    /// Whether a source was asked in vain.
-    pub(crate) lost: bool,
-    /// Requests at sidecars now, running and waiting.
-    pub(crate) running: u32,
-    /// Requests waiting at gateways now.
-    pub(crate) held: u32,
-    /// What came and went; nothing where a source that must say it did not.
-    pub(crate) traffic: Option<Traffic>,
-}
-
 /// A source's meter and its last sample.
 #[derive(Debug, Clone)]
 struct Seen<T> {
@@ -68,13 +51,14 @@ impl Sources {
         Self { known: now, counted: now, replicas: BTreeMap::new(), gateways: BTreeMap::new() }
     }
 
-    /// Takes what all sources have said into account. One that is not named any more is gone.
+    /// Takes what all sources have said into account, and says what they say together. One that is not
+    /// named any more is gone.
     pub(crate) fn read(
         &mut self,
         replicas: &[(&str, Heard<ReplicaSample>)],
         gateways: &[(&str, Heard<QueueSample>)],
         now: Duration,
-    ) -> Sum {
+    ) -> Observation {
         keep(&mut self.replicas, replicas);
         keep(&mut self.gateways, gateways);
         let mut parts = Vec::new();
@@ -115,13 +99,14 @@ impl Sources {
         if traffic.is_some() {
             self.counted = now;
         }
-        Sum {
+        Observation {
             load: total.load,
             complete: total.complete,
             lost: total.lost,
             running: self.running(),
             held: self.held(),
             traffic,
+            ..Observation::default()
         }
     }
 
@@ -171,6 +156,7 @@ fn entry<'a, T>(seen: &'a mut BTreeMap<String, Seen<T>>, id: &str) -> &'a mut Se
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::observation::Load;
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

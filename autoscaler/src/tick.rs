@@ -256,18 +256,11 @@ impl Control {
             }
             None => None,
         };
-        let sum = api.sources.read(&replicas, gateway.as_slice(), now);
         let observation = Observation {
             current: api.wanted,
             ready: counts.ready,
             starting: counts.starting,
-            traffic: sum.traffic,
-            load: sum.load,
-            complete: sum.complete,
-            lost: sum.lost,
-            running: sum.running,
-            held: sum.held,
-            ..Observation::default()
+            ..api.sources.read(&replicas, gateway.as_slice(), now)
         };
         let name = api.name.clone();
         for id in leaving {

@@ -46,16 +46,6 @@ impl Election {
         Self { me, duration, seen: None, until: None }
     }
 
-    /// Our name.
-    pub fn me(&self) -> &str {
-        &self.me
-    }
-
-    /// How long our claims count.
-    pub fn duration(&self) -> Duration {
-        self.duration
-    }
-
     /// How long to wait between two looks at the Lease: a leader has five tries before it must stop.
     pub fn period(&self) -> Duration {
         self.duration / 7
@@ -179,7 +169,7 @@ mod tests {
                     }
                     if election.observe(stored.clone(), at(now)).is_some() {
                         version += 1;
-                        stored = Some(record(election.me(), version));
+                        stored = Some(record(["a", "b"][index], version));
                         election.claimed(at(now));
                     }
                 }

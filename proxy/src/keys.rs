@@ -59,11 +59,6 @@ impl KeyFile {
         Ok(Self { path, keys: ArcSwap::from_pointee(keys) })
     }
 
-    /// Its file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Whose key it is, if it is one of these.
     pub fn find(&self, presented: &Presented) -> Option<Arc<str>> {
         self.keys.load().find(&presented.digest)

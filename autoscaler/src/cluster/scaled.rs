@@ -189,20 +189,14 @@ impl Scaled {
             };
             gateways.push((id.as_str(), heard));
         }
-        let sum = self.sources.read(&replicas, &gateways, now);
-        self.is_measured = sum.load.is_some() && !(replicas.is_empty() && gateways.is_empty());
+        let said = self.sources.read(&replicas, &gateways, now);
+        self.is_measured = said.load.is_some() && !(replicas.is_empty() && gateways.is_empty());
         let ready = view.count(PodPhase::Ready);
         let observation = Observation {
             current: self.wanted,
             ready,
             starting: self.wanted.saturating_sub(ready),
-            traffic: sum.traffic,
-            load: sum.load,
-            complete: sum.complete,
-            lost: sum.lost,
-            running: sum.running,
-            held: sum.held,
-            ..Observation::default()
+            ..said
         };
         (observation, lost)
     }

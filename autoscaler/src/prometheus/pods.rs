@@ -5,6 +5,7 @@
 
 use super::Answer;
 use crate::policy::observation::Gap;
+use crate::sample;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -12,27 +13,6 @@ use tidegate_api::names::{label, metric};
 
 /// How far back is looked. Who is scraped less often than twice in this time is lost now and then.
 const RANGE: &str = "1m";
-
-/// What a sidecar says, without an API's name.
-const SIDECAR: [&str; 7] = [
-    metric::CONCURRENCY_SECONDS,
-    metric::QUEUE_SECONDS,
-    metric::REQUESTS_IN_FLIGHT,
-    metric::REQUESTS_QUEUED,
-    metric::UPSTREAM_DURATION_SECONDS_SUM,
-    metric::UPSTREAM_DURATION_SECONDS_COUNT,
-    metric::DRAINING,
-];
-
-/// What a gateway says of each API, and what it says where it has none.
-const GATEWAY: [&str; 6] = [
-    metric::BUILD_INFO,
-    metric::QUEUE_SECONDS,
-    metric::REQUESTS_IN_FLIGHT,
-    metric::REQUESTS_QUEUED,
-    metric::REQUESTS,
-    metric::VERSION_DURATION_SECONDS_BUCKET,
-];
 
 /// The labels that the page is read by.
 const LABELS: [&str; 3] = [label::API, label::CODE, label::LE];
@@ -49,7 +29,9 @@ pub(crate) struct Page {
 /// The query for all sidecars of a namespace, or of all.
 pub(crate) fn sidecars(namespace: Option<&str>) -> String {
     let namespace = namespace.map(|name| format!(",namespace=\"{name}\"")).unwrap_or_default();
-    let names = SIDECAR.join("|");
+    // Of other pods, too, there are series of a process.
+    let ours = sample::REPLICA.into_iter().filter(|name| name.starts_with("tidegate_"));
+    let names = ours.collect::<Vec<_>>().join("|");
     format!("{{__name__=~\"{names}\",pod!=\"\",{}=\"\"{namespace}}}[{RANGE}]", label::API)
 }
 
@@ -62,7 +44,8 @@ pub(crate) fn gateways<'a>(ids: impl Iterator<Item = &'a str>) -> Option<String>
         pods.insert(pod.replace('.', "\\\\."));
     }
     let any = |all: Vec<String>| all.join("|");
-    let names = GATEWAY.join("|");
+    // One that has no API yet says no more than what it is.
+    let names = [&[metric::BUILD_INFO], &sample::GATEWAY[..]].concat().join("|");
     let namespaces = any(namespaces.into_iter().map(str::to_owned).collect());
     let pods = any(pods.into_iter().collect());
     let range =
@@ -119,7 +102,6 @@ struct Range {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
     use serde_json::{Value, json};
 
     fn series(name: &str, labels: Value, values: Value) -> Value {

@@ -12,8 +12,9 @@ use tidegate_api::document::{
     InferenceApi, Policy, Probe, Readiness, RollingUpdate, Sidecar, Timeouts,
 };
 use tidegate_api::endpoints::EndpointsFile;
+use tidegate_autoscaler::local::GaveUp;
 use tidegate_autoscaler::status::{ApiStatus, ReplicaState};
-use tidegate_autoscaler::{App, Handle, RunError, Settings};
+use tidegate_autoscaler::{App, Handle, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
@@ -102,12 +103,12 @@ impl World {
     }
 
     /// Runs the autoscaler until it ends by itself.
-    pub(crate) async fn run_to_failure(&self) -> RunError {
+    pub(crate) async fn run_to_failure(&self) -> Box<GaveUp> {
         self.run_all_to_failure(vec![self.api.clone()]).await
     }
 
     /// The same with these APIs instead of its own.
-    pub(crate) async fn run_all_to_failure(&self, apis: Vec<InferenceApi>) -> RunError {
+    pub(crate) async fn run_all_to_failure(&self, apis: Vec<InferenceApi>) -> Box<GaveUp> {
         let run = self.bind_all(apis).await.run(None, std::future::pending());
         tokio::time::timeout(DEADLINE, run).await.expect("it does not end").unwrap_err()
     }
