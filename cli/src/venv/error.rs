@@ -50,6 +50,13 @@ pub(crate) enum VenvError {
     )]
     Hashes { requirements: PathBuf, log: PathBuf },
     #[error(
+        "{} must name each package, and what it needs itself, by version and hash: list what you need in \
+         requirements.in, then make it by `uv pip compile --generate-hashes requirements.in -o {}`, or by \
+         pip-compile; the whole output is in {}",
+        requirements.display(), requirements.display(), log.display()
+    )]
+    NotPinned { requirements: PathBuf, log: PathBuf },
+    #[error(
         "pip could not install {}; its last lines, the rest is in {}:\n{tail}",
         requirements.display(), log.display()
     )]

@@ -122,11 +122,17 @@ struct Output {
 }
 
 /// What in the output tells the cause of a failure.
-const SIGNS: [&str; 12] = [
+const SIGNS: [&str; 6] = [
     "ensurepip is not available",
     "No module named venv",
     "No module named ensurepip",
     "DO NOT MATCH THE HASHES",
+    "Hashes are required in --require-hashes mode",
+    "all requirements must have their versions pinned",
+];
+
+/// The same for one that is the network's.
+const NETWORK_SIGNS: [&str; 8] = [
     "Failed to establish a new connection",
     "Temporary failure in name resolution",
     "Name or service not known",
@@ -147,7 +153,8 @@ impl Output {
     fn take(&mut self, line: &str) {
         // A full disk shows soon enough, in pip's own failure.
         writeln!(self.file, "{line}").ok();
-        self.signs.extend(SIGNS.iter().filter(|sign| line.contains(**sign)));
+        let signs = SIGNS.iter().chain(&NETWORK_SIGNS);
+        self.signs.extend(signs.filter(|sign| line.contains(**sign)));
         if self.last.len() == TAIL_LINES {
             self.last.pop_front();
         }
@@ -167,6 +174,8 @@ impl Output {
         if self.says(&["DO NOT MATCH THE HASHES"]) {
             VenvError::Hashes { requirements, log }
         } else if self.says(&SIGNS[4..]) {
+            VenvError::NotPinned { requirements, log }
+        } else if self.says(&NETWORK_SIGNS) {
             VenvError::NoNetwork { log }
         } else {
             VenvError::Pip { requirements, log, tail: self.tail() }

@@ -174,6 +174,16 @@ async fn each_failure_says_what_to_do() {
     let cases = [
         (VERSION, "echo 'WARNING: NewConnectionError(...)'; exit 1", "check the network"),
         (VERSION, "echo 'ERROR: THESE PACKAGES DO NOT MATCH THE HASHES'; exit 1", "never remove"),
+        (
+            VERSION,
+            "echo 'ERROR: Hashes are required in --require-hashes mode, but'; exit 1",
+            "pip-compile",
+        ),
+        (
+            VERSION,
+            "echo 'In --require-hashes mode, all requirements must have their versions pinned'; exit 1",
+            "by version and hash",
+        ),
         (VERSION, "echo 'ERROR: No matching distribution found for a==1'; exit 1", "for a==1"),
         ("3 10 1 x86_64 cpython /usr", "true", "3.11 or newer"),
         ("usage: sh", "true", "does not tell its version"),
