@@ -209,7 +209,18 @@ fn cells(row: &Row, results: &Comparison, price: f64) -> Vec<String> {
 }
 
 fn notes(results: &Comparison) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes = vec![
+        "P50, P99 and MAX are waits. TURNS: how often the number of replicas began to shrink after it \
+         grew, or to\ngrow after it shrank."
+            .to_owned(),
+    ];
+    if has_step(results) {
+        notes.push(
+            "90% WANTED, READY: how long after the step nine tenths of the replicas it takes were \
+             wanted, and ready."
+                .to_owned(),
+        );
+    }
     if let Some(bound) = results.bound {
         notes.push(format!(
             "No schedule that meets the objective costs less than {bound:.0} replica-s."

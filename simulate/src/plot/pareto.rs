@@ -13,6 +13,9 @@ pub(super) const LEGEND: &[(&str, RGBColor, Mark)] = &[
     ("objective", INK, Mark::Dashes),
 ];
 
+/// The most points that each have their label: of more only those that are not beaten.
+const MOST_LABELS: usize = 12;
+
 /// Draws all rows as points.
 pub(super) fn draw<B: DrawingBackend>(
     area: &DrawingArea<B, Shift>,
@@ -59,14 +62,19 @@ where
     let dot = |row: &Row, color: RGBColor| {
         Circle::new((cost(row), late(row)), 4 * zoom as i32, color.filled())
     };
-    let is_beaten = |row: &&&Row| !frontier.iter().any(|best| std::ptr::eq(*best, **row));
-    chart.draw_series(rows.iter().filter(is_beaten).map(|row| {
+    let is_beaten = |row: &&Row| !frontier.iter().any(|best| std::ptr::eq(*best, *row));
+    let beaten: Vec<&Row> = rows.iter().copied().filter(is_beaten).collect();
+    chart.draw_series(beaten.iter().map(|row| {
         Circle::new((cost(row), late(row)), 4 * zoom as i32, READY.stroke_width(2 * zoom))
     }))?;
     chart.draw_series(frontier.iter().map(|row| dot(row, WANTED)))?;
     chart.draw_series(best.iter().map(|row| dot(row, BEST)))?;
-    let labels: Vec<String> = frontier.iter().map(|row| label(row)).collect();
-    let points = frontier.iter().map(|row| (cost(row) / wide, late(row) / high));
+    let mut labelled = frontier;
+    if rows.len() <= MOST_LABELS {
+        labelled.extend(beaten);
+    }
+    let labels: Vec<String> = labelled.iter().map(|row| label(row)).collect();
+    let points = labelled.iter().map(|row| (cost(row) / wide, late(row) / high));
     let sized: Vec<_> = points.zip(labels.iter().map(|label| label.chars().count())).collect();
     chart.draw_series(
         places(&sized, allowed / high)
