@@ -29,7 +29,7 @@ pub enum IncomingError {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address can't be listened on.
-    #[error("can't listen on {address} ({flag}): is another process using it?")]
+    #[error("can't listen on {address} ({flag})")]
     Listen {
         /// The flag that sets the address.
         flag: &'static str,

@@ -7,6 +7,7 @@ use anyhow::Context;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use tidegate_api::InferenceApi;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -45,6 +46,9 @@ pub fn run_gateway(flags: Sourced<GatewayArgs>) -> ExitCode {
     let folder = file.parent().unwrap_or_else(|| Path::new("."));
     match tidegate_api::parse_all(&text, &file.display().to_string(), folder) {
         Ok(apis) => exit(run(|| {
+            if flags.args.endpoints.is_none() {
+                warn_of_nowhere(&apis);
+            }
             let apis = apis.iter().map(GatewayApi::from_document).collect();
             let documents = Some((file, text));
             let settings = GatewaySettings { apis, documents, ..GatewaySettings::new(flags) };
@@ -54,6 +58,16 @@ pub fn run_gateway(flags: Sourced<GatewayArgs>) -> ExitCode {
             complain(&format!("{report}"));
             ExitCode::from(EXIT_BAD_DOCUMENT)
         }
+    }
+}
+
+/// Requests for an API without endpoints would wait in vain, and nothing would say why.
+fn warn_of_nowhere(apis: &[InferenceApi]) {
+    for api in apis.iter().filter(|api| api.endpoints.is_none() && api.traffic.is_none()) {
+        tracing::warn!(
+            api.name,
+            "nothing says where replicas are: see --endpoints and spec.endpoints"
+        );
     }
 }
 
