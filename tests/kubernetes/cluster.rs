@@ -4,6 +4,7 @@ use super::api_server::{ApiServer, Shared};
 use super::request::{Place, Selection};
 use super::sidecars::{Counter, Load, serve_text};
 use super::store::merge;
+use super::walk::deployment;
 use crate::support::process::Process;
 use crate::support::{binary, eventually, now};
 use serde_json::{Value, json};
@@ -79,29 +80,15 @@ impl Cluster {
 
     /// A deployment alone.
     pub(super) fn deploy(&self, name: &str, replicas: u32) {
-        let labels = json!({ "app": name });
-        let place = Place::of("apps/v1", "deployments", NAMESPACE, "");
-        let deployment = json!({
-            "metadata": {"name": name},
-            "spec": {
-                "replicas": replicas,
-                "selector": {"matchLabels": labels},
-                "template": {
-                    "metadata": {"labels": labels},
-                    "spec": {"containers": [{"name": "model", "image": "model:1"}]},
-                },
-            },
-        });
-        self.api.shared().store(|store| store.create(&place, deployment)).unwrap();
+        self.create("apps/v1", "deployments", deployment(name, replicas));
     }
 
     /// An `InferenceApi` that scales the deployment of its name, with more of its spec.
     pub(super) fn create_api(&self, name: &str, spec: &Value) {
-        let place = Place::of("tidegate.dev/v1alpha1", "inferenceapis", NAMESPACE, "");
         let mut whole = json!({"target": {"name": name}});
         merge(&mut whole, spec);
         let api = json!({"metadata": {"name": name}, "spec": whole});
-        self.api.shared().store(|store| store.create(&place, api)).unwrap();
+        self.create("tidegate.dev/v1alpha1", "inferenceapis", api);
     }
 
     /// A gateway's pod.
