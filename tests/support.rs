@@ -29,8 +29,13 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent")
 }
 
-/// One of the workspace's binaries, built from what is there now, in the profile of these tests.
+/// One of the workspace's binaries, built from what is there now, in the profile of these tests; or, of the
+/// proxy, the file that `TIDEGATE_TEST_PROXY` names, so that what is shipped can be tested as it is.
 pub(crate) fn binary(name: &str) -> PathBuf {
+    if let Some(file) = std::env::var_os("TIDEGATE_TEST_PROXY").filter(|_| name == "tidegate-proxy")
+    {
+        return file.into();
+    }
     static PROFILE_DIR: OnceLock<PathBuf> = OnceLock::new();
     let profile_dir = PROFILE_DIR.get_or_init(|| {
         let exe = std::env::current_exe().expect("a test has a path");
