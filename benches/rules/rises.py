@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Which of the cells no rule can meet that doesn't know when a load rises, as Markdown tables.
+"""Which of the cells no rule can meet that doesn't know when a load rises, or how long requests take, as Markdown tables.
 
     cargo build --release
     benches/rules/rises.py > benches/results/rises.md
@@ -20,8 +20,10 @@ RATIO = 1.10
 # How much longer a calm may take: in one with requests more of them may be late, the longer it is.
 HOUR = 3600
 NIGHT = 8 * HOUR
+# The part of their time that requests may as well take, for all that is known before the first has run.
+SHORTER = 0.05
 
-INTRODUCTION = """# What no rule can meet that doesn't know when a load rises
+INTRODUCTION = """# What no rule can meet that doesn't know when a load rises, or how long requests take
 
 Made by `benches/rules/rises.py`: seed {seed}, eight requests at once a replica, a request is late that waits over
 200 ms, 1 % may be. Costs are replica-seconds over those of a plan made with foresight.
@@ -50,7 +52,25 @@ late in any case that come before a first replica can be ready, and where they a
 - **late at {ratio}**: at least so many are late, on one of those loads, under a rule that pays no more than that.
 
 What is not proved is *open*, unless `slo` meets it: the argument says nothing there. It looks at a first cold start
-after each rise, and takes all else for free: draws, rates and sizes are known to those whom it bounds.
+after each rise, and takes all else for free: draws, rates and sizes are known to those whom it bounds. *Proved below* is
+what the second table proves, which is about sizes.
+"""
+
+SECOND = """## What no rule can meet that doesn't know how long requests take
+
+**The claim.** Take a cell's load, and with it the same requests at the same moments, each {share} as long. Any rule that
+decides by what it has seen, asks for nothing before the first request, and is at most 1 % late on both, on a gateway
+that serves first come, first served, pays at least *of plan* times what a plan costs on the shorter one.
+
+**The proof** (`simulate/src/optimum/blind.rs`). Before the first replica is ready no request has run, and nobody can tell
+the two loads apart: what is asked for by then is the same. Whoever came by then waits, and is served before those that
+come later. So, to be in time for these before more than 1 % are late, so many replicas must have been asked for that they
+have served the former by then; and those can't be asked for later than a start before. What they cost until the first is
+ready (*before*) is paid on the shorter load, too, where one would do, beside what every rule in time pays there after that
+(*after*). Rules that draw lots, and are at most 1 % late on average, are bounded as well.
+
+Only cells are shown of which the claim says something: fewer than 1 % must come before a first replica can be ready, and
+nearly as many, so that what waits then must be served at once.
 """
 
 
@@ -119,12 +139,12 @@ class Cell:
 
     def answer(self):
         """Everything that a row says."""
-        result = self.run(self.load, "slo", "plan")
+        result = self.run(self.load, "slo", "plan", more=["--if-shorter", str(SHORTER)])
         count = result["workload"]["requests"]
         own = {one["policy"]: one for one in result["policies"]}["slo"]
         met = own["of_clairvoyant"] <= RATIO and own["requests"]["late_share"] <= rules.ALLOWED
         early = result["late_before_first_replica"]
-        found = {"count": count, "early": early, "slo": rules.cell(own), "met": met, "calm": self.calm}
+        found = {"count": count, "early": early, "slo": rules.cell(own), "met": met, "calm": self.calm, "shorter": result["if_shorter"]}
         if early > rules.ALLOWED * count:
             return found | {"calm": "nothing, ever", "late": [early], "kept": None, "ratio": math.inf, "rises": 0, "at": early, "from": 0, "proved": True}
         if not self.moments:
@@ -176,7 +196,9 @@ def halves(period, end):
 def told(answer):
     if answer["met"]:
         return "met by `slo`"
-    return "proved" if answer["proved"] else "open"
+    if answer["proved"]:
+        return "proved"
+    return "proved below" if answer["shorter"] and answer["shorter"]["of_plan"] > RATIO else "open"
 
 
 def shown(cell, answer):
@@ -190,6 +212,16 @@ def shown(cell, answer):
         cell.name, cell.cold, answer["calm"], str(answer["rises"]), share(answer["late"][0]), kept, ratio, needed,
         share(answer["at"]) if told(answer) == "proved" else "–", answer["slo"], told(answer),
     ]  # fmt: skip
+
+
+def blind(cell, answer):
+    """What is paid for not knowing how long requests take, where that is something."""
+    found = answer["shorter"]
+    if not found or not found["replica_seconds_before"]:
+        return []
+    numbers = [f"{found[key]:,.0f}" for key in ("replica_seconds_before", "replica_seconds_after", "plan_replica_seconds")]
+    sure = "proved" if found["of_plan"] > RATIO else "open"
+    return [[cell.name, cell.cold, rules.percent(answer["early"] / answer["count"]), *numbers, f"{found['of_plan']:.2f}", sure]]
 
 
 def checked(cell, answer):
@@ -238,6 +270,9 @@ def main():
             f"late at {RATIO:.2f}", "slo", f"{RATIO:.2f} at 1 %",
         ]  # fmt: skip
         rules.table(head, [shown(*pair) for pair in zip(cells, answers)])
+        print(SECOND.format(share=SHORTER))
+        head = ["load", "cold start", "come too early", "before", "after", "plan", "of plan", f"{RATIO:.2f} at 1 %"]
+        rules.table(head, [row for pair in zip(cells, answers) for row in blind(*pair)])
         movable = [pair for pair in zip(cells, answers) if flags(pair[0].load).get("--load") in ("step", "ramp")]
         if movable:
             print("## What the rules do there\n")

@@ -5,6 +5,7 @@ use crate::distribution::Distribution;
 use crate::document::{Document, Setting};
 use crate::error::SimulateError;
 use crate::gateway::{Balancing, Limits};
+use crate::optimum::blind;
 use crate::plot::{self, Picture};
 use crate::report::{self, Format};
 use crate::rule::POLICIES;
@@ -177,6 +178,10 @@ pub struct SimulateArgs {
     /// there beforehand that can't foresee them
     #[arg(long, env = "TIDEGATE_SIMULATE_RISES", value_delimiter = ',', value_parser = time, value_name = "TIME", help_heading = "Objective")]
     rises: Vec<Duration>,
+    /// Tells what every policy must pay, that meets the objective also if requests take this part of their
+    /// time: until the first answer it can't know which. 0.05 is a twentieth
+    #[arg(long, env = "TIDEGATE_SIMULATE_IF_SHORTER", value_parser = share, value_name = "SHARE", help_heading = "Objective")]
+    if_shorter: Option<f64>,
     /// What to set beside the policies: a plan of someone who knows the future, with a bound that
     /// nobody gets below; only that bound; or nothing
     #[arg(
@@ -308,7 +313,9 @@ impl SimulateArgs {
         }
         let comparison = compare(scene, workload, all, self.optimum, &bar);
         bar.finish_and_clear();
-        comparison
+        let with_plan = self.optimum == Optimum::Plan;
+        let blind = self.if_shorter.and_then(|share| blind(scene, workload, share, with_plan));
+        Comparison { blind, ..comparison }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::args::limits;
 use crate::engine::{Driver, run};
 use crate::gateway::Limits;
 use crate::ledger::Tally;
-use crate::optimum::{MOST_PLAYS, Oracle, Rises, bound, clairvoyant, early, rises, unseen};
+use crate::optimum::{Blind, MOST_PLAYS, Oracle, Rises, bound, clairvoyant, early, rises, unseen};
 use crate::outcome::{Outcome, reached};
 use crate::rule::{Fixed, Rule, of_document};
 use crate::scene::{Objective, Scene};
@@ -63,6 +63,8 @@ pub(crate) struct Comparison {
     pub(crate) unseen: Option<usize>,
     /// What must stand ready before the rises that were named.
     pub(crate) rises: Option<Rises>,
+    /// What is paid for not knowing how long requests take, where it was asked for.
+    pub(crate) blind: Option<Blind>,
     /// The optimum's plan first, if there is one.
     pub(crate) rows: Vec<Row>,
     /// What came of each row.
@@ -202,6 +204,7 @@ pub(crate) fn compare(
         early,
         unseen: (optimum != Optimum::Off).then(|| unseen(scene, workload)),
         rises: (!workload.rises.is_empty()).then(|| rises(scene, workload)),
+        blind: None,
         rows,
         outcomes,
     }

@@ -9,10 +9,12 @@
 //!   and seen to meet the objective. Its cost is a bound of the optimum from above.
 //!
 //! The true optimum lies between the two. A third number is for those who don't know the future:
-//! [`unseen`], the requests that are late under every rule that asks for no more than it has seen. A fourth,
-//! [`rises`], holds for every rule: the replicas that must be there before a rise without a sign. And
-//! [`Oracle`]s, who know some of what rules don't, can be played beside these.
+//! [`unseen`], the requests that are late under every rule that asks for no more than it has seen. Two more
+//! hold for every rule: [`rises`], the replicas that must be there before a rise without a sign, and [`blind`], what
+//! must be asked for before a request has shown how long it takes. And [`Oracle`]s, who know some of what rules
+//! don't, can be played beside these.
 
+mod blind;
 mod demand;
 mod levels;
 mod line;
@@ -20,6 +22,7 @@ mod oracle;
 mod rise;
 mod unseen;
 
+pub(crate) use blind::{Blind, blind};
 pub(crate) use oracle::Oracle;
 pub(crate) use rise::{Rises, rises};
 pub(crate) use unseen::{early, unseen};
@@ -62,11 +65,7 @@ pub(crate) fn bound(scene: &Scene, workload: &Workload) -> f64 {
     let allowed = scene.objective.allowance(workload.requests.len());
     let wait = scene.objective.wait;
     let cold = scene.cold_start.least();
-    // A late request must be run, too, but perhaps after the end.
-    let work = workload.requests.iter().map(|request| {
-        request.service.min(workload.end.saturating_sub(request.at.saturating_add(wait)))
-    });
-    let work = without_largest(work.collect(), allowed) / f64::from(scene.limits.concurrency);
+    let work = work(scene, workload, allowed);
     let first_start = if scene.initial == 0 { seconds(cold) } else { 0.0 };
 
     let forced = forced(&workload.requests, workload.end, wait);
@@ -82,6 +81,16 @@ pub(crate) fn bound(scene: &Scene, workload: &Workload) -> f64 {
     // stronger: what is left out loses a start each, while longer starts bridge more gaps.
     let shorter = (0..HALVED_STARTS).map(|halvings| started(cold >> halvings));
     shorter.chain([work + first_start, present]).fold(0.0, f64::max)
+}
+
+/// Replica-seconds in which the work is done at the least of all but so many requests.
+fn work(scene: &Scene, workload: &Workload, late: usize) -> f64 {
+    // A late request must be run, too, but perhaps after the end.
+    let wait = scene.objective.wait;
+    let each = workload.requests.iter().map(|request| {
+        request.service.min(workload.end.saturating_sub(request.at.saturating_add(wait)))
+    });
+    without_largest(each.collect(), late) / f64::from(scene.limits.concurrency)
 }
 
 /// Looks for a cheap plan that meets the objective.

@@ -49,6 +49,13 @@ fn json(results: &Comparison, price: f64) -> String {
         "late_before_first_replica": results.early,
         "late_beyond_anything_seen": results.unseen,
         "rises": results.rises,
+        "if_shorter": results.blind.as_ref().map(|blind| json!({
+            "share": blind.share,
+            "replica_seconds_before": blind.before,
+            "replica_seconds_after": blind.after,
+            "plan_replica_seconds": blind.plan,
+            "of_plan": blind.ratio(),
+        })),
         "policies": rows,
     });
     format!("{document:#}\n")
@@ -259,6 +266,15 @@ fn notes(results: &Comparison) -> Vec<String> {
             "Every policy that can't foresee the rises, and meets the objective whenever they come, has \
              {count} replicas\nthere before one of them, for as long as it does not come."
         ),
+    }));
+    notes.extend(results.blind.as_ref().map(|blind| {
+        let ratio = blind.ratio().map(|ratio| format!(", {ratio:.2} x BEST there")).unwrap_or_default();
+        format!(
+            "Every policy that begins with nothing, and meets the objective also where each request takes {} of its \
+             time,\npays {:.0} replica-s there{ratio}.",
+            blind.share,
+            blind.paid(),
+        )
     }));
     notes
 }
