@@ -53,7 +53,8 @@ late in any case that come before a first replica can be ready, and where they a
 
 What is not proved is *open*, unless `slo` meets it: the argument says nothing there. It looks at a first cold start
 after each rise, and takes all else for free: draws, rates and sizes are known to those whom it bounds. *Proved below* is
-what the second table proves, which is about sizes.
+what the second table proves, which is about sizes. `flat.md` proves one more, the flat load of 40/s at 5 s, where nobody
+can follow the draws.
 """
 
 SECOND = """## What no rule can meet that doesn't know how long requests take
