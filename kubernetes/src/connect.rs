@@ -3,6 +3,7 @@
 use hyper::header::{HeaderValue, USER_AGENT};
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, KubeconfigError};
+use std::error::Error as _;
 
 /// A client, and the namespace that it means where none is named.
 #[derive(Clone)]
@@ -26,8 +27,9 @@ impl std::fmt::Debug for Connection {
 pub enum ConnectError {
     /// Nothing says where a cluster is.
     #[error(
-        "no Kubernetes cluster is configured: {0}; set KUBECONFIG, or run in a pod with a service \
-         account"
+        "no Kubernetes cluster is configured: {}; set KUBECONFIG, or run in a pod with a service \
+         account",
+        unconfigured(.0)
     )]
     NoCluster(#[source] Box<kube::config::InferConfigError>),
     /// The named context can't be used.
@@ -43,6 +45,12 @@ pub enum ConnectError {
     /// The configuration makes no client.
     #[error("the configuration of the cluster can't be used: {0}")]
     Client(#[source] Box<kube::Error>),
+}
+
+/// Why nothing says where a cluster is. Outside of a pod nobody wants to hear of what one would have.
+fn unconfigured(error: &kube::config::InferConfigError) -> String {
+    let is_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    error.source().filter(|_| !is_pod).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// Where a cluster is, and who asks.
