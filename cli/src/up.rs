@@ -136,7 +136,7 @@ fn cannot_run(args: &UpArgs) -> String {
 }
 
 /// A request to try: the first route of the first API that has one, and its health where that is
-/// behind the route.
+/// behind the route; a question where it speaks OpenAI's API.
 fn example(apis: &[InferenceApi]) -> Example {
     let first = apis.iter().find(|api| !api.routes.is_empty());
     let route = first.and_then(|api| api.routes.first());
@@ -154,7 +154,14 @@ fn example(apis: &[InferenceApi]) -> Example {
         _ => prefix.to_owned(),
     };
     let host = route.and_then(|route| route.host.as_deref());
-    Example { host: host.map(|host| host.replace('*', "any")), path }
+    let host = host.map(|host| host.replace('*', "any"));
+    match first.and_then(|api| api.openai.as_ref()?.models.first()) {
+        Some(model) => {
+            let base = if prefix == "/" { "/v1" } else { prefix.trim_end_matches('/') };
+            Example { host, path: format!("{base}/chat/completions"), model: Some(model.clone()) }
+        }
+        None => Example { host, path, model: None },
+    }
 }
 
 /// What `curl` is told to ask for.
@@ -162,6 +169,22 @@ fn example(apis: &[InferenceApi]) -> Example {
 struct Example {
     host: Option<String>,
     path: String,
+    /// The model that is asked.
+    model: Option<String>,
+}
+
+impl Example {
+    /// What follows `curl` in a shell; names of models may have any character but white space.
+    fn arguments(&self, data: SocketAddr) -> String {
+        let host = self.host.as_ref().map(|host| format!(" -H 'host: {host}'")).unwrap_or_default();
+        let url = format!("http://{data}{}", self.path);
+        let Some(model) = &self.model else { return format!("-i{host} {url}") };
+        let body = serde_json::json!({
+            "model": model, "messages": [{"role": "user", "content": "Hello"}],
+        });
+        let body = body.to_string().replace('\'', "'\\''");
+        format!("-i{host} {url} -H 'content-type: application/json' -d '{body}'")
+    }
 }
 
 /// Says where everything is: in words, or as a line of JSON for a program that chose port 0.
@@ -175,7 +198,6 @@ fn introduce(screen: &Screen, machine: &Machine, names: &str, example: &Example,
         });
         return screen.line(&line.to_string());
     }
-    let host = example.host.as_ref().map(|host| format!(" -H 'host: {host}'")).unwrap_or_default();
     let has_none = names.is_empty();
     let names = if has_none { "no API yet; see tidegate deploy --local" } else { names };
     screen.line(&format!("tidegate {}: {names}", env!("CARGO_PKG_VERSION")));
@@ -186,7 +208,7 @@ fn introduce(screen: &Screen, machine: &Machine, names: &str, example: &Example,
     ));
     screen.line(&format!("  logs        {logs}"));
     if !has_none {
-        screen.line(&format!("  try         curl -i{host} http://{data}{}", example.path));
+        screen.line(&format!("  try         curl {}", example.arguments(data)));
     }
     screen.line("  stop        Ctrl-C");
 }
@@ -233,7 +255,19 @@ mod tests {
              [{{path: /m, stripPrefix: true}}], traffic: {{versions: [{{api: a, weight: 100}}]}}}}\n"
         );
         let apis = tidegate_api::parse(&text, "a.yaml", "/".as_ref()).unwrap();
-        assert_eq!(example(&apis), Example { host: None, path: "/m/h".to_owned() });
+        let expected = Example { host: None, path: "/m/h".to_owned(), model: None };
+        assert_eq!(example(&apis), expected);
+    }
+
+    #[test]
+    fn who_speaks_openais_api_is_asked_something() {
+        let text = "apiVersion: tidegate.dev/v1alpha1\nkind: InferenceApi\nmetadata: {name: a}\n\
+                    spec: {container: {command: [serve]}, routes: [{path: /v1}], \
+                    openai: {models: [it's, b]}}\n";
+        let apis = tidegate_api::parse(text, "a.yaml", "/".as_ref()).unwrap();
+        let said = example(&apis).arguments(([127, 0, 0, 1], 80).into());
+        assert!(said.starts_with("-i http://127.0.0.1:80/v1/chat/completions -H "), "{said}");
+        assert!(said.contains(r#""model":"it'\''s""#), "{said}");
     }
 
     #[test]
@@ -253,7 +287,8 @@ mod tests {
                  spec:\n  container: {{command: [serve, \"{{port}}\"]}}\n  {spec}\n"
             );
             let apis = tidegate_api::parse(&text, "a.yaml", "/".as_ref()).unwrap();
-            let expected = Example { host: host.map(str::to_owned), path: path.to_owned() };
+            let host = host.map(str::to_owned);
+            let expected = Example { host, path: path.to_owned(), model: None };
             assert_eq!(example(&apis), expected, "{spec}");
         }
     }
