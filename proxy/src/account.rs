@@ -9,11 +9,22 @@ use crate::grpc;
 use crate::metrics::{ApiMetrics, tokens};
 use crate::policy::token_stream::TokenStream;
 use http::HeaderMap;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
 
-/// The books of one request. Dropped unclosed, the client has left.
+thread_local! {
+    /// Whether this worker cuts off what still runs. A request never changes threads.
+    static CUTS_OFF: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From here on what is dropped on this thread is cut off by the end of the process, not by its client.
+pub fn cut_off() {
+    CUTS_OFF.set(true);
+}
+
+/// The books of one request. Dropped unclosed, the client has left, or the process ends.
 pub struct Account {
     metrics: Arc<ApiMetrics>,
     /// When the request came.
@@ -170,7 +181,9 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         if !self.closed {
-            self.book(Some(Reason::ClientGone), clock::now());
+            let cut_off = CUTS_OFF.get();
+            let reason = if cut_off { Reason::Draining } else { Reason::ClientGone };
+            self.book(Some(reason), clock::now());
         }
     }
 }

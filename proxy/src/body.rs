@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
 use tokio::time::{Sleep, sleep_until};
@@ -95,6 +95,14 @@ impl ProxyBody {
         Self::Relayed(Box::new(relay))
     }
 
+    /// Ready when the request's time is over, which ends the exchange: for who can't take the next part yet.
+    pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Relayed(relay) => relay.poll_over(cx),
+            Self::Text(_) | Self::Events(_) | Self::Tunnel(_) => Poll::Pending,
+        }
+    }
+
     /// Nobody wants what is still to come: the exchange ends, as what its head says.
     pub fn give_up(self) {
         if let Self::Relayed(mut relay) = self {
@@ -147,6 +155,10 @@ impl Body for ProxyBody {
 
 impl Relay {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        // First: an upstream that always has a next part would never be waited for.
+        if self.poll_over(cx).is_ready() {
+            return Poll::Ready(Some(Err(RelayError::Timeout)));
+        }
         let Some(held) = &mut self.held else { return Poll::Ready(None) };
         match held.lease.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -172,11 +184,20 @@ impl Relay {
                 self.end(None);
                 Poll::Ready(None)
             }
-            Poll::Pending => self.poll_timeouts(cx),
+            Poll::Pending => self.poll_idle(cx),
         }
     }
 
-    fn poll_timeouts(
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(until) = self.until.as_mut().filter(|_| self.held.is_some()) else {
+            return Poll::Pending;
+        };
+        ready!(until.as_mut().poll(cx));
+        self.end(Some(Reason::UpstreamTimeout));
+        Poll::Ready(())
+    }
+
+    fn poll_idle(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
@@ -184,8 +205,7 @@ impl Relay {
             let since = *self.waits_since.get_or_insert_with(clock::now);
             held.lease.poll_timer(cx, since + idle).is_ready()
         });
-        let over = self.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready());
-        if !idle && !over {
+        if !idle {
             return Poll::Pending;
         }
         self.end(Some(Reason::UpstreamTimeout));

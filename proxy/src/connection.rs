@@ -3,7 +3,7 @@
 use crate::body::{ProxyBody, Tunnel};
 use crate::clock;
 use crate::drain::DrainWatch;
-use crate::framing::Framing;
+use crate::framing::{Framing, is_bodiless};
 use crate::guard::HttpLimits;
 use crate::h2_connection;
 use crate::head::encode::{ResponseHop, encode_chunk_size, encode_response, encode_trailers};
@@ -20,7 +20,7 @@ use crate::upstream::Connector;
 use crate::wire::Outgoing;
 use bytes::Bytes;
 use http::header::{CONNECTION, DATE};
-use http::{Method, StatusCode, Version};
+use http::{Method, Version};
 use http_body::{Body, Frame};
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -250,8 +250,7 @@ async fn reply(
     } else {
         After::Close
     };
-    let bodiless = *method == Method::HEAD
-        || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless = is_bodiless(method, parts.status);
     let framing = match body.size_hint().exact() {
         _ if bodiless => Framing::Length(0),
         Some(length) => Framing::Length(length),
@@ -347,8 +346,9 @@ impl Reply<'_> {
                 written => {
                     if written.is_pending() {
                         let left = self.out.encoded.len() + self.out.data.len();
-                        if self.stall.poll(cx, left).is_ready() {
-                            tracing::debug!("a client reads nothing of its answer");
+                        let stalled = self.stall.poll(cx, left).is_ready();
+                        if stalled || self.body.poll_over(cx).is_ready() {
+                            tracing::debug!("a client is too slow to read its answer");
                             return Poll::Ready(Err(BrokenOff));
                         }
                     } else {

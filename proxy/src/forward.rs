@@ -222,10 +222,10 @@ impl Exchange<'_> {
         let status = head.response.status();
         let told = told(&head);
         let unjudged = self.record_answer(&self.permit, &head, told, now);
-        self.account.head(told.as_u16(), sidecars_reason(self.role, &head), now);
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(head, lease, upgradable);
+            return self.switch(head, lease, upgradable, now);
         }
+        self.account.head(told.as_u16(), sidecars_reason(self.role, &head), now);
         let headers = head.response.headers_mut();
         if !self.tells_load {
             orca::conceal(headers);
@@ -252,16 +252,23 @@ impl Exchange<'_> {
     }
 
     /// The upstream has switched protocols: from here on bytes go both ways.
-    fn switch(self, head: ResponseHead, lease: Lease, upgradable: bool) -> Response<ProxyBody> {
+    fn switch(
+        mut self,
+        head: ResponseHead,
+        lease: Lease,
+        upgradable: bool,
+        now: Instant,
+    ) -> Response<ProxyBody> {
         let switched = head.upgrade.filter(|_| upgradable).zip(lease.into_wire());
         let Some((protocol, wire)) = switched else {
             tracing::warn!(
                 endpoint = self.permit.endpoint.id,
                 "upstream switched protocols unasked"
             );
-            self.account.close(Some(Reason::UpstreamReset), clock::now());
+            self.account.close(Some(Reason::UpstreamReset), now);
             return refusal(Reason::UpstreamReset.into());
         };
+        self.account.head(head.response.status().as_u16(), None, now);
         let tunnel = Tunnel {
             wire,
             protocol,

@@ -3,7 +3,7 @@
 //! Strict: what two readers could understand in two ways is refused.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 /// A chunk's size line, with its extension. Real ones have a few bytes.
 const MAX_SIZE_LINE: usize = 1 << 10;
@@ -22,6 +22,14 @@ pub enum Framing {
     Chunked,
     /// All that comes (answers only).
     UntilClose,
+}
+
+/// Whether an answer of this status to a request of this method has no body, whatever its head says
+/// (RFC 9112 section 6.3).
+pub fn is_bodiless(method: &Method, status: StatusCode) -> bool {
+    *method == Method::HEAD
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Takes a body out of a connection's bytes.

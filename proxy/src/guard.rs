@@ -6,7 +6,7 @@ use crate::message::Request;
 use http::Method;
 use http::uri::PathAndQuery;
 use http_body::Body;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
 
 /// How many connections there may be, and the sizes and times that each of them and its requests
@@ -32,6 +32,14 @@ pub struct HttpLimits {
     pub keep_alive_timeout: Duration,
     /// Connections that clients may hold, all workers together.
     pub max_connections: usize,
+}
+
+impl HttpLimits {
+    /// How long a body that is awaited whole may take, of a request whose time is over at `deadline`.
+    pub fn patience(&self, arrived: Instant, deadline: Option<Instant>) -> Duration {
+        let left = deadline.map(|at| at.saturating_duration_since(arrived));
+        left.map_or(self.body_timeout, |left| left.min(self.body_timeout))
+    }
 }
 
 impl Default for HttpLimits {

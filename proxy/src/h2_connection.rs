@@ -3,6 +3,7 @@
 
 use crate::body::{ProxyBody, RelayError};
 use crate::clock;
+use crate::framing::is_bodiless;
 use crate::guard::HttpLimits;
 use crate::h2_head::read_request;
 use crate::h2_inbound::Http2Body;
@@ -17,8 +18,8 @@ use crate::wire::Wire;
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
+use http::Method;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
-use http::{Method, StatusCode};
 use http_body::{Body, Frame};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -229,8 +230,7 @@ async fn reply(
         // RFC 9110 section 6.6.1: who forwards an answer without a date adds one.
         parts.headers.append(DATE, clock::http_date());
     }
-    let bodiless = *method == Method::HEAD
-        || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless = is_bodiless(method, parts.status);
     let ended = bodiless || body.is_end_stream();
     if let Some(length) = body.size_hint().exact().filter(|length| !bodiless && *length > 0) {
         parts.headers.insert(CONTENT_LENGTH, itoa::Buffer::new().format(length));
@@ -310,6 +310,10 @@ impl Reply {
             room = match self.stream.poll_capacity(cx) {
                 Poll::Ready(Some(Ok(room))) => room,
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(())),
+                Poll::Pending if self.body.poll_over(cx).is_ready() => {
+                    self.stream.send_reset(reason(&RelayError::Timeout));
+                    return Poll::Ready(Err(()));
+                }
                 Poll::Pending => return self.poll_stalled(cx).map(Err),
             };
         }

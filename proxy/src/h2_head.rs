@@ -5,7 +5,7 @@
 //! ways is refused here.
 
 use crate::fields::Fields;
-use crate::framing::Framing;
+use crate::framing::{Framing, is_bodiless};
 use crate::head::{MAX_FIELDS, ResponseHead, Special, is_host, parse_length, special};
 use crate::message::{self, RequestParts};
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE};
@@ -85,7 +85,8 @@ fn names_host_twice(parts: &request::Parts) -> Result<bool, Reason> {
         (None, Some(host)) if !host.is_empty() && is_host(host.as_bytes()) => false,
         _ => return Err(Reason::BadRequest),
     };
-    let path = parts.uri.path();
+    // With its query: of `?q` alone the path is said to be `/`.
+    let path = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
     if path.starts_with('/') || (path == "*" && parts.method == Method::OPTIONS) {
         return Ok(named_twice);
     }
@@ -147,9 +148,7 @@ pub fn read_response(response: Response<()>, to: &Method) -> Option<(ResponseHea
         Some(length) => Some(parse_length(length.as_bytes())?),
         None => None,
     };
-    let bodiless = *to == Method::HEAD
-        || status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless = is_bodiless(to, status);
     let mut head = message::Response::from(response);
     if !bodiless || status == StatusCode::NO_CONTENT {
         // Whoever writes the answer anew says its length. Without a body the field stays, as
@@ -225,6 +224,7 @@ mod tests {
         for (uri, fields) in [
             ("http://user@t/p", &[][..]),
             ("/p", &[]),
+            ("http://t?q", &[]),
             ("/p", &[("host", "a"), ("host", "a")]),
             ("http://t/p", &[("host", "t"), ("host", "t")]),
             ("/p", &[("host", "a b")]),

@@ -1,6 +1,7 @@
 //! The upstream's side of one HTTP/2 stream, driven by whoever awaits the answer. Dropping it
 //! resets the stream.
 
+use crate::framing::is_bodiless;
 use crate::h2_head::read_response;
 use crate::head::ResponseHead;
 use crate::lazy_timer::LazyTimer;
@@ -98,7 +99,8 @@ impl StreamExchange {
         let response = http::Response::from_parts(parts, ());
         let (head, remaining) =
             read_response(response, &self.method).ok_or(ExchangeError::Malformed)?;
-        let ended = stream.is_end_stream();
+        // No body follows, though a frame that only says so may.
+        let ended = is_bodiless(&self.method, head.response.status()) || stream.is_end_stream();
         self.download = Some(Download { stream, remaining, data_ended: ended, ended });
         Poll::Ready(Ok(head))
     }

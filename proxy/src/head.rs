@@ -4,10 +4,11 @@
 //! that nothing further in can pass it on, and nothing has to be taken out again.
 
 use crate::fields::Fields;
-use crate::framing::Framing;
+use crate::framing::{Framing, is_bodiless};
 use crate::message::{Request, RequestParts, Response, ResponseParts};
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use memchr::memmem::Finder;
 use std::ops::Range;
@@ -200,9 +201,7 @@ pub fn parse_response(head: Bytes, to: &Method) -> Result<ResponseHead, Malforme
     for name in hop.named {
         headers.remove(name);
     }
-    let bodiless = *to == Method::HEAD
-        || status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless = is_bodiless(to, status);
     let framing = match hop.length {
         _ if bodiless => Framing::Length(0),
         Some(length) => Framing::Length(length),
@@ -354,8 +353,21 @@ fn parse_target(head: &Bytes, target: &[u8], method: &Method) -> Result<Uri, Rea
     // What becomes the Host field must be one: no user's name before it (RFC 9110 section 4.2.4).
     match uri.authority() {
         Some(authority) if !is_host(authority.as_str().as_bytes()) => Err(Reason::BadRequest),
-        _ => Ok(uri),
+        Some(_) => with_path(uri).ok_or(Reason::BadRequest),
+        None => Ok(uri),
     }
+}
+
+/// `http://host?query` asks for `/?query` (RFC 9112 section 3.2.1).
+fn with_path(uri: Uri) -> Option<Uri> {
+    let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    if target.starts_with('/') {
+        return Some(uri);
+    }
+    let target = format!("/{target}").parse().ok()?;
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(target);
+    Uri::from_parts(parts).ok()
 }
 
 /// A host, perhaps with a port; or nothing.

@@ -12,6 +12,7 @@ use crate::request_body::RequestBody;
 use crate::room::{Room, Taken};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use std::sync::Arc;
+use std::time::Duration;
 use tidegate_api::reason::Reason;
 
 /// Bytes of bodies that are held at once, by all connections, while their models are looked for.
@@ -29,14 +30,16 @@ pub async fn named(
     headers: &Fields,
     body: IncomingBody,
     limits: &HttpLimits,
+    within: Duration,
     scan_limit: usize,
     room: &Arc<Room>,
 ) -> Result<(Model, RequestBody), Refusal> {
     if !is_readable(headers) {
-        return Ok((Model::Absent, read_ahead(body, limits).await?));
+        return Ok((Model::Absent, read_ahead(body, limits, within).await?));
     }
     let (mut scan, mut taken) = (Scan::default(), room.none_taken());
-    let body = read_until(body, limits, scan_limit, |part| scan.feed(part, &mut taken)).await?;
+    let feed = |part: &[u8]| scan.feed(part, &mut taken);
+    let body = read_until(body, limits, within, scan_limit, feed).await?;
     if scan.is_crowded_out {
         return Err(Refusal { retry_after_s: Some(RETRY_AFTER_S), ..Reason::QueueFull.into() });
     }

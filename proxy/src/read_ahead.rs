@@ -49,14 +49,15 @@ impl Ahead {
 /// A body of known and small length is awaited whole: until it is here the request takes neither a
 /// slot nor a place in line. Of any other only what has come is taken, as its sender may itself
 /// wait for an answer. A client that holds its body back (`Expect: 100-continue`) is not asked for
-/// it until the request has its slot.
+/// it until the request has its slot. What is awaited comes `within` this time.
 ///
 /// # Errors
-/// `request-timeout` if a small body takes longer than a stall may; `client-gone` if it breaks
-/// off; `bad-request` if it is malformed; `body-too-large`.
+/// `request-timeout` if a small body takes longer; `client-gone` if it breaks off; `bad-request` if
+/// it is malformed; `body-too-large`.
 pub async fn read_ahead(
     mut body: IncomingBody,
     limits: &HttpLimits,
+    within: Duration,
 ) -> Result<RequestBody, Refusal> {
     if body.is_end_stream() {
         return Ok(RequestBody::Empty);
@@ -66,7 +67,9 @@ pub async fn read_ahead(
         return Ok(RequestBody::streaming(VecDeque::new(), None, body, limit, stall));
     }
     match body.size_hint().exact() {
-        Some(length) if length <= limits.read_ahead_bytes as u64 => read_whole(body, limits).await,
+        Some(length) if length <= limits.read_ahead_bytes as u64 => {
+            read_whole(body, limits, within).await
+        }
         Some(_) => Ok(RequestBody::streaming(VecDeque::new(), None, body, limit, stall)),
         None => {
             let ahead = read_ready(&mut body, Ahead::default(), limits.read_ahead_bytes).await?;
@@ -77,14 +80,15 @@ pub async fn read_ahead(
 }
 
 /// The body after so much of it was read as `enough` asks for: it sees each part as it comes. `most`
-/// bytes are read at the most, and a stall's time altogether; a client that holds its body back is
-/// asked for it.
+/// bytes are read at the most, and `within` this time; a client that holds its body back is asked for
+/// it.
 ///
 /// # Errors
 /// As [`read_ahead`]; `request-timeout` too if what was wanted did not come in time.
 pub async fn read_until(
     mut body: IncomingBody,
     limits: &HttpLimits,
+    within: Duration,
     most: usize,
     mut enough: impl FnMut(&[u8]) -> bool,
 ) -> Result<RequestBody, Refusal> {
@@ -94,14 +98,14 @@ pub async fn read_until(
         let whole = if body.is_end_stream() {
             RequestBody::Empty
         } else {
-            read_whole(body, limits).await?
+            read_whole(body, limits, within).await?
         };
         let looked_at = whole.ahead().get(..most).unwrap_or_else(|| whole.ahead());
         enough(looked_at);
         return Ok(whole);
     }
     let wanted = read_wanted(&mut body, most, &mut enough);
-    let Ok(wanted) = tokio::time::timeout(stall, wanted).await else {
+    let Ok(wanted) = tokio::time::timeout(within, wanted).await else {
         return Err(Reason::RequestTimeout.into());
     };
     let mut ahead = wanted?;
@@ -120,9 +124,13 @@ pub fn refusal(error: &IncomingError) -> Refusal {
     }
 }
 
-async fn read_whole(mut body: IncomingBody, limits: &HttpLimits) -> Result<RequestBody, Refusal> {
+async fn read_whole(
+    mut body: IncomingBody,
+    limits: &HttpLimits,
+    within: Duration,
+) -> Result<RequestBody, Refusal> {
     let (limit, stall) = (limits.max_body_bytes, limits.body_timeout);
-    match tokio::time::timeout(stall, read_all(&mut body)).await {
+    match tokio::time::timeout(within, read_all(&mut body)).await {
         Ok(read) => read?.body(body, limit, stall),
         Err(_) => Err(Reason::RequestTimeout.into()),
     }

@@ -22,7 +22,7 @@ use http::Method;
 use prometheus::Registry;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tidegate_api::document::ColdStart;
 
 /// One API as requests see it.
@@ -108,6 +108,11 @@ impl Service {
         gates.add(api, Box::new(move || read.snapshot()));
         let (classifier, metrics) = (Arc::clone(classifier), Arc::new(metrics));
         Ok(Self { gate, classifier, metrics, terms, access })
+    }
+
+    /// When the whole time of a request is over, if it is bounded.
+    pub fn total_ends(&self, arrived: Instant) -> Option<Instant> {
+        self.terms.timeouts.total.map(|total| arrived + total)
     }
 
     /// How often the client of this request is sent a sign of life, if it is to be: only who finds

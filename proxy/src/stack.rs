@@ -6,7 +6,6 @@ use crate::access::{Caller, RateFields};
 use crate::access_log::{AccessLog, Entry};
 use crate::account::{Account, Unanswered};
 use crate::body::ProxyBody;
-use crate::classify;
 use crate::clock;
 use crate::connections::Connections;
 use crate::dispatch::{Asks, Dispatch};
@@ -200,7 +199,8 @@ impl Stack {
             }
             Err(refusal) => return Err(Unanswered::new(account, refusal)),
         };
-        let Bound { taker, caller: Caller(caller), mut parts, body, upgradable, strip } = bound;
+        let Bound { taker, caller: Caller(caller), mut parts, body, upgradable, strip, deadline } =
+            bound;
         let Taker { service, split } = taker;
         // Classify: how urgent, of which tenant, how dear, until when.
         let mut claim = service.classifier.claim(
@@ -226,8 +226,6 @@ impl Stack {
                 Original { parts, strip, body, claim, peer, forwarded, identity, connector };
             self.rooms.shadow.copy(shadow, &original);
         }
-        let total = service.terms.timeouts.total.map(|total| arrived + total);
-        let client = classify::deadline(&parts.headers, arrived);
         let (hurry, tells_load) = match self.role {
             Role::Sidecar => (hurry::read(&mut parts.headers, peer.trusted, arrived), true),
             Role::Gateway => (None, ask_sidecar(&mut parts.headers, &body)),
@@ -243,7 +241,7 @@ impl Stack {
             Ok(outbound) => outbound,
             Err(refusal) => return Err(Unanswered::new(account, refusal)),
         };
-        let ask = Ask { arrived, deadline: total.into_iter().chain(client).min(), claim, hurry };
+        let ask = Ask { arrived, deadline, claim, hurry };
         let (role, services) = (self.role, &self.services);
         let asks = Asks { ask, tells_load, upgradable, hedges };
         let Some(period) = keep_alive else {

@@ -16,12 +16,12 @@ const BUFFER_BYTES: usize = 16 << 10;
 /// Runs a tunnel. Slot and books end with it.
 pub async fn run(client: Wire, tunnel: Tunnel) {
     let Tunnel { wire, idle, permit, mut account, .. } = tunnel;
-    let (client_read, client_write) = split(client);
-    let (upstream_read, upstream_write) = split(wire);
+    let (mut client_read, mut client_write) = split(client);
+    let (mut upstream_read, mut upstream_write) = split(wire);
     let (upwards, downwards) = (AtomicU64::new(0), AtomicU64::new(0));
     let moved = Mutex::new(clock::now());
-    let up = copy(client_read, upstream_write, &moved, &upwards);
-    let down = copy(upstream_read, client_write, &moved, &downwards);
+    let up = copy(&mut client_read, &mut upstream_write, &moved, &upwards);
+    let down = copy(&mut upstream_read, &mut client_write, &moved, &downwards);
     let copied = async { tokio::try_join!(up, down) };
     let failed = tokio::select! {
         ended = copied => {
@@ -32,6 +32,11 @@ pub async fn run(client: Wire, tunnel: Tunnel) {
         }
         () = idle_for(idle, &moved) => Some(Reason::UpstreamTimeout),
     };
+    if failed.is_some() {
+        // Neither side may take it for the other's orderly end.
+        client_read.unsplit(client_write).reset_on_close(true);
+        upstream_read.unsplit(upstream_write).reset_on_close(true);
+    }
     if let Some(entry) = account.entry() {
         entry.received = Received::All(upwards.into_inner());
         entry.sent = downwards.into_inner();
@@ -42,8 +47,8 @@ pub async fn run(client: Wire, tunnel: Tunnel) {
 
 /// Passes one direction on, then its end.
 async fn copy(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
     moved: &Mutex<Instant>,
     passed: &AtomicU64,
 ) -> std::io::Result<()> {

@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
 
 /// How long to try for a connection. An endpoint is near; one that is slower than this is gone.
@@ -67,6 +68,15 @@ pub struct Connector {
     pub drain: DrainWatch,
 }
 
+/// How long a request waits for a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct By {
+    /// Until when a model is tried for that has not been seen ready yet.
+    pub start: Instant,
+    /// When the request's own time is over.
+    pub end: Option<Instant>,
+}
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -79,13 +89,27 @@ pub enum ConnectError {
     /// None was made in time.
     #[error("no connection within {0:?}")]
     Timeout(Duration),
+    /// None was made before the request's own time was over.
+    #[error("no connection before the request's time was over")]
+    Late,
+}
+
+// === impl By ===
+
+impl By {
+    async fn end<T>(
+        self,
+        connecting: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        let Some(end) = self.end else { return connecting.await };
+        timeout_at(end.into(), connecting).await.unwrap_or(Err(ConnectError::Late))
+    }
 }
 
 // === impl Connector ===
 
 impl Connector {
-    /// An idle connection for HTTP/1.1, or a new one. `start_by` is how long a model is waited for
-    /// that has not been seen ready yet.
+    /// An idle connection for HTTP/1.1, or a new one.
     ///
     /// # Errors
     /// If none can be made.
@@ -93,11 +117,11 @@ impl Connector {
         &self,
         endpoint: &Arc<Endpoint>,
         now: Instant,
-        start_by: Instant,
+        by: By,
     ) -> Result<Lease, ConnectError> {
         match endpoint.pools[self.worker].take(now) {
             Some(connection) => Ok(self.leased(endpoint, Carrier::Http1(connection), true)),
-            None => self.lease_new(endpoint, start_by).await,
+            None => self.lease_new(endpoint, by).await,
         }
     }
 
@@ -105,12 +129,8 @@ impl Connector {
     ///
     /// # Errors
     /// If none can be made.
-    pub async fn lease_new(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        start_by: Instant,
-    ) -> Result<Lease, ConnectError> {
-        let socket = Box::pin(self.connect(endpoint, start_by, Offer::Http1)).await?;
+    pub async fn lease_new(&self, endpoint: &Arc<Endpoint>, by: By) -> Result<Lease, ConnectError> {
+        let socket = Box::pin(by.end(self.connect(endpoint, by.start, Offer::Http1))).await?;
         let connection = Connection::new(socket, self.max_head_bytes);
         Ok(self.leased(endpoint, Carrier::Http1(Box::new(connection)), false))
     }
@@ -122,7 +142,7 @@ impl Connector {
     pub async fn lease_stream(
         &self,
         endpoint: &Arc<Endpoint>,
-        start_by: Instant,
+        by: By,
     ) -> Result<Lease, ConnectError> {
         while let Some(mut streams) = endpoint.pools[self.worker].share() {
             if poll_fn(|cx| streams.sender.poll_ready(cx)).await.is_ok() {
@@ -130,7 +150,7 @@ impl Connector {
                 return Ok(self.leased(endpoint, exchange, true));
             }
         }
-        self.lease_new_stream(endpoint, start_by).await
+        self.lease_new_stream(endpoint, by).await
     }
 
     /// A stream of a new connection.
@@ -140,10 +160,13 @@ impl Connector {
     pub async fn lease_new_stream(
         &self,
         endpoint: &Arc<Endpoint>,
-        start_by: Instant,
+        by: By,
     ) -> Result<Lease, ConnectError> {
-        let socket = self.connect(endpoint, start_by, Offer::Http2).await?;
-        let streams = self.open(endpoint, socket).await?;
+        let opening = async {
+            let socket = self.connect(endpoint, by.start, Offer::Http2).await?;
+            self.open(endpoint, socket).await
+        };
+        let streams = by.end(opening).await?;
         let exchange = Carrier::Http2(Box::new(StreamExchange::new(streams)));
         Ok(self.leased(endpoint, exchange, false))
     }
@@ -155,12 +178,12 @@ impl Connector {
     pub async fn speaks_http2(
         &self,
         endpoint: &Arc<Endpoint>,
-        start_by: Instant,
+        by: By,
     ) -> Result<bool, ConnectError> {
         if let Some(known) = endpoint.speaks_http2() {
             return Ok(known);
         }
-        let socket = self.connect(endpoint, start_by, Offer::Either).await?;
+        let socket = by.end(self.connect(endpoint, by.start, Offer::Either)).await?;
         let speaks = match socket.agreed_protocol() {
             Some(protocol) => protocol == b"h2",
             None => detect::speaks_http2(socket).await,

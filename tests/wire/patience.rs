@@ -210,3 +210,70 @@ fn a_client_that_reads_nothing_loses_its_slot() {
         assert!(http2.is_alive(), "{window}: the connection is no worse for it");
     }
 }
+
+/// A slow reader takes a little of its answer each moment, and there always is more of it.
+#[test]
+fn a_slow_reader_s_request_ends_when_its_whole_time_is_over() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let upstream = endless(&ended).to_string();
+    let flags = ["--upstream", &upstream, "--readiness", "none", "--upstream-protocol", "http1"];
+    let (_process, data, admin) =
+        proxy("sidecar", &[&flags[..], &["--request-timeout", "500ms"]].concat());
+    let mut http1 = connect(data);
+    http1.write_all(b"GET / HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
+    let mut part = [0; 1024];
+    eventually("the upstream is free", || {
+        http1.read(&mut part).is_err() || ended.load(Ordering::SeqCst) == 1
+    });
+    let mut http2 = Raw::connect(data);
+    http2.get(1, "/");
+    eventually("the upstream is free again", || {
+        // Its windows grow by what it takes: a byte.
+        http2.frame(&Frame::number(WINDOW_UPDATE, 0, 1));
+        http2.frame(&Frame::number(WINDOW_UPDATE, 1, 1));
+        ended.load(Ordering::SeqCst) == 2
+    });
+    assert_eq!(http2.wait_for(Frame::ends_stream).kind, RST_STREAM);
+    let cut = r#"code="200",reason="upstream-timeout""#;
+    assert_eq!(metric(admin, "tidegate_requests_total", cut), 2.0);
+    assert_eq!(metric(admin, "tidegate_requests_in_flight", ""), 0.0);
+}
+
+/// Which is read before the request takes its turn.
+#[test]
+fn a_small_body_has_no_more_time_than_its_request() {
+    for (flags, field) in
+        [(&["--request-timeout", "300ms"][..], ""), (&[], "x-request-timeout-ms: 300\r\n")]
+    {
+        let sidecar = Sidecar::start(&[flags, &["--body-timeout", "1h"]].concat());
+        let mut client = connect(sidecar.data);
+        write!(client, "POST /echo HTTP/1.1\r\nhost: me\r\ncontent-length: 9\r\n{field}\r\nx")
+            .unwrap();
+        let answer = read_answer(&mut client);
+        assert_eq!((answer.status, answer.reason()), (408, "request-timeout"), "{field}");
+        assert_eq!(sidecar.model.count_lines("/echo"), 0);
+    }
+}
+
+/// Whether nobody listens there yet, or who does says nothing.
+#[test]
+fn a_connection_is_waited_for_no_longer_than_the_request_s_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (absent, silent) = (free_address().to_string(), listener.local_addr().unwrap().to_string());
+    for (flags, field) in [
+        (&["--upstream", &absent][..], "x-request-timeout-ms: 300\r\n"),
+        (&["--upstream", &absent, "--request-timeout", "300ms"], ""),
+        (&["--upstream", &absent, "--first-byte-timeout", "300ms"], ""),
+        (
+            &["--upstream", &silent, "--upstream-protocol", "h2c", "--readiness", "none"],
+            "x-request-timeout-ms: 300\r\n",
+        ),
+    ] {
+        let (_process, data, admin) = proxy("sidecar", flags);
+        let mut client = connect(data);
+        write!(client, "GET / HTTP/1.1\r\nhost: me\r\nconnection: close\r\n{field}\r\n").unwrap();
+        let answer = read_answer(&mut client);
+        assert_eq!((answer.status, answer.reason()), (504, "upstream-timeout"), "{flags:?}");
+        assert_eq!(metric(admin, "tidegate_requests_in_flight", ""), 0.0);
+    }
+}

@@ -11,7 +11,7 @@ use crate::read_ahead;
 use crate::request_body::{RequestBody, UploadError};
 use crate::respond::{REASON_HEADER, is_grpc_refusal};
 use crate::rewrite::http1_head;
-use crate::upstream::{Carrier, ConnectError, Connector, Lease};
+use crate::upstream::{By, Carrier, ConnectError, Connector, Lease};
 use http::{Method, StatusCode};
 use std::future::poll_fn;
 use std::task::Poll;
@@ -47,11 +47,15 @@ impl Try<'_> {
     /// One attempt at one endpoint. A body that is not wholly here goes with it.
     pub(super) async fn run(self, request: &mut Outbound) -> Attempt {
         let endpoint = &self.permit.endpoint;
-        let start_by = self.permit.granted_at + self.timeouts.start;
-        let mut leased = self.lease(request, start_by).await;
+        let granted_at = self.permit.granted_at;
+        let first = self.timeouts.first_byte.map(|first| granted_at + first);
+        let end = first.into_iter().chain(self.deadline).min();
+        let by = By { start: granted_at + self.timeouts.start, end };
+        let mut leased = self.lease(request, by).await;
         for once_more in [true, false] {
             let mut lease = match leased {
                 Ok(lease) => lease,
+                Err(ConnectError::Late) => return Attempt::Failed(Reason::UpstreamTimeout),
                 Err(error) => {
                     tracing::debug!(endpoint = endpoint.id, %error, "no connection to the upstream");
                     return Attempt::Unsent(Reason::UpstreamConnect);
@@ -63,7 +67,7 @@ impl Try<'_> {
             let whole = copy.is_some();
             let body =
                 copy.unwrap_or_else(|| std::mem::replace(&mut request.body, RequestBody::Empty));
-            let error = match self.exchange(&mut lease, request, body).await {
+            let error = match self.exchange(&mut lease, request, body, end).await {
                 Ok(Some(head)) => return self.judge(head, lease).await,
                 Ok(None) => return Attempt::Failed(Reason::UpstreamTimeout),
                 Err(error) => error,
@@ -85,30 +89,24 @@ impl Try<'_> {
                 _ => return Attempt::Failed(Reason::UpstreamReset),
             }
             leased = match lease.carrier {
-                Carrier::Http1(_) => self.connector.lease_new(endpoint, start_by).await,
-                Carrier::Http2(_) => {
-                    Box::pin(self.connector.lease_new_stream(endpoint, start_by)).await
-                }
+                Carrier::Http1(_) => self.connector.lease_new(endpoint, by).await,
+                Carrier::Http2(_) => Box::pin(self.connector.lease_new_stream(endpoint, by)).await,
             };
         }
         Attempt::Failed(Reason::UpstreamReset)
     }
 
     /// A connection of the protocol that the request goes over.
-    async fn lease(
-        &self,
-        request: &mut Outbound,
-        start_by: Instant,
-    ) -> Result<Lease, ConnectError> {
+    async fn lease(&self, request: &mut Outbound, by: By) -> Result<Lease, ConnectError> {
         let endpoint = &self.permit.endpoint;
         if let Head::Http2 { only, .. } = request.head {
             // In boxes: most requests go another way, and would carry their state along.
-            let speaks = only || Box::pin(self.connector.speaks_http2(endpoint, start_by)).await?;
+            let speaks = only || Box::pin(self.connector.speaks_http2(endpoint, by)).await?;
             if speaks {
-                return Box::pin(self.connector.lease_stream(endpoint, start_by)).await;
+                return Box::pin(self.connector.lease_stream(endpoint, by)).await;
             }
         }
-        self.connector.lease(endpoint, self.permit.granted_at, start_by).await
+        self.connector.lease(endpoint, self.permit.granted_at, by).await
     }
 
     /// Sends the request and awaits the answer's head, or `None` when its time is over.
@@ -117,6 +115,7 @@ impl Try<'_> {
         lease: &mut Lease,
         request: &Outbound,
         body: RequestBody,
+        end: Option<Instant>,
     ) -> Result<Option<ResponseHead>, ExchangeError> {
         let framing = request.framing;
         match (&mut lease.carrier, &request.head) {
@@ -134,13 +133,15 @@ impl Try<'_> {
             // A stream is leased for a head of its own kind only.
             (Carrier::Http2(_), Head::Http1(_)) => return Err(ExchangeError::Malformed),
         }
-        self.first_byte(lease).await
+        self.first_byte(lease, end).await
     }
 
     /// The answer's head, or `None` when its time is over.
-    async fn first_byte(&self, lease: &mut Lease) -> Result<Option<ResponseHead>, ExchangeError> {
-        let first = self.timeouts.first_byte.map(|first| self.permit.granted_at + first);
-        let until = first.into_iter().chain(self.deadline).min();
+    async fn first_byte(
+        &self,
+        lease: &mut Lease,
+        until: Option<Instant>,
+    ) -> Result<Option<ResponseHead>, ExchangeError> {
         poll_fn(|cx| {
             loop {
                 let Poll::Ready(head) = lease.poll_head(cx) else {

@@ -43,6 +43,21 @@ fn what_concerns_one_hop_is_read_and_not_kept() {
 }
 
 #[test]
+fn a_target_in_absolute_form_has_a_path() {
+    for (target, expected) in [
+        ("http://t", "/"),
+        ("http://t/", "/"),
+        ("http://t/p?q", "/p?q"),
+        ("http://t?q", "/?q"),
+        ("https://t:1?a/b", "/?a/b"),
+        ("http://t?", "/?"),
+    ] {
+        let head = request(&format!("GET {target} HTTP/1.1\r\nhost: t\r\n\r\n")).unwrap();
+        assert_eq!(head.request.uri().path_and_query().unwrap(), expected, "{target}");
+    }
+}
+
+#[test]
 fn http2_is_nothing_to_switch_to() {
     let upgrade = |to: &str| {
         let head =

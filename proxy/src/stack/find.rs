@@ -5,6 +5,7 @@ use super::{Reply, Stack, length};
 use crate::access::Caller;
 use crate::account::Account;
 use crate::body::ProxyBody;
+use crate::classify;
 use crate::error::Refusal;
 use crate::fields::Fields;
 use crate::guard;
@@ -22,6 +23,7 @@ use http::Method;
 use http::header::HOST;
 use percent_encoding::percent_decode_str;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tidegate_api::reason::Reason;
 
 /// Where a request was led to.
@@ -41,6 +43,8 @@ pub(super) struct Bound {
     pub(super) body: RequestBody,
     pub(super) upgradable: bool,
     pub(super) strip: usize,
+    /// When its time is over: its API's, or its client's own.
+    pub(super) deadline: Option<Instant>,
 }
 
 /// What became of a request before it was anybody's turn.
@@ -68,6 +72,9 @@ impl Stack {
         let Led { target, prefix, strip } = self.route(&request).ok_or(Reason::NoRoute)?;
         let upgradable = request.upgrade().is_some();
         let (mut parts, body) = request.into_parts();
+        let arrived = account.arrived;
+        let client = classify::deadline(&parts.headers, arrived);
+        let within = |deadline| self.limits.patience(arrived, deadline);
         // Read ahead: a small body is here before its request takes anybody's place.
         let (taker, caller, mut body) = match target {
             Target::Api(lead) => {
@@ -75,7 +82,8 @@ impl Stack {
                 let service = &taker.service;
                 account.belongs_to(&service.metrics);
                 let caller = service.access.caller(&mut parts.headers)?;
-                let body = read_ahead(body, &self.limits).await?;
+                let deadline = earliest(service.total_ends(arrived), client);
+                let body = read_ahead(body, &self.limits, within(deadline)).await?;
                 (taker, caller, body)
             }
             Target::Models(models) => {
@@ -89,9 +97,12 @@ impl Stack {
                 let (lead, body) = match models.any() {
                     // A page's browser asks so what it may send, before there is a body to send.
                     Some(any) if parts.method == Method::OPTIONS => {
-                        (any.clone(), read_ahead(body, &self.limits).await?)
+                        (any.clone(), read_ahead(body, &self.limits, within(client)).await?)
                     }
-                    _ => self.by_model(&models, &parts.headers, body, manner).await?,
+                    _ => {
+                        self.by_model(&models, &parts.headers, (body, within(client)), manner)
+                            .await?
+                    }
                 };
                 let taker = taker(&lead, &parts.headers, reply)?;
                 let service = &taker.service;
@@ -108,7 +119,8 @@ impl Stack {
             body.costs(|| spent.toll());
         }
         account.spends(spent);
-        Ok(Found::Bound(Bound { taker, caller, parts, body, upgradable, strip }))
+        let deadline = earliest(taker.service.total_ends(arrived), client);
+        Ok(Found::Bound(Bound { taker, caller, parts, body, upgradable, strip, deadline }))
     }
 
     /// The API that has the model which the body names.
@@ -116,11 +128,12 @@ impl Stack {
         &self,
         models: &Models<Lead>,
         headers: &Fields,
-        body: IncomingBody,
+        (body, within): (IncomingBody, Duration),
         manner: &mut Manner,
     ) -> Result<(Lead, RequestBody), Refusal> {
         let limit = models.scan_limit();
-        let reading = model_route::named(headers, body, &self.limits, limit, &self.rooms.scan);
+        let (limits, room) = (&self.limits, &self.rooms.scan);
+        let reading = model_route::named(headers, body, limits, within, limit, room);
         let (model, body) = reading.await?;
         let found = model_route::api(models, &model).cloned();
         if let (Manner::OpenAi(named), Model::Named(name)) = (manner, model) {
@@ -141,6 +154,10 @@ impl Stack {
         let found = routes.find(host, uri.path(), has)?;
         Some(Led { target: found.target.clone(), prefix: found.prefix, strip: found.strip })
     }
+}
+
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 /// The API that takes the request. What is split is said in the answer.

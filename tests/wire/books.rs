@@ -1,0 +1,85 @@
+//! What is counted and logged of requests that end in a way of their own.
+
+use crate::support::eventually;
+use crate::support::frames::{Frame, Raw, SETTINGS, field};
+use crate::support::http::{connect, get, metric, read_answer};
+use crate::support::recorder::{Step, Upstream};
+use crate::support::sidecar::{Sidecar, proxy};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::io::{ErrorKind, Read, Write};
+
+const HEAD: u8 = 0x88;
+
+/// Who serves HTTP/2 may say in a frame of its own that nothing follows.
+#[test]
+fn an_answer_without_a_body_is_whole_with_its_head() {
+    let settings = [Frame::new(SETTINGS, 0, 0, [])];
+    let upstream = Raw::serve(&settings, |mut raw, _| {
+        while let Some(stream) = raw.next_request() {
+            let head = [&[HEAD][..], &field("content-length", "5")].concat();
+            raw.frame(&Frame::headers(stream, head, false));
+        }
+    });
+    let upstream = upstream.to_string();
+    let flags = ["--upstream", &upstream, "--upstream-protocol", "h2c", "--readiness", "none"];
+    let (_process, data, admin) = proxy("sidecar", &flags);
+    let mut client = connect(data);
+    write!(client, "HEAD / HTTP/1.1\r\nhost: me\r\nconnection: close\r\n\r\n").unwrap();
+    let answer = read_answer(&mut client);
+    assert_eq!((answer.status, answer.header("content-length")), (200, "5"));
+    eventually("it has ended", || metric(admin, "tidegate_requests_in_flight", "") == 0.0);
+    let counted = |labels: &str| metric(admin, "tidegate_requests_total", labels);
+    assert_eq!((counted(r#"code="200",reason="""#), counted("client-gone")), (1.0, 0.0));
+}
+
+#[test]
+fn a_switch_that_nobody_asked_for_is_counted_as_what_the_client_is_told() {
+    let switch = "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    let upstream = Upstream::start(vec![Step::Send(switch.into()), Step::Pause]);
+    let address = upstream.address.to_string();
+    let (_process, data, admin) =
+        proxy("sidecar", &["--upstream", &address, "--readiness", "none"]);
+    let answer = get(data, "/");
+    assert_eq!((answer.status, answer.reason()), (502, "upstream-reset"));
+    let counted = r#"code="502",reason="upstream-reset""#;
+    assert_eq!(metric(admin, "tidegate_requests_total", counted), 1.0);
+    assert_eq!(metric(admin, "tidegate_requests_total", r#"code="101""#), 0.0);
+}
+
+/// It is the process that left, not its client.
+#[test]
+fn what_a_drain_cuts_off_is_logged_as_that() {
+    let mut sidecar =
+        Sidecar::start(&["--access-log", "all", "--drain-timeout", "300ms", "--concurrency", "2"]);
+    let mut begun = connect(sidecar.data);
+    write!(begun, "GET /stream?n=100000&ms=10 HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
+    begun.read_exact(&mut [0; 12]).unwrap();
+    let mut silent = connect(sidecar.data);
+    write!(silent, "GET /sleep?ms=600000 HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
+    sidecar.model.wait_for_line("/sleep");
+    sidecar.process.signal(Signal::TERM);
+    assert!(sidecar.process.wait().success());
+    let mut ends = Vec::new();
+    for line in sidecar.process.wait_for_lines(r#""event":"request""#, 2) {
+        let line: Value = serde_json::from_str(&line).unwrap();
+        ends.push((line["status"].as_u64().unwrap(), line["reason"].as_str().unwrap().to_owned()));
+    }
+    ends.sort();
+    assert_eq!(ends, [(200, "draining".to_owned()), (503, "draining".to_owned())]);
+}
+
+#[test]
+fn a_tunnel_that_is_quiet_for_too_long_does_not_look_ended() {
+    let sidecar = Sidecar::start(&["--idle-timeout", "300ms"]);
+    let mut client = connect(sidecar.data);
+    write!(
+        client,
+        "GET /ws HTTP/1.1\r\nhost: me\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    )
+    .unwrap();
+    let end = client.read_to_end(&mut Vec::new());
+    assert_eq!(end.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
+    let counted = r#"code="101",reason="upstream-timeout""#;
+    eventually("it is counted", || sidecar.metric("tidegate_requests_total", counted) == 1.0);
+}
