@@ -2,6 +2,7 @@
 //! around it.
 
 use crate::clock;
+use crate::complaints::Complaints;
 use crate::connections::Connections;
 use crate::drain::Drain;
 use crate::gate::{Gate, RoomReport};
@@ -66,6 +67,7 @@ impl Admin {
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let (connections, seats) = (TaskTracker::new(), Arc::new(Semaphore::new(MAX_WAITING)));
         let (mut drain, mut number) = (self.drain.watch(), 0_usize);
+        let mut complaints = Complaints::default();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -75,7 +77,9 @@ impl Admin {
                 Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => stream,
                 Ok(_) => continue,
                 Err(error) => {
-                    tracing::warn!(%error, "can't accept an admin connection");
+                    if complaints.may(clock::now()) {
+                        tracing::warn!(%error, "can't accept an admin connection");
+                    }
                     tokio::time::sleep(Duration::from_millis(10)).await;
                     continue;
                 }

@@ -11,6 +11,7 @@ use crate::control::{Control, Task};
 use crate::drain::Drain;
 use crate::endpoint::Endpoint;
 use crate::error::StartError;
+use crate::file_limit;
 use crate::following::{Following, Reports, Sources, follow};
 use crate::forward::Role;
 use crate::gate::Gate;
@@ -337,7 +338,8 @@ fn everything(service: Arc<Service>) -> Routes {
 }
 
 fn places(limits: &HttpLimits, process: &ProcessMetrics) -> Arc<Connections> {
-    Arc::new(Connections::new(limits.max_connections, process.refused_connections.clone()))
+    let max = file_limit::allowed(limits.max_connections);
+    Arc::new(Connections::new(max, process.refused_connections.clone()))
 }
 
 fn access_log(

@@ -48,7 +48,7 @@ use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 use tls::EndpointTlsArgs;
-use value::{cost, duration, limit, size};
+use value::{address, cost, duration, from_one, from_zero, limit, port, size};
 use wake::WakeArgs;
 
 /// Without the feature `kubernetes` there is no cluster to follow.
@@ -59,10 +59,10 @@ pub type ClusterSettings = std::convert::Infallible;
 #[derive(Debug, Clone, Args)]
 pub struct SidecarArgs {
     /// Where requests are taken. [::] is IPv4 and IPv6, as far as the machine has them
-    #[arg(long, env = "TIDEGATE_LISTEN", default_value = "[::]:8012", value_name = "ADDR")]
+    #[arg(long, env = "TIDEGATE_LISTEN", default_value = "[::]:8012", value_parser = address, value_name = "ADDR")]
     pub listen: SocketAddr,
     /// Where /healthz, /readyz, /metrics and /config are
-    #[arg(long, env = "TIDEGATE_ADMIN", default_value = "[::]:8022", value_name = "ADDR")]
+    #[arg(long, env = "TIDEGATE_ADMIN", default_value = "[::]:8022", value_parser = address, value_name = "ADDR")]
     pub admin: SocketAddr,
     /// How many requests the model is given at once. 1 is safe for a model that handles one at a
     /// time; a server that batches, or has several workers, wants as many as it can use. `auto`
@@ -75,7 +75,7 @@ pub struct SidecarArgs {
     pub cost: Option<Cost>,
     /// How much the requests that run may cost together; one that is dearer runs alone. Counts
     /// beside --concurrency, which should then be high
-    #[arg(long, env = "TIDEGATE_COST_BUDGET", requires = "cost", value_name = "N")]
+    #[arg(long, env = "TIDEGATE_COST_BUDGET", requires = "cost", value_parser = from_one::<NonZeroU64>, value_name = "N")]
     pub cost_budget: Option<NonZeroU64>,
     /// A YAML or JSON file of settings that are followed as it changes, and read again on SIGHUP:
     /// concurrency, cost-budget, queue-capacity, queue-bytes, queue-timeout. What is in it counts
@@ -83,7 +83,7 @@ pub struct SidecarArgs {
     #[arg(long, env = "TIDEGATE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// How many requests may wait; 0 refuses what can't run at once
-    #[arg(long, env = "TIDEGATE_QUEUE_CAPACITY", default_value = "100", value_name = "N")]
+    #[arg(long, env = "TIDEGATE_QUEUE_CAPACITY", default_value = "100", value_parser = from_zero, value_name = "N")]
     pub queue_capacity: u32,
     /// How many bytes of request bodies may be held for waiting requests
     #[arg(long, env = "TIDEGATE_QUEUE_BYTES", default_value = "64MiB", value_parser = size, value_name = "SIZE")]
@@ -107,17 +107,17 @@ pub struct GatewayArgs {
     #[cfg_attr(not(feature = "kubernetes"), arg(required = true))]
     pub config: Option<PathBuf>,
     /// Where requests are taken. [::] is IPv4 and IPv6, as far as the machine has them
-    #[arg(long, env = "TIDEGATE_LISTEN", default_value = "[::]:8080", value_name = "ADDR")]
+    #[arg(long, env = "TIDEGATE_LISTEN", default_value = "[::]:8080", value_parser = address, value_name = "ADDR")]
     pub listen: SocketAddr,
     /// Where /healthz, /readyz, /metrics and /config are
-    #[arg(long, env = "TIDEGATE_ADMIN", default_value = "[::]:8081", value_name = "ADDR")]
+    #[arg(long, env = "TIDEGATE_ADMIN", default_value = "[::]:8081", value_parser = address, value_name = "ADDR")]
     pub admin: SocketAddr,
     /// Where requests without TLS are sent on to https:// with their host and path (308), such as
     /// 0.0.0.0:80
-    #[arg(long, env = "TIDEGATE_REDIRECT_LISTEN", value_name = "ADDR")]
+    #[arg(long, env = "TIDEGATE_REDIRECT_LISTEN", value_parser = address, value_name = "ADDR")]
     pub redirect_listen: Option<SocketAddr>,
     /// The port that they are sent to
-    #[arg(long, env = "TIDEGATE_REDIRECT_PORT", default_value_t = HTTPS_PORT, value_name = "PORT")]
+    #[arg(long, env = "TIDEGATE_REDIRECT_PORT", default_value_t = HTTPS_PORT, value_parser = port, value_name = "PORT")]
     pub redirect_port: NonZeroU16,
     /// The file, kept by the autoscaler, that says where each API's replicas listen; followed as it
     /// changes. Not needed where the documents say it themselves (spec.endpoints)
@@ -292,6 +292,40 @@ impl GatewaySettings {
             access_log: args.server.access_log,
             llm: args.server.llm.is_some(),
             drain: args.server.drain(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    /// In words that say what would be right.
+    #[test]
+    fn each_flag_says_what_it_must_be() {
+        #[derive(clap::Parser)]
+        enum Cli {
+            Sidecar(SidecarArgs),
+            Gateway(GatewayArgs),
+        }
+        for role in Cli::command().get_subcommands() {
+            for argument in role.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                let Some(flag) =
+                    argument.get_long().filter(|_| argument.get_action().takes_values())
+                else {
+                    continue;
+                };
+                let flag = format!("--{flag}=wr ong!");
+                let parsed = Cli::command().try_get_matches_from(["cli", role.get_name(), &flag]);
+                // Names, paths and texts may be anything.
+                let Err(error) = parsed else { continue };
+                if matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
+                    let text = error.to_string();
+                    assert!(text.contains("must be") || text.contains("possible values"), "{text}");
+                }
+            }
         }
     }
 }

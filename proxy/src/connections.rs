@@ -46,6 +46,11 @@ impl Connections {
         place
     }
 
+    /// How many there are.
+    pub fn most(&self) -> usize {
+        self.max
+    }
+
     /// How many are taken.
     pub fn open(&self) -> usize {
         self.max - self.free.available_permits()

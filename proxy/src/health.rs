@@ -1,6 +1,9 @@
 //! Keeps asking one endpoint whether it can serve.
 
+use crate::clock;
+use crate::complaints::Complaints;
 use crate::endpoint::Endpoint;
+use crate::error::chain;
 use crate::probe::Probe;
 use crate::socket::Address;
 use std::time::Duration;
@@ -31,6 +34,7 @@ pub async fn watch(
 ) {
     let mut ready = false;
     let mut failures = 0;
+    let mut complaints = Complaints::since(clock::now());
     loop {
         let start = endpoint.probe_start();
         let suspected = endpoint.is_suspected();
@@ -41,7 +45,14 @@ pub async fn watch(
             }
             Err(error) => {
                 failures += 1;
-                tracing::trace!(endpoint = endpoint.id, %error, failures, "probe failed");
+                let (endpoint, error) = (&endpoint.id, chain(&error));
+                tracing::trace!(endpoint, error, failures, "probe failed");
+                if !ready && complaints.may(clock::now()) {
+                    tracing::warn!(endpoint, error, "endpoint is not ready: its probe fails");
+                } else if ready {
+                    complaints = Complaints::since(clock::now());
+                    tracing::info!(endpoint, error, failures, "probe of a ready endpoint failed");
+                }
             }
         }
         let patient = ready && !suspected && failures < schedule.failure_threshold;

@@ -38,6 +38,7 @@ pub mod classify;
 pub mod clock;
 #[cfg(feature = "kubernetes")]
 pub mod cluster;
+pub mod complaints;
 pub mod config;
 pub mod connection;
 pub mod connections;

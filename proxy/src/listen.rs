@@ -3,6 +3,9 @@
 //! Each worker is a thread with a runtime and a listener of its own: the kernel spreads new
 //! connections over them (`SO_REUSEPORT`), and a connection never changes threads.
 
+use crate::account;
+use crate::clock;
+use crate::complaints::Complaints;
 use crate::connection;
 use crate::drain::Drain;
 use crate::error::StartError;
@@ -120,10 +123,11 @@ async fn serve(worker: usize, sockets: Sockets, stack: Arc<Stack>, ending: Drain
         } else if redirect.is_none() && stack.tls.clients.is_some() {
             // A handshake costs more than it is worth to be told so.
             drop(stream);
-        } else if turned_away.len() < MAX_TURNED_AWAY {
+        } else if turned_away.len() < MAX_TURNED_AWAY.min(stack.connections.most().div_ceil(2)) {
             turned_away.spawn(turn_away(stream, stack));
         }
     };
+    let mut complaints = Complaints::default();
     // An error means that the owner is gone; then so is what tells when to end.
     drop(opening.wait_for(|open| *open).await);
     loop {
@@ -134,7 +138,9 @@ async fn serve(worker: usize, sockets: Sockets, stack: Arc<Stack>, ending: Drain
         match accepted {
             Ok(caller) => serve(caller),
             Err(error) => {
-                tracing::warn!(%error, "can't accept a connection");
+                if complaints.may(clock::now()) {
+                    tracing::warn!(%error, "can't accept a connection");
+                }
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
@@ -156,6 +162,7 @@ async fn serve(worker: usize, sockets: Sockets, stack: Arc<Stack>, ending: Drain
     if tokio::time::timeout(FAREWELL, connections.wait()).await.is_err() {
         let left = connections.len();
         tracing::warn!(worker, left, "drain timeout: cutting off what still runs");
+        account::cut_off();
     }
 }
 

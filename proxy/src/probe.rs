@@ -7,6 +7,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::str::FromStr;
@@ -175,16 +176,33 @@ fn is_serving(mut frame: Bytes) -> bool {
     !compressed && length as usize == frame.remaining() && *frame == [0x08, GRPC_SERVING]
 }
 
+/// A command that has not ended yet. Dropped, it ends with all that it has started: a shell's own end
+/// would leave those running, and more with each probe.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0
+            && let Err(error) = kill_process_group(leader, Signal::KILL)
+        {
+            tracing::trace!(%error, "a probe's command has ended in this moment");
+        }
+    }
+}
+
 async fn ask_command(command: &[String]) -> Result<(), ProbeError> {
     let Some((program, arguments)) = command.split_first() else { return Ok(()) };
-    let status = Command::new(program)
+    let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        .process_group(0)
         .kill_on_drop(true)
-        .status()
-        .await?;
+        .spawn()?;
+    let mut group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+    let status = child.wait().await?;
+    group.0 = None;
     if status.success() { Ok(()) } else { Err(ProbeError::Exit(status)) }
 }
 
@@ -260,5 +278,37 @@ mod tests {
         assert!(matches!(ask("false").ask(anywhere, second).await, Err(ProbeError::Exit(_))));
         let missing = ask("no-such-command-anywhere").ask(anywhere, second).await;
         assert!(matches!(missing, Err(ProbeError::Io(_))));
+    }
+    #[tokio::test]
+    async fn a_command_that_takes_too_long_ends_with_what_it_has_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let script = format!("sleep 600 & echo $! > {}; wait", file.display());
+        let probe = Probe::Exec(["sh", "-c", &script].map(str::to_owned).to_vec());
+        let anywhere = &Address::from(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let pause = || tokio::time::sleep(Duration::from_millis(5));
+        let started = async {
+            loop {
+                match std::fs::read_to_string(&file) {
+                    Ok(pid) if pid.ends_with('\n') => return pid.trim().to_owned(),
+                    _ => pause().await,
+                }
+            }
+        };
+        let pid = tokio::select! {
+            asked = probe.ask(anywhere, Duration::from_secs(60)) => panic!("{asked:?}"),
+            pid = started => pid,
+        };
+        let runs = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // Who inherits it may be slow to look after it.
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+        };
+        let gone = async {
+            while runs() {
+                pause().await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(20), gone).await.is_ok(), "{pid} runs on");
     }
 }

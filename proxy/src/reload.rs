@@ -2,7 +2,7 @@
 
 use crate::config::{file, shown};
 use crate::error::StartError;
-use crate::file_watch::FileWatch;
+use crate::file_watch::{FileWatch, SETTLE};
 use crate::gate::{Gate, LiveSettings};
 use crate::hangup::Hangup;
 use crate::in_force::InForce;
@@ -70,24 +70,33 @@ impl Reload {
         loop {
             let mut hung_up = false;
             match &mut self.file {
-                Some((_, watch)) => {
-                    tokio::select! {
-                        () = watch.changed() => {}
-                        () = hangup.next() => hung_up = true,
-                    }
-                    watch.reading();
-                }
+                Some((_, watch)) => tokio::select! {
+                    () = watch.changed() => {}
+                    () = hangup.next() => hung_up = true,
+                },
                 None => {
                     hangup.next().await;
                     tracing::info!("got SIGHUP, but there is no --config to read again");
                 }
             }
+            if !hung_up && self.may_be_half_written() {
+                tokio::time::sleep(SETTLE).await;
+            }
             self.read(hung_up, &mut complaint);
         }
     }
 
+    /// Whether something would go back to what its flag says: who writes a file in place empties it first.
+    fn may_be_half_written(&mut self) -> bool {
+        let Some((file, watch)) = &mut self.file else { return false };
+        watch.reading();
+        let read = file::read(file, &self.flags);
+        read.is_ok_and(|read| read.is_some_and(|new| new.goes_back(&self.current, &self.flags)))
+    }
+
     fn read(&mut self, asked: bool, complaint: &mut Option<String>) {
-        let Some((file, _)) = &self.file else { return };
+        let Some((file, watch)) = &mut self.file else { return };
+        watch.reading();
         let path = file.display();
         match file::read(file, &self.flags) {
             Ok(Some(live)) => {
@@ -101,6 +110,9 @@ impl Reload {
                 } else if asked {
                     tracing::info!(file = %path, "settings read again, nothing changed");
                 }
+            }
+            Ok(None) if asked => {
+                tracing::warn!(file = %path, "got SIGHUP, but the settings are not there; keeping what was");
             }
             // It may be about to be replaced.
             Ok(None) => {}

@@ -4,10 +4,12 @@ use crate::support::gateway::Gateway;
 use crate::support::http::get;
 use crate::support::process::Process;
 use crate::support::sidecar::Sidecar;
-use crate::support::{binary, eventually, replace};
+use crate::support::{binary, eventually, now, replace};
 use serde_json::{Value, json};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 use tempfile::TempDir;
 
 fn page(admin: SocketAddr) -> Value {
@@ -104,4 +106,22 @@ fn what_comes_from_the_environment_is_said_to() {
     assert_eq!(given("admin"), json!({ "value": "127.0.0.1:0", "source": "environment" }));
     assert_eq!(given("trust-priority"), json!({ "value": "true", "source": "environment" }));
     assert_eq!(given("listen")["source"], "flag");
+}
+
+/// Who writes a file in place empties it first: for that moment it says nothing.
+#[test]
+fn a_file_that_says_less_than_before_counts_if_it_still_does_after_a_moment() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("live.yaml");
+    std::fs::write(&file, "concurrency: 3\nqueue-capacity: 5\n").unwrap();
+    let sidecar = Sidecar::start(&["--config", file.to_str().unwrap()]);
+    let live = |key: &str| page(sidecar.admin)["inForce"][key].clone();
+    let mut writer = std::fs::File::create(&file).unwrap();
+    let emptied = now();
+    eventually("the flags count again", || live("concurrency") == "1");
+    assert!(now() - emptied >= Duration::from_millis(500));
+    // What it says anew counts at once.
+    writer.write_all(b"concurrency: 4\n").unwrap();
+    eventually("it counts", || live("concurrency") == "4");
+    assert_eq!(live("queue-capacity"), 100);
 }

@@ -1,10 +1,12 @@
 //! How many connections clients may hold, and what the one after the last is told.
 
-use crate::support::eventually;
-use crate::support::http::{connect, get, read_answer};
-use crate::support::sidecar::Sidecar;
+use crate::support::http::{connect, get, metric, read_answer};
+use crate::support::process::Process;
+use crate::support::sidecar::{Sidecar, plain_model};
+use crate::support::{binary, eventually};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 
 /// Opens a connection that is served, and keeps it.
 fn held(sidecar: &Sidecar) -> TcpStream {
@@ -69,4 +71,27 @@ fn a_crowd_that_finds_no_place_costs_little_and_goes() {
     drop(held);
     eventually("the place is free", || sidecar.metric("tidegate_connections", "") == 0.0);
     assert_eq!(get(sidecar.data, "/after").status, 200);
+}
+
+/// Or each connection would be taken, none of them would find the model, and no probe the admin port.
+#[test]
+fn there_are_no_more_places_than_files_for_them() {
+    let (_model, upstream) = plain_model(0);
+    let limited = format!(
+        "ulimit -n 64; exec {} sidecar --upstream {upstream} --listen 127.0.0.1:0 --admin 127.0.0.1:0",
+        binary("tidegate-proxy").display()
+    );
+    let process = Process::start(Command::new("sh").args(["-c", &limited]));
+    let line = process.wait_for_line(r#""event":"listening""#);
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let address = |key: &str| line[key].as_str().unwrap().parse().unwrap();
+    let (data, admin) = (address("data"), address("admin"));
+    eventually("it is ready", || get(admin, "/readyz").status == 200);
+    let mut crowd: Vec<TcpStream> = (0..60).map(|_| connect(data)).collect();
+    eventually("the places are taken", || metric(admin, "tidegate_connections", "") == 16.0);
+    for stream in &mut crowd[..16] {
+        write!(stream, "GET / HTTP/1.1\r\nhost: me\r\nconnection: close\r\n\r\n").unwrap();
+        assert_eq!(read_answer(stream).status, 200);
+    }
+    assert_eq!(get(admin, "/healthz").status, 200);
 }

@@ -25,6 +25,7 @@ pub(super) const PROXY: Crate = Crate {
         ("drain", 1),
         ("error", 1),
         ("file_limit", 1),
+        ("complaints", 0),
         ("fields", 0),
         ("framing", 1),
         ("hangup", 1),

@@ -2,7 +2,10 @@
 
 use super::hops::HopArgs;
 use super::tls::TlsArgs;
-use super::value::{duration, head_size, positive_duration, selection, size, weight};
+use super::value::{
+    duration, from_one, head_size, header_name, log_level, positive_duration, selection, size,
+    weight, workers,
+};
 use crate::access_log::Selection;
 use crate::classify::{ClassifySettings, Cost};
 use crate::drain::DrainSettings;
@@ -26,7 +29,7 @@ pub(crate) struct ServerArgs {
     pub(crate) trust_priority: bool,
     /// The header that names a request's tenant, such as x-tenant or authorization. Tenants share
     /// what there is fairly, by the time that their requests run; without it all are one
-    #[arg(long, env = "TIDEGATE_TENANT_HEADER", value_name = "HEADER")]
+    #[arg(long, env = "TIDEGATE_TENANT_HEADER", value_parser = header_name, value_name = "HEADER")]
     pub(crate) tenant_header: Option<HeaderName>,
     /// Shares of tenants, such as gold=4,silver=2; every other has 1
     #[arg(long, env = "TIDEGATE_TENANT_WEIGHTS", value_delimiter = ',', value_parser = weight, requires = "tenant_header", value_name = "TENANT=N")]
@@ -58,7 +61,7 @@ pub(crate) struct ServerArgs {
     pub(crate) keep_alive_timeout: Duration,
     /// How many connections clients may hold, all workers together, and how many HTTP/2 streams on
     /// them; who comes then is told so
-    #[arg(long, env = "TIDEGATE_MAX_CONNECTIONS", default_value = "10000", value_name = "N")]
+    #[arg(long, env = "TIDEGATE_MAX_CONNECTIONS", default_value = "10000", value_parser = from_one::<NonZeroUsize>, value_name = "N")]
     pub(crate) max_connections: NonZeroUsize,
     /// How much of a request's body is read before it is queued. What is wholly here can be sent
     /// to another replica, and its client's leaving is seen while it waits
@@ -69,7 +72,7 @@ pub(crate) struct ServerArgs {
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
     /// Worker threads; by default 1 in a sidecar and one for each core in a gateway
-    #[arg(long, env = "TIDEGATE_WORKERS", value_name = "N")]
+    #[arg(long, env = "TIDEGATE_WORKERS", value_parser = workers, value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,
     /// A Unix socket at which a process that is started with the same path takes over from this one:
     /// it gets what this one listens on, and this one drains. No connection is refused or lost
@@ -95,7 +98,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "TIDEGATE_LLM", value_name = "API")]
     pub(crate) llm: Option<LlmArg>,
     /// What is logged to stderr: off, error, warn, info, debug, or trace with each HTTP/2 frame
-    #[arg(long, env = "TIDEGATE_LOG", default_value = "info", value_name = "LEVEL")]
+    #[arg(long, env = "TIDEGATE_LOG", default_value = "info", value_parser = log_level, value_name = "LEVEL")]
     pub(crate) log: tracing::level_filters::LevelFilter,
 }
 

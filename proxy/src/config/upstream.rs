@@ -1,6 +1,6 @@
 //! Flags that say where the model is, how it is spoken to, and how long that may take.
 
-use super::value::{duration, unless_zero};
+use super::value::{duration, from_one, unless_zero};
 use crate::forward::Timeouts;
 use crate::health::Schedule;
 use crate::probe::Probe;
@@ -44,7 +44,7 @@ pub(crate) struct UpstreamArgs {
     #[arg(long, env = "TIDEGATE_READINESS_TIMEOUT", default_value = "1s", value_parser = duration, value_name = "TIME")]
     pub(crate) readiness_timeout: Duration,
     /// Probes that fail in a row before a ready model counts as unready
-    #[arg(long, env = "TIDEGATE_READINESS_FAILURES", default_value = "3", value_name = "N")]
+    #[arg(long, env = "TIDEGATE_READINESS_FAILURES", default_value = "3", value_parser = from_one::<NonZeroU32>, value_name = "N")]
     pub(crate) readiness_failures: NonZeroU32,
 }
 

@@ -5,14 +5,19 @@ use crate::classify::Cost;
 use crate::identity::Sampling;
 use crate::policy::limit::{Limit, LimitRange};
 use http::HeaderName;
-use std::num::NonZeroU32;
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::str::FromStr;
 use std::time::Duration;
+use tracing::level_filters::LevelFilter;
 
 /// What `auto` alone stands for.
 const AUTO_MIN: NonZeroU32 = NonZeroU32::MIN;
 const AUTO_MAX: NonZeroU32 = NonZeroU32::MIN.saturating_add(199);
 /// A larger share than this is a typing error.
 const MAX_WEIGHT: u32 = 1000;
+/// More threads than any machine has cores are a typing error.
+const MAX_WORKERS: usize = 4096;
 
 pub(super) fn unless_zero(duration: Duration) -> Option<Duration> {
     (!duration.is_zero()).then_some(duration)
@@ -94,6 +99,36 @@ pub(super) fn weight(text: &str) -> Result<(String, u32), String> {
         (!name.is_empty()).then(|| (name.to_owned(), weight))
     });
     parsed.ok_or_else(|| format!("must be TENANT=N with N from 1 to {MAX_WEIGHT}, such as gold=4"))
+}
+
+/// Where to listen.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "must be IP:PORT, such as 127.0.0.1:8012 or [::]:8012".to_owned())
+}
+
+pub(super) fn port(text: &str) -> Result<NonZeroU16, String> {
+    text.parse().map_err(|_| "must be a port, from 1 to 65535".to_owned())
+}
+
+pub(super) fn from_zero(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("must be a whole number from 0 to {}", u32::MAX))
+}
+
+pub(super) fn from_one<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "must be a whole number from 1 on".to_owned())
+}
+
+pub(super) fn workers(text: &str) -> Result<NonZeroUsize, String> {
+    let workers = text.parse().ok().filter(|workers: &NonZeroUsize| workers.get() <= MAX_WORKERS);
+    workers.ok_or_else(|| format!("must be a whole number from 1 to {MAX_WORKERS}"))
+}
+
+pub(super) fn header_name(text: &str) -> Result<HeaderName, String> {
+    text.parse().map_err(|_| "must be a header's name, such as x-tenant".to_owned())
+}
+
+pub(super) fn log_level(text: &str) -> Result<LevelFilter, String> {
+    text.parse().map_err(|_| "must be off, error, warn, info, debug or trace".to_owned())
 }
 
 /// A share from 0 to 1.

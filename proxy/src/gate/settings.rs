@@ -44,6 +44,21 @@ pub struct LiveSettings {
     pub budget: Option<u64>,
 }
 
+// === impl LiveSettings ===
+
+impl LiveSettings {
+    /// Whether any of these is as in `first` again, after it was something else.
+    pub fn goes_back(&self, before: &Self, first: &Self) -> bool {
+        self.limit == first.limit && before.limit != first.limit
+            || self.queue.capacity == first.queue.capacity
+                && before.queue.capacity != first.queue.capacity
+            || self.queue.bytes == first.queue.bytes && before.queue.bytes != first.queue.bytes
+            || self.queue_timeout == first.queue_timeout
+                && before.queue_timeout != first.queue_timeout
+            || self.budget == first.budget && before.budget != first.budget
+    }
+}
+
 // === impl Gate ===
 
 impl Gate {
