@@ -82,7 +82,7 @@ fn plain(spec: &str) -> String {
 #[test]
 fn an_api_is_deployed_changed_looked_at_and_deleted() {
     let world = World::start(&[]);
-    world.run(&["get"]).expect(0, &["no "]);
+    world.run(&["get"]).expect(0, &["no APIs yet", "tidegate deploy --local"]);
     world.deploy(&plain("")).expect(0, &["plain created", "plain: ready"]);
     assert_eq!(get(world.requests, "/x").status, 200);
     world.run(&["deploy", "-f", "models/api.yaml"]).expect(0, &["plain unchanged"]);
@@ -91,6 +91,9 @@ fn an_api_is_deployed_changed_looked_at_and_deleted() {
     let broken = plain("").replace("python3", "no-such-program");
     world.deploy(&broken).expect(1, &["spec.container.command[0]", "no-such-program"]);
     world.deploy(&plain("  concurrency: {limit: many}")).expect(65, &["spec.concurrency.limit"]);
+    // Where documents lie in the run's folder tells nobody anything.
+    let rival = plain("").replace("name: plain", "name: rival");
+    world.deploy(&rival).expect(1, &["error: rival.json: spec.routes", "api plain in plain.json;"]);
     assert_eq!(get(world.requests, "/x").status, 200);
 
     let before = world.run(&["describe", "plain"]).said;
@@ -122,6 +125,7 @@ fn what_does_not_get_ready_is_told_with_its_last_lines() {
     world.write(&document(failing, spec));
     let late = world.run(&["deploy", "-f", "models/api.yaml", "--timeout", "3s"]);
     late.expect(75, &["plain created", "the model ended (exit status: 3)", "weights are missing"]);
+    late.expect(75, &["see `tidegate logs --local plain`"]);
     // It goes on trying, and another document is another try.
     let mended = document(&plain_command(), spec);
     world.deploy(&mended).expect(0, &["plain updated", "plain: ready"]);
