@@ -4,7 +4,7 @@ use crate::comparison::{Comparison, Contender, Optimum, Steering, compare};
 use crate::distribution::Distribution;
 use crate::document::{Document, Setting};
 use crate::error::SimulateError;
-use crate::gateway::{Balancing, Limits};
+use crate::gateway::{Balancing, Limits, Order};
 use crate::optimum::blind;
 use crate::plot::{self, Picture};
 use crate::report::{self, Format};
@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tidegate_api::InferenceApi;
 use tidegate_api::schedule::wall_time;
+use tidegate_proxy::policy::overload::QueueOrder;
 
 /// Flags of `simulate`.
 ///
@@ -157,6 +158,19 @@ pub struct SimulateArgs {
         help_heading = "Replicas"
     )]
     balancing: Balancing,
+    /// Who of those that wait is next. lifo-on-overload: the newest while the oldest has waited for longer
+    /// than --overload-after, for as long again
+    #[arg(
+        long,
+        env = "TIDEGATE_SIMULATE_QUEUE_ORDER",
+        default_value = "fifo",
+        value_enum,
+        help_heading = "Replicas"
+    )]
+    queue_order: Order,
+    /// The wait that is no overload yet
+    #[arg(long, env = "TIDEGATE_SIMULATE_OVERLOAD_AFTER", default_value = "1s", value_parser = positive_time, help_heading = "Replicas")]
+    overload_after: Duration,
 
     /// The time between two decisions
     #[arg(long, env = "TIDEGATE_SIMULATE_TICK", default_value = "1s", value_parser = positive_time, help_heading = "Autoscaler")]
@@ -291,6 +305,10 @@ impl SimulateArgs {
         Scene {
             limits: limits(api),
             balancing: self.balancing,
+            order: match self.queue_order {
+                Order::Fifo => QueueOrder::Fifo,
+                Order::LifoOnOverload => QueueOrder::LifoOnOverload { target: self.overload_after },
+            },
             cold_start: self.cold_start,
             drain_delay: of(self.drain_delay),
             tick: of(self.tick),

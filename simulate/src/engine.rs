@@ -102,7 +102,7 @@ impl<'a> World<'a> {
             lead: 0,
             now: 0,
             events: Events::default(),
-            gateway: Gateway::new(scene.balancing, scene.limits, scene.seed),
+            gateway: Gateway::new(scene.balancing, scene.order, scene.limits, scene.seed),
             fleet: Fleet::default(),
             ledger: Ledger::new(workload.requests.len()),
             autoscaler: None,

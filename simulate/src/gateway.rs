@@ -30,6 +30,15 @@ pub(crate) enum Balancing {
     Random,
 }
 
+/// Who of those that wait is next, by the words of the proxies' own flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Order {
+    /// First come, first served
+    Fifo,
+    /// The newest first while the queue is late for good
+    LifoOnOverload,
+}
+
 /// How much may wait where, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Limits {
@@ -89,6 +98,7 @@ pub(crate) struct Sample {
 pub(crate) struct Gateway {
     start: Instant,
     balancing: Balancing,
+    order: QueueOrder,
     limits: Limits,
     /// The gateway's line. With random balancing, only for requests that come while none is ready.
     front: Admission<usize>,
@@ -116,14 +126,15 @@ struct Door {
 
 impl Gateway {
     /// Nothing is ready yet.
-    pub(crate) fn new(balancing: Balancing, limits: Limits, seed: u64) -> Self {
+    pub(crate) fn new(balancing: Balancing, order: QueueOrder, limits: Limits, seed: u64) -> Self {
         let start = crate::clock::start();
         let capacity = limits.queue.saturating_mul(limits.replicas);
         Self {
             start,
             balancing,
+            order,
             limits,
-            front: Admission::new(rules(capacity), seed, start),
+            front: Admission::new(rules(capacity, order), seed, start),
             doors: Vec::new(),
             keys: Vec::new(),
             open: Vec::new(),
@@ -179,7 +190,7 @@ impl Gateway {
                 (slot, None)
             }
             Balancing::Random => {
-                let mut own = Admission::new(rules(self.limits.queue), self.seed, at);
+                let mut own = Admission::new(rules(self.limits.queue, self.order), self.seed, at);
                 (own.slots_mut().add(0, limit, usable), Some(own))
             }
         };
@@ -323,9 +334,9 @@ impl Gateway {
 }
 
 /// First come, first served, with room for so many, and nothing else.
-fn rules(capacity: u32) -> Rules {
+fn rules(capacity: u32, order: QueueOrder) -> Rules {
     let limits = QueueLimits { capacity, bytes: u64::MAX };
-    Rules { limits, order: QueueOrder::Fifo, budget: None, choice: Choice::PowerOfTwo }
+    Rules { limits, order, budget: None, choice: Choice::PowerOfTwo }
 }
 
 fn waiting(admission: &Admission<usize>, at: Instant) -> Sample {

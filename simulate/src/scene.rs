@@ -4,6 +4,7 @@ use crate::distribution::Distribution;
 use crate::gateway::{Balancing, Limits};
 use crate::span::Nanos;
 use std::time::Duration;
+use tidegate_proxy::policy::overload::QueueOrder;
 
 /// How replicas, proxies and the autoscaler behave.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +13,8 @@ pub(crate) struct Scene {
     pub(crate) limits: Limits,
     /// How requests find a replica.
     pub(crate) balancing: Balancing,
+    /// Who of those that wait is next.
+    pub(crate) order: QueueOrder,
     /// From a replica's start until it is ready.
     pub(crate) cold_start: Distribution,
     /// How long a replica that goes still takes requests, at the least.
@@ -56,6 +59,7 @@ impl Scene {
         Self {
             limits,
             balancing: Balancing::LateBinding,
+            order: QueueOrder::Fifo,
             cold_start: cold_start.parse().expect("a test's own text"),
             drain_delay: SECOND,
             tick: SECOND,

@@ -6,9 +6,11 @@ use crate::gateway::{Balancing, Limits};
 use crate::ledger::Tally;
 use crate::rule::{Fixed, of_document};
 use crate::span::{SECOND, seconds};
+use crate::workload::Request;
 use crate::workload::shape::{Plan as Shaped, Shape};
 use std::time::Duration;
 use tidegate_api::InferenceApi;
+use tidegate_proxy::policy::overload::QueueOrder;
 
 fn scene() -> Scene {
     Scene::from_zero(Limits::patient(1), "10s")
@@ -164,4 +166,28 @@ fn a_drained_replica_finishes_what_it_has() {
     assert!((outcome.replica_seconds - 60.0).abs() < 1.0, "{}", outcome.replica_seconds);
     let last = outcome.record.ready.last().copied();
     assert_eq!(last, Some((6 * SECOND, 0)));
+}
+
+/// While the first replica starts, twenty come that then have to wait for each other.
+#[test]
+fn newest_first_is_in_time_for_those_who_come_once_a_replica_is_there() {
+    let each = |nth: u64| Request { at: nth * SECOND / 2, service: SECOND / 5, tenant: 0 };
+    let workload = Workload {
+        name: String::new(),
+        requests: (0..120).map(each).collect(),
+        end: 100 * SECOND,
+        law: None,
+        step: None,
+        rises: Vec::new(),
+        tenants: vec![String::new()],
+    };
+    let newest = QueueOrder::LifoOnOverload { target: Duration::from_secs(1) };
+    let late = |order| {
+        let scene = Scene { order, ..scene() };
+        let outcome = run(&scene, &workload, Driver::Rule(&mut Fixed(1)), &|_| ());
+        outcome.ledger.tally(&scene.objective, |_| true).late
+    };
+    let [in_order, newest] = [QueueOrder::Fifo, newest].map(late);
+    assert!(in_order > 30, "{in_order} wait, also those who come behind the first twenty");
+    assert!(newest < 25, "{newest} wait, where only twenty came too early");
 }

@@ -37,6 +37,7 @@ use crate::gateway::Balancing;
 use crate::scene::Scene;
 use crate::span::{Nanos, seconds};
 use crate::workload::{Request, Workload};
+use tidegate_proxy::policy::overload::QueueOrder;
 
 /// Lengths that are tried for the most that a request counts for.
 const TRIED: usize = 32;
@@ -111,7 +112,9 @@ struct Load<'a> {
 impl<'a> Load<'a> {
     fn new(scene: &'a Scene, workload: &'a Workload) -> Option<Self> {
         let start = scene.cold_start.least();
-        let lines_up = scene.balancing == Balancing::LateBinding && workload.tenants.len() < 2;
+        let lines_up = scene.balancing == Balancing::LateBinding
+            && scene.order == QueueOrder::Fifo
+            && workload.tenants.len() < 2;
         let begins = first_start(scene, workload).filter(|_| scene.initial == 0 && lines_up)?;
         let early = early(scene, workload);
         Some(Self { scene, workload, start, ready: begins.saturating_add(start), early })

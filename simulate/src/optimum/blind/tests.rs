@@ -106,11 +106,19 @@ fn it_says_nothing_of_other_lines() {
     let workload = load(&[(0, 10), (200, 10)], 60);
     let free = scene(1, "10s");
     assert!(blind(&free, &workload, 0.1, false).is_some());
-    for other in [Scene { initial: 1, ..free }, Scene { balancing: Balancing::Random, ..free }] {
+    for other in [
+        Scene { initial: 1, ..free },
+        Scene { balancing: Balancing::Random, ..free },
+        Scene { order: newest_first(), ..free },
+    ] {
         assert_eq!(blind(&other, &workload, 0.1, false), None, "{other:?}");
     }
     let shared = Workload { tenants: vec!["a".to_owned(), "b".to_owned()], ..workload };
     assert_eq!(blind(&free, &shared, 0.1, false), None);
+}
+
+fn newest_first() -> QueueOrder {
+    QueueOrder::LifoOnOverload { target: Duration::from_secs(1) }
 }
 
 /// The least that is paid by the moment of the first start, by all ways to ask for replicas at whole seconds.
