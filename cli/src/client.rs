@@ -45,7 +45,6 @@ impl HttpClient {
     }
 
     /// Posts nothing to a URL; anything but a success is an error.
-    #[cfg(feature = "kubernetes")]
     pub(crate) async fn post(&self, url: &str) -> Result<()> {
         let request = Request::post(url).body(Full::default())?;
         let answer = tokio::time::timeout(ANSWER_AT_MOST, self.send(request))

@@ -1,6 +1,5 @@
 //! The command line: every command with its flags.
 
-#[cfg(feature = "kubernetes")]
 use crate::{check, delete, deploy, describe, get, logs, refresh};
 use crate::{completion, demo, top, up};
 use clap::{Parser, Subcommand};
@@ -30,22 +29,16 @@ pub(crate) enum Command {
     /// Show what a running `tidegate up` does, replica by replica, or a cluster
     Top(top::TopArgs),
     /// Deploy APIs to a Kubernetes cluster or a running `tidegate up`, and wait until they are ready
-    #[cfg(feature = "kubernetes")]
     Deploy(deploy::DeployArgs),
     /// List the APIs that are deployed
-    #[cfg(feature = "kubernetes")]
     Get(get::GetArgs),
     /// Show one API with its conditions, decisions, replicas and events
-    #[cfg(feature = "kubernetes")]
     Describe(describe::DescribeArgs),
     /// Print what an API's replicas write, model and sidecar
-    #[cfg(feature = "kubernetes")]
     Logs(logs::LogsArgs),
     /// Take APIs away
-    #[cfg(feature = "kubernetes")]
     Delete(delete::DeleteArgs),
     /// Replace an API's replicas by new ones, a few at a time
-    #[cfg(feature = "kubernetes")]
     Refresh(refresh::RefreshArgs),
     /// Answer observations on standard input with scaling decisions, a line of JSON each
     Decide(DecideArgs),
@@ -59,10 +52,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Autoscaler(Autoscaler),
     /// Print the definition of the InferenceApi resource, for `kubectl apply -f -`
-    #[cfg(feature = "kubernetes")]
     Crd,
     /// Look over a cluster's set-up, and say what is wrong and what to do
-    #[cfg(feature = "kubernetes")]
     Check(check::CheckArgs),
     /// Print a script that completes commands and flags in a shell
     Completion(completion::CompletionArgs),
@@ -79,7 +70,6 @@ pub(crate) enum Autoscaler {
     /// Answer observations on standard input with decisions, a line of JSON each
     Decide(DecideArgs),
     /// Give pods their sidecars: Kubernetes' admission webhook
-    #[cfg(feature = "kubernetes")]
     Inject(Box<tidegate_autoscaler::InjectArgs>),
     /// Become a command that ends with its parent
     #[command(hide = true)]

@@ -28,7 +28,6 @@ pub(crate) fn read(files: &[PathBuf]) -> Result<Vec<InferenceApi>> {
 ///
 /// # Errors
 /// Those of [`read`].
-#[cfg(feature = "kubernetes")]
 pub(crate) fn read_written(files: &[PathBuf]) -> Result<Vec<(String, Written)>> {
     read_with_files(files, text_or_input)
 }
@@ -37,7 +36,6 @@ pub(crate) fn read_written(files: &[PathBuf]) -> Result<Vec<(String, Written)>> 
 ///
 /// # Errors
 /// `BadDocument` with each that is not.
-#[cfg(feature = "kubernetes")]
 pub(crate) fn check_names(documents: &[(String, Written)], others: &[&str]) -> Result<()> {
     let apis: Vec<_> = documents.iter().map(|(file, one)| (file.as_str(), &one.api)).collect();
     refuse(&tidegate_api::dangling_beside(&apis, others))
@@ -55,7 +53,6 @@ fn refuse(dangling: &[(&str, Mistake)]) -> Result<()> {
 ///
 /// # Errors
 /// Those of [`read`].
-#[cfg(feature = "kubernetes")]
 pub(crate) fn read_files(files: &[PathBuf]) -> Result<Vec<(String, Written)>> {
     read_with_files(files, text)
 }

@@ -1,9 +1,10 @@
 //! `tidegate top`: what a running autoscaler sees, or the statuses of a cluster's APIs.
 
-#[cfg(feature = "kubernetes")]
 mod cluster;
 
+use crate::backend::Where;
 use crate::client::HttpClient;
+use crate::local::Local;
 use crate::screen::{Format, Screen};
 use crate::signals::until_interrupted;
 use crate::view;
@@ -31,16 +32,13 @@ pub(crate) struct TopArgs {
     #[arg(long, env = "TIDEGATE_TOP_JSON")]
     json: bool,
     /// Show the APIs of a Kubernetes cluster, by their statuses
-    #[cfg(feature = "kubernetes")]
     #[arg(long, conflicts_with = "url", env = "TIDEGATE_TOP_CLUSTER")]
     cluster: bool,
     /// The APIs of all namespaces of the cluster
-    #[cfg(feature = "kubernetes")]
     #[arg(long, short = 'A', env = "TIDEGATE_TOP_ALL_NAMESPACES")]
     all_namespaces: bool,
-    #[cfg(feature = "kubernetes")]
     #[command(flatten)]
-    place: crate::backend::Where,
+    place: Where,
 }
 
 /// Shows the status once, or each second until Ctrl-C or until the autoscaler is gone.
@@ -48,18 +46,14 @@ pub(crate) fn run(args: &TopArgs) -> Result<ExitCode> {
     until_interrupted(async {
         let client = HttpClient::new();
         let screen = Screen::new(if args.json { Format::Json } else { Format::Auto });
-        #[cfg(feature = "kubernetes")]
         if args.cluster {
             return cluster::show(args, &screen).await.map(|()| ExitCode::SUCCESS);
         }
-        #[cfg(feature = "kubernetes")]
         let base = if args.place.local {
-            crate::local::Local::open(&args.place)?.autoscaler()
+            Local::open(&args.place)?.autoscaler()
         } else {
             args.url.clone()
         };
-        #[cfg(not(feature = "kubernetes"))]
-        let base = args.url.clone();
         let url = format!("{}{}", base.trim_end_matches('/'), path::STATUS);
         loop {
             let text = client.get(&url).await.with_context(|| {
