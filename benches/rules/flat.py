@@ -26,7 +26,7 @@ SEEDS = range(1, 9)
 INTRODUCTION = """# What the best of all rules pays for a flat load
 
 Made by `benches/rules/flat.py`: Poisson arrivals, exponential service, eight requests at once a replica, five seconds to
-start, one decision a second, a request is late that waits over 200 ms, 1 % may be.
+start, one decision a second, first come, first served, a request is late that waits over 200 ms, 1 % may be.
 
 **The claim.** Whatever a rule is, also one that knows the rate, the law and at each moment all that is in the system, and
 changes its mind as often as it likes: if it does not know the draws that are to come, and on average over them is at most 1 %
