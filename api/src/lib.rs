@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - [`document`]: the checked `InferenceApi`, what the rest of the code works with.
-//! - [`defaults`]: what holds where a document says nothing.
+//! - `defaults`: what holds where a document says nothing.
 //! - [`annotated`]: annotations of a Deployment → `InferenceApi`.
 //! - [`parse`]: text → `InferenceApi`, or a [`Report`] of all mistakes. On the way lie `tree`
 //!   (YAML with lines), `conform` (the tree against the schema), `raw` (serde's mirror of the
@@ -20,7 +20,7 @@
 pub mod annotated;
 mod check;
 mod conform;
-pub mod defaults;
+mod defaults;
 pub mod document;
 pub mod endpoints;
 mod key_path;

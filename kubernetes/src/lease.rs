@@ -9,20 +9,20 @@ use std::time::Duration;
 
 /// What a Lease object says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Record {
+pub(crate) struct Record {
     /// Who has it; nobody once it was released.
-    pub holder: Option<String>,
+    pub(crate) holder: Option<String>,
     /// How long it counts after a change.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
     /// How often it has gone to another holder.
-    pub transitions: u32,
+    pub(crate) transitions: u32,
     /// The object's `resourceVersion`.
-    pub version: String,
+    pub(crate) version: String,
 }
 
 /// What to write next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
+pub(crate) enum Claim {
     /// There is no Lease: create it.
     Create,
     /// It is ours: say that we live. The version must not have changed meanwhile.
@@ -33,7 +33,7 @@ pub enum Claim {
 
 /// One process's view of the Lease.
 #[derive(Debug, Clone)]
-pub struct Election {
+pub(crate) struct Election {
     me: String,
     duration: Duration,
     seen: Option<(Record, Duration)>,
@@ -42,24 +42,24 @@ pub struct Election {
 
 impl Election {
     /// A process named `me`, which no other is; it takes the Lease for `duration` at a time.
-    pub fn new(me: String, duration: Duration) -> Self {
+    pub(crate) fn new(me: String, duration: Duration) -> Self {
         Self { me, duration, seen: None, until: None }
     }
 
     /// How long to wait between two looks at the Lease: a leader has five tries before it must stop.
-    pub fn period(&self) -> Duration {
+    pub(crate) fn period(&self) -> Duration {
         self.duration / 7
     }
 
     /// Whether we may write at `now`.
     ///
     /// True for two thirds of the duration after a claim was sent; others take over after all of it.
-    pub fn may_write(&self, now: Duration) -> bool {
+    pub(crate) fn may_write(&self, now: Duration) -> bool {
         self.until.is_some_and(|until| now < until)
     }
 
     /// The Lease as it was read at `now`, and what to do about it. `None` waits.
-    pub fn observe(&mut self, record: Option<Record>, now: Duration) -> Option<Claim> {
+    pub(crate) fn observe(&mut self, record: Option<Record>, now: Duration) -> Option<Claim> {
         let Some(record) = record else {
             self.seen = None;
             return Some(Claim::Create);
@@ -81,12 +81,12 @@ impl Election {
     }
 
     /// A claim that was sent at `sent` has been written.
-    pub fn claimed(&mut self, sent: Duration) {
+    pub(crate) fn claimed(&mut self, sent: Duration) {
         self.until = Some(sent + self.duration * 2 / 3);
     }
 
     /// Another was faster (a conflict): whoever it is, we have nothing.
-    pub fn refused(&mut self) {
+    pub(crate) fn refused(&mut self) {
         self.until = None;
     }
 }

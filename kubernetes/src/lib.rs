@@ -6,7 +6,7 @@
 //! - [`crd`]: the `InferenceApi` resource's definition, made of the document's own schema. Pure.
 //! - `structural`: JSON schema → what Kubernetes takes of it. Pure.
 //! - [`facts`]: objects of the cluster → what is needed of them. Pure.
-//! - [`lease`]: who of several may write, as a state machine. Pure.
+//! - `lease`: who of several may write, as a state machine. Pure.
 //! - [`owned`]: what is made of an API with a pod template. Pure.
 //! - [`resource`]: what the resource is called, and its objects as documents. Pure.
 //! - [`scalable`]: what a `/scale` says of targets whose kinds nobody watches. Pure.
@@ -42,7 +42,7 @@ pub mod facts;
 pub mod failure;
 pub mod injector;
 pub mod leader;
-pub mod lease;
+mod lease;
 pub mod logs;
 pub mod owned;
 mod patience;
