@@ -190,7 +190,7 @@ pub(crate) struct RawConcurrency {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct RawTimeouts {
-    /// From dispatch to the response's head; `0s` is off.
+    /// From dispatch, or the last part of the request's body, to the response's head; `0s` is off.
     pub(crate) first_byte: DurationText,
     /// Between two parts of a stream; `0s` is off.
     pub(crate) idle: DurationText,

@@ -44,7 +44,7 @@ pub enum Role {
 /// What forwarding needs to know of the API.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
-    /// From dispatch to the response head.
+    /// From dispatch, or from the last part of a body that is passed on as it comes, to the response head.
     pub first_byte: Option<Duration>,
     /// Between two parts of a stream.
     pub idle: Option<Duration>,

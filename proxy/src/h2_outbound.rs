@@ -21,6 +21,7 @@ pub struct StreamExchange {
     streams: Streams,
     method: Method,
     upload: Option<Upload>,
+    sent_parts: u32,
     response: Option<ResponseFuture>,
     download: Option<Download>,
     heard: bool,
@@ -53,8 +54,8 @@ impl StreamExchange {
     /// An exchange to be, over this connection. It must be ready.
     pub fn new(streams: Streams) -> Self {
         let (upload, response, download) = (None, None, None);
-        let (heard, timer) = (false, LazyTimer::default());
-        Self { streams, method: Method::GET, upload, response, download, heard, timer }
+        let (sent_parts, heard, timer) = (0, false, LazyTimer::default());
+        Self { streams, method: Method::GET, upload, sent_parts, response, download, heard, timer }
     }
 
     /// Begins the exchange.
@@ -73,6 +74,11 @@ impl StreamExchange {
         self.upload =
             (!bodiless).then(|| Upload { body, stream, waiting: Bytes::new(), last: false });
         Ok(())
+    }
+
+    /// How many parts of the body were taken, each when the one before was sent.
+    pub fn sent_parts(&self) -> u32 {
+        self.sent_parts
     }
 
     /// Whether anything of the answer has come.
@@ -138,7 +144,7 @@ impl StreamExchange {
     /// read everything, and what it says counts.
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
         let Some(upload) = &mut self.upload else { return Poll::Ready(Ok(())) };
-        let sent = ready!(upload.poll(cx));
+        let sent = ready!(upload.poll(cx, &mut self.sent_parts));
         self.upload = None;
         match sent {
             Err(error @ ExchangeError::Upload(_)) => Poll::Ready(Err(error)),
@@ -150,7 +156,11 @@ impl StreamExchange {
 // === impl Upload ===
 
 impl Upload {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        sent_parts: &mut u32,
+    ) -> Poll<Result<(), ExchangeError>> {
         loop {
             if !self.waiting.is_empty() {
                 ready!(self.poll_send(cx))?;
@@ -159,6 +169,7 @@ impl Upload {
             } else {
                 match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                     Some(Ok(frame)) => {
+                        *sent_parts = sent_parts.wrapping_add(1);
                         if self.queue(frame)? {
                             return Poll::Ready(Ok(()));
                         }

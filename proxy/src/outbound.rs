@@ -63,6 +63,7 @@ pub struct Connection {
     out: Outgoing,
     upload: Option<RequestBody>,
     upload_chunked: bool,
+    sent_parts: u32,
     method: Method,
     scan: HeadScan,
     max_head_bytes: usize,
@@ -107,6 +108,7 @@ impl Connection {
             out: Outgoing::default(),
             upload: None,
             upload_chunked: false,
+            sent_parts: 0,
             method: Method::GET,
             scan: HeadScan::default(),
             max_head_bytes,
@@ -127,6 +129,7 @@ impl Connection {
         }
         self.upload = (!body.is_end_stream()).then_some(body);
         self.upload_chunked = framing == Framing::Chunked;
+        self.sent_parts = 0;
         // If this is dropped, the upstream is to see at once that the rest of the body does not come:
         // it may be busy, and read nothing of what was sent.
         self.wire.reset_on_close(self.upload.is_some());
@@ -134,6 +137,11 @@ impl Connection {
         self.scan = HeadScan::default();
         self.heard = false;
         self.interim = 0;
+    }
+
+    /// How many parts of the body were taken since the exchange began, each when the one before was sent.
+    pub fn sent_parts(&self) -> u32 {
+        self.sent_parts
     }
 
     /// Whether a byte of the answer has come.
@@ -283,6 +291,7 @@ impl Connection {
     }
 
     fn queue(&mut self, frame: Frame<Bytes>) {
+        self.sent_parts = self.sent_parts.wrapping_add(1);
         match frame.into_data() {
             Ok(data) if !data.is_empty() => {
                 let mut tail: &[u8] = b"";

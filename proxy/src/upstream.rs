@@ -288,6 +288,14 @@ impl Lease {
         }
     }
 
+    /// How many parts of a body that is passed on as it comes were sent, but for those still on their way.
+    pub fn sent_parts(&self) -> u32 {
+        match &self.carrier {
+            Carrier::Http1(connection) => connection.sent_parts(),
+            Carrier::Http2(stream) => stream.sent_parts(),
+        }
+    }
+
     /// Ready when this time is over.
     pub fn poll_timer(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
         match &mut self.carrier {

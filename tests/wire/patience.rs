@@ -6,11 +6,12 @@ use crate::support::frames::{
 };
 use crate::support::http::{connect, get, metric, read_answer};
 use crate::support::sidecar::{Sidecar, plain_model, proxy};
-use crate::support::{eventually, free_address};
+use crate::support::{eventually, free_address, now};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 #[test]
 fn a_request_waits_for_a_model_that_starts() {
@@ -276,4 +277,44 @@ fn a_connection_is_waited_for_no_longer_than_the_request_s_time() {
         assert_eq!((answer.status, answer.reason()), (504, "upstream-timeout"), "{flags:?}");
         assert_eq!(metric(admin, "tidegate_requests_in_flight", ""), 0.0);
     }
+}
+
+/// Nobody can answer what is still being sent.
+#[test]
+fn the_first_byte_is_waited_for_from_the_body_s_last_part_on() {
+    let http2 = Raw::serve(&[Frame::new(SETTINGS, 0, 0, [])], |mut raw, _| {
+        if let Some(stream) = raw.next_request() {
+            raw.wait_for(|frame| frame.kind == DATA && frame.ends_stream());
+            raw.answer(stream, "ok");
+        }
+    });
+    let (_model, http1) = plain_model(0);
+    for (upstream, protocol) in [(http1, "http1"), (http2, "h2c")] {
+        let upstream = upstream.to_string();
+        let flags = ["--upstream", &upstream, "--upstream-protocol", protocol];
+        let more = ["--readiness", "none", "--first-byte-timeout", "2s"];
+        let (_process, data, _) = proxy("sidecar", &[flags, more].concat());
+        let mut client = connect(data);
+        write!(client, "POST /echo HTTP/1.1\r\nhost: me\r\nconnection: close\r\n").unwrap();
+        write!(client, "transfer-encoding: chunked\r\n\r\n").unwrap();
+        let start = now();
+        while now() - start < Duration::from_secs(3) {
+            client.write_all(b"4\r\npart\r\n").unwrap();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        client.write_all(b"0\r\n\r\n").unwrap();
+        assert_eq!(read_answer(&mut client).status, 200, "{protocol}");
+    }
+    // A body that is not taken makes no such difference.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = silent.local_addr().unwrap().to_string();
+    let flags = ["--upstream", &upstream, "--readiness", "none", "--first-byte-timeout", "500ms"];
+    let (_process, data, _) = proxy("sidecar", &flags);
+    let mut client = connect(data);
+    write!(client, "POST / HTTP/1.1\r\nhost: me\r\ncontent-length: 1000000000\r\n\r\n").unwrap();
+    let sender = client.try_clone().unwrap();
+    std::thread::spawn(move || while (&sender).write_all(&[b'x'; 65536]).is_ok() {});
+    let mut head = [0; 12];
+    client.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 504");
 }

@@ -25,7 +25,8 @@ pub(crate) struct UpstreamArgs {
         value_name = "PROTOCOL"
     )]
     pub(crate) upstream_protocol: UpstreamProtocol,
-    /// The longest from dispatch to the response head; 0s is off
+    /// The longest from dispatch, or from the last part of a body that is passed on as it comes, to the
+    /// response head; 0s is off
     #[arg(long, env = "TIDEGATE_FIRST_BYTE_TIMEOUT", default_value = "300s", value_parser = duration, value_name = "TIME")]
     pub(crate) first_byte_timeout: Duration,
     /// The longest between two parts of a stream; 0s is off

@@ -67,7 +67,7 @@ impl Try<'_> {
             let whole = copy.is_some();
             let body =
                 copy.unwrap_or_else(|| std::mem::replace(&mut request.body, RequestBody::Empty));
-            let error = match self.exchange(&mut lease, request, body, end).await {
+            let error = match self.exchange(&mut lease, request, body).await {
                 Ok(Some(head)) => return self.judge(head, lease).await,
                 Ok(None) => return Attempt::Failed(Reason::UpstreamTimeout),
                 Err(error) => error,
@@ -115,7 +115,6 @@ impl Try<'_> {
         lease: &mut Lease,
         request: &Outbound,
         body: RequestBody,
-        end: Option<Instant>,
     ) -> Result<Option<ResponseHead>, ExchangeError> {
         let framing = request.framing;
         match (&mut lease.carrier, &request.head) {
@@ -133,19 +132,22 @@ impl Try<'_> {
             // A stream is leased for a head of its own kind only.
             (Carrier::Http2(_), Head::Http1(_)) => return Err(ExchangeError::Malformed),
         }
-        self.first_byte(lease, end).await
+        self.first_byte(lease).await
     }
 
     /// The answer's head, or `None` when its time is over.
-    async fn first_byte(
-        &self,
-        lease: &mut Lease,
-        until: Option<Instant>,
-    ) -> Result<Option<ResponseHead>, ExchangeError> {
+    async fn first_byte(&self, lease: &mut Lease) -> Result<Option<ResponseHead>, ExchangeError> {
+        let first = self.timeouts.first_byte;
+        let (mut sent_parts, mut since) = (0, self.permit.granted_at);
         poll_fn(|cx| {
             loop {
                 let Poll::Ready(head) = lease.poll_head(cx) else {
-                    return match until {
+                    // While a body is passed on and taken, nobody can expect an answer to it.
+                    if sent_parts != lease.sent_parts() {
+                        (sent_parts, since) = (lease.sent_parts(), clock::now());
+                    }
+                    let first = first.map(|first| since + first);
+                    return match first.into_iter().chain(self.deadline).min() {
                         Some(until) => lease.poll_timer(cx, until).map(|()| Ok(None)),
                         None => Poll::Pending,
                     };
