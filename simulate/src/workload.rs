@@ -38,6 +38,22 @@ pub(crate) struct Workload {
     pub(crate) tenants: Vec<String>,
 }
 
+#[cfg(test)]
+impl Workload {
+    /// For tests: these requests of one tenant, and nothing known of where they come from.
+    pub(crate) fn of(requests: Vec<Request>, end: Nanos) -> Self {
+        Self {
+            name: String::new(),
+            requests,
+            end,
+            law: None,
+            step: None,
+            rises: Vec::new(),
+            tenants: vec![String::new()],
+        }
+    }
+}
+
 /// A sudden change of the rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Step {

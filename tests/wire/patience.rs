@@ -297,6 +297,7 @@ fn the_first_byte_is_waited_for_from_the_body_s_last_part_on() {
         let mut client = connect(data);
         write!(client, "POST /echo HTTP/1.1\r\nhost: me\r\nconnection: close\r\n").unwrap();
         write!(client, "transfer-encoding: chunked\r\n\r\n").unwrap();
+        // It takes longer to send, part by part, than a first byte may take.
         let start = now();
         while now() - start < Duration::from_secs(3) {
             client.write_all(b"4\r\npart\r\n").unwrap();

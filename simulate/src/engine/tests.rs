@@ -172,15 +172,7 @@ fn a_drained_replica_finishes_what_it_has() {
 #[test]
 fn newest_first_is_in_time_for_those_who_come_once_a_replica_is_there() {
     let each = |nth: u64| Request { at: nth * SECOND / 2, service: SECOND / 5, tenant: 0 };
-    let workload = Workload {
-        name: String::new(),
-        requests: (0..120).map(each).collect(),
-        end: 100 * SECOND,
-        law: None,
-        step: None,
-        rises: Vec::new(),
-        tenants: vec![String::new()],
-    };
+    let workload = Workload::of((0..120).map(each).collect(), 100 * SECOND);
     let newest = QueueOrder::LifoOnOverload { target: Duration::from_secs(1) };
     let late = |order| {
         let scene = Scene { order, ..scene() };

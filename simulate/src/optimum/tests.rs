@@ -21,15 +21,7 @@ fn requests(list: &[(f64, f64)], end: u64) -> Workload {
         service: nanos(*service),
         tenant: 0,
     };
-    Workload {
-        name: String::new(),
-        requests: list.iter().map(request).collect(),
-        end: end * SECOND,
-        law: None,
-        step: None,
-        rises: Vec::new(),
-        tenants: vec![String::new()],
-    }
+    Workload::of(list.iter().map(request).collect(), end * SECOND)
 }
 
 fn shaped(shape: Shape, service: &str) -> Workload {

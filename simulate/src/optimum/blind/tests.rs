@@ -22,15 +22,7 @@ fn load(list: &[(u64, u64)], end: u64) -> Workload {
         service: service * tenth,
         tenant: 0,
     };
-    Workload {
-        name: String::new(),
-        requests: list.iter().map(request).collect(),
-        end: end * SECOND,
-        law: None,
-        step: None,
-        rises: Vec::new(),
-        tenants: vec![String::new()],
-    }
+    Workload::of(list.iter().map(request).collect(), end * SECOND)
 }
 
 fn scene(concurrency: u32, cold: &str) -> Scene {

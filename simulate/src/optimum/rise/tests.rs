@@ -21,15 +21,8 @@ fn requests(list: &[(u64, u64)]) -> Vec<Request> {
 }
 
 fn load(list: &[(u64, u64)], rises: &[u64]) -> Workload {
-    Workload {
-        name: String::new(),
-        requests: requests(list),
-        end: 1000 * SECOND,
-        law: None,
-        step: None,
-        rises: rises.iter().map(|second| second * SECOND).collect(),
-        tenants: vec![String::new()],
-    }
+    let rises = rises.iter().map(|second| second * SECOND).collect();
+    Workload { rises, ..Workload::of(requests(list), 1000 * SECOND) }
 }
 
 fn scene(concurrency: u32, cold: &str) -> Scene {
