@@ -3,6 +3,7 @@
 use crate::calls::Calls;
 use crate::door::{Closed, Door};
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::status::Status;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -17,10 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidegate_api::names::path;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Connections at once: gateways, a Prometheus, a human or two.
+/// Connections at once: gateways, a Prometheus, a human or two. Beyond these, who asks nothing gives way.
 const MOST_CONNECTIONS: usize = 64;
 
 /// How long a request's head may take.
@@ -40,11 +40,9 @@ pub(crate) struct Admin {
 
 /// Serves until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) -> Infallible {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Places::new(MOST_CONNECTIONS);
     let mut connections = JoinSet::new();
     loop {
-        // Never closed, so it never fails; if it did there would just be no bound.
-        let place = Arc::clone(&places).acquire_owned().await.ok();
         while connections.try_join_next().is_some() {}
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -54,21 +52,27 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) -> Infallibl
                 continue;
             }
         };
+        // Who calls for something is judged soon, and calls again.
+        let Some(place) = places.take() else { continue };
         let admin = Arc::clone(&admin);
         connections.spawn(async move {
-            let _place = place;
-            let service = service_fn(move |request| {
-                let admin = Arc::clone(&admin);
-                async move { Ok::<_, Infallible>(answer(&admin, &request).await) }
+            let service = service_fn(|request| {
+                let (admin, place) = (&admin, &place);
+                async move { Ok::<_, Infallible>(place.working(answer(admin, &request)).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_TIMEOUT)
                 .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to the admin port broke");
+            tokio::select! {
+                served = connection => if let Err(error) = served {
+                    tracing::debug!(%error, "a connection to the admin port broke");
+                },
+                () = place.lost() => {}
             }
         });
+        // Else a crowd of new ones could push out who has asked and is not heard yet.
+        tokio::task::yield_now().await;
     }
 }
 

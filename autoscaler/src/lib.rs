@@ -43,6 +43,7 @@ pub mod local;
 mod log;
 mod metric_source;
 mod metrics;
+mod places;
 pub mod policy;
 mod prometheus;
 mod replace;

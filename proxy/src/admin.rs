@@ -9,6 +9,7 @@ use crate::gate::{Gate, RoomReport};
 use crate::in_force::InForce;
 use crate::metrics::ProcessMetrics;
 use crate::metrics::page::page;
+use crate::places::{Place, Places};
 use crate::policy::admission::Load;
 use crate::threads::Threads;
 use bytes::Bytes;
@@ -29,7 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-/// Probes and scrapers are few; more connections than this are somebody's mistake.
+/// Probes and scrapers are few. Beyond these, who asks nothing gives way.
 const MAX_CONNECTIONS: usize = 64;
 /// So many of them may wait for room: probes find a place whatever they do.
 const MAX_WAITING: usize = 32;
@@ -66,6 +67,7 @@ impl Admin {
     /// Serves the admin port until another process does.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let (connections, seats) = (TaskTracker::new(), Arc::new(Semaphore::new(MAX_WAITING)));
+        let places = Places::new(MAX_CONNECTIONS);
         let (mut drain, mut number) = (self.drain.watch(), 0_usize);
         let mut complaints = Complaints::default();
         loop {
@@ -74,8 +76,7 @@ impl Admin {
                 () = drain.taken_over() => return,
             };
             let stream = match accepted {
-                Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => stream,
-                Ok(_) => continue,
+                Ok((stream, _)) => stream,
                 Err(error) => {
                     if complaints.may(clock::now()) {
                         tracing::warn!(%error, "can't accept an admin connection");
@@ -84,32 +85,38 @@ impl Admin {
                     continue;
                 }
             };
+            let Some(place) = places.take() else { continue };
             number = number.wrapping_add(1);
             let (admin, seats) = (Arc::clone(&self), Arc::clone(&seats));
-            connections.spawn(admin.place(stream, number, connections.clone(), seats));
+            connections.spawn(admin.put((stream, place), number, connections.clone(), seats));
+            // Else a crowd of new ones could push out who has asked and is not heard yet.
+            tokio::task::yield_now().await;
         }
     }
 
     /// Who asks for room is served on a worker's thread, where room is made: so word of it, for which
     /// requests wait, does not change threads on its way.
-    async fn place(
+    async fn put(
         self: Arc<Self>,
-        stream: TcpStream,
+        (stream, place): (TcpStream, Place),
         number: usize,
         connections: TaskTracker,
         seats: Arc<Semaphore>,
     ) {
         let asks = match self.gate {
-            Some(_) => asks_for_room(&stream).await,
+            Some(_) => tokio::select! {
+                asks = asks_for_room(&stream) => asks,
+                () = place.lost() => None,
+            },
             None => Some(false),
         };
         // Who says nothing for so long is not answered.
         let Some(asks) = asks else { return };
         let (threads, tasks) = (self.threads.clone(), connections.clone());
         if !asks {
-            return self.converse(stream, connections, seats).await;
+            return self.converse((stream, place), connections, seats).await;
         }
-        let serve = move |stream| self.converse(stream, connections, seats);
+        let serve = move |stream| self.converse((stream, place), connections, seats);
         if let Err(error) = threads.serve(number, stream, &tasks, serve) {
             tracing::warn!(%error, "can't hand on an admin connection");
         }
@@ -118,7 +125,7 @@ impl Admin {
     /// Answers what is asked over one connection.
     async fn converse(
         self: Arc<Self>,
-        stream: TcpStream,
+        (stream, place): (TcpStream, Place),
         tasks: TaskTracker,
         seats: Arc<Semaphore>,
     ) {
@@ -128,15 +135,21 @@ impl Admin {
             || Arc::clone(&seats).try_acquire_owned().is_ok_and(|own| seat.set(own).is_ok());
         let has_seat = || seat.get().is_some() || takes();
         let service = service_fn(|request| {
-            let (admin, tasks, has_seat) = (&self, &tasks, &has_seat);
-            async move { Ok::<_, Infallible>(admin.respond(&request, tasks, has_seat).await) }
+            let (admin, tasks, has_seat, place) = (&self, &tasks, &has_seat, &place);
+            async move {
+                let answer = admin.respond(&request, tasks, has_seat);
+                Ok::<_, Infallible>(place.working(answer).await)
+            }
         });
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .serve_connection(TokioIo::new(stream), service);
-        if let Err(error) = serving.await {
-            tracing::debug!(%error, "admin connection ended early");
+        tokio::select! {
+            served = serving => if let Err(error) = served {
+                tracing::debug!(%error, "admin connection ended early");
+            },
+            () = place.lost() => tracing::debug!("admin connection gives way to another"),
         }
     }
 

@@ -87,6 +87,7 @@ pub mod names;
 pub mod orca;
 pub mod outbound;
 pub mod overview;
+pub mod places;
 pub mod policy;
 pub mod pool;
 pub mod probe;
