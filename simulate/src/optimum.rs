@@ -115,10 +115,11 @@ pub(crate) fn clairvoyant(scene: &Scene, workload: &Workload, progress: Progress
     let given_up = most_that(segments.len(), GIVE_UPS, |count| meets(&segments[count..]));
     let longest = usize::try_from(start_costs).unwrap_or(usize::MAX);
     let kept = &segments[given_up..];
-    let trimmed = most_that(longest, TRIMS, |length| meets(&trim(kept, length as Nanos)));
+    let trimmed =
+        most_that(longest, TRIMS, |length| meets(&trim(kept, length as Nanos, scene.initial)));
     let play = |share: f64| {
         let of = |count: usize| (count as f64 * share) as usize;
-        let segments = trim(&segments[of(given_up)..], of(trimmed) as Nanos);
+        let segments = trim(&segments[of(given_up)..], of(trimmed) as Nanos, scene.initial);
         let plan = plan(scene, &segments);
         let outcome = run(scene, workload, Driver::Plan(&plan), progress);
         let late = (0..workload.requests.len())
@@ -153,11 +154,13 @@ fn most_that(end: usize, halvings: usize, mut holds: impl FnMut(usize) -> bool) 
     least
 }
 
-/// Each segment so much later; those that were shorter are gone.
-fn trim(segments: &[Segment], length: Nanos) -> Vec<Segment> {
-    let later = segments
-        .iter()
-        .map(|segment| Segment { from: segment.from.saturating_add(length), ..*segment });
+/// Each segment so much later; those that were shorter are gone. Those of the first `initial` levels that
+/// begin at 0 stay as they are: later, each would cost a start.
+fn trim(segments: &[Segment], length: Nanos, initial: u32) -> Vec<Segment> {
+    let later = segments.iter().map(|segment| match segment {
+        Segment { from: 0, level, .. } if *level <= initial => *segment,
+        _ => Segment { from: segment.from.saturating_add(length), ..*segment },
+    });
     later.filter(|segment| segment.from < segment.to).collect()
 }
 

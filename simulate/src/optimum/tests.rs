@@ -55,6 +55,17 @@ fn one_request_costs_a_start_and_itself() {
 }
 
 #[test]
+fn who_is_there_at_the_beginning_is_not_started_once_more() {
+    let one_after_the_other: Vec<(f64, f64)> =
+        (0..60).map(|second| (f64::from(second), 1.0)).collect();
+    let workload = requests(&one_after_the_other, 60);
+    let scene = Scene { initial: 3, ..scene(1, "20s") };
+    let found = clairvoyant(&scene, &workload, &|_| ());
+    assert!(meets(&found, &scene));
+    assert!((found.replica_seconds - 60.0).abs() < 0.1, "{found:?}");
+}
+
+#[test]
 fn it_stays_through_a_gap_that_is_shorter_than_a_start() {
     let workload = requests(&[(5.0, 10.0), (20.0, 10.0), (200.0, 10.0)], 300);
     let found = clairvoyant(&scene(1, "7s"), &workload, &|_| ());
