@@ -11,6 +11,6 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<ExitCode> {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(SimulateError::Usage(what)) => Err(BadUsage(what).into()),
         Err(SimulateError::Document(report)) => Err(BadDocument(report).into()),
-        Err(error @ SimulateError::Plot { .. }) => Err(error.into()),
+        Err(error @ (SimulateError::Output(_) | SimulateError::Plot { .. })) => Err(error.into()),
     }
 }

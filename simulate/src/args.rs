@@ -16,7 +16,7 @@ use crate::workload::shape::{Plan, Shape};
 use crate::workload::trace::{self, Reading};
 use crate::workload::{Workload, WorkloadError};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 use tidegate_api::InferenceApi;
@@ -38,28 +38,29 @@ pub struct SimulateArgs {
     #[arg(
         long,
         env = "TIDEGATE_SIMULATE_LOAD",
+        conflicts_with = "trace",
         default_value = "poisson",
         value_enum,
         help_heading = "Load"
     )]
     load: Shape,
     /// Requests a second
-    #[arg(long, env = "TIDEGATE_SIMULATE_RATE", default_value = "10", value_parser = not_negative, help_heading = "Load")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_RATE", allow_negative_numbers = true, conflicts_with = "trace", default_value = "10", value_parser = not_negative, help_heading = "Load")]
     rate: f64,
     /// The other rate, of loads that change
-    #[arg(long, env = "TIDEGATE_SIMULATE_PEAK", default_value = "100", value_parser = not_negative, help_heading = "Load")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_PEAK", allow_negative_numbers = true, conflicts_with = "trace", default_value = "100", value_parser = not_negative, help_heading = "Load")]
     peak: f64,
     /// How long a made-up load lasts
-    #[arg(long, env = "TIDEGATE_SIMULATE_DURATION", default_value = "10m", value_parser = positive_time, help_heading = "Load")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_DURATION", conflicts_with = "trace", default_value = "10m", value_parser = positive_time, help_heading = "Load")]
     duration: Duration,
     /// When a step, ramp or spike begins
-    #[arg(long, env = "TIDEGATE_SIMULATE_CHANGE_AT", default_value = "2m", value_parser = time, help_heading = "Load")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_CHANGE_AT", conflicts_with = "trace", default_value = "2m", value_parser = time, help_heading = "Load")]
     change_at: Duration,
     /// How long a ramp or spike takes
-    #[arg(long, env = "TIDEGATE_SIMULATE_CHANGE_FOR", default_value = "1m", value_parser = positive_time, help_heading = "Load")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_CHANGE_FOR", conflicts_with = "trace", default_value = "1m", value_parser = positive_time, help_heading = "Load")]
     change_for: Duration,
     /// How long sine and on-off take until they begin again, and MMPP on average
-    #[arg(long, env = "TIDEGATE_SIMULATE_PERIOD", default_value = "5m", value_parser = positive_time, help_heading = "Load")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_PERIOD", conflicts_with = "trace", default_value = "5m", value_parser = positive_time, help_heading = "Load")]
     period: Duration,
     /// How long a request runs, where a trace doesn't say
     #[arg(
@@ -71,19 +72,19 @@ pub struct SimulateArgs {
     )]
     service: Distribution,
     /// Prompt tokens that one running request gets through in a second
-    #[arg(long, env = "TIDEGATE_SIMULATE_PREFILL_TOKENS_PER_SECOND", default_value = "4000", value_parser = positive, help_heading = "Load")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_PREFILL_TOKENS_PER_SECOND", allow_negative_numbers = true, default_value = "4000", value_parser = positive, help_heading = "Load")]
     prefill_tokens_per_second: f64,
     /// Tokens that one running request generates in a second
-    #[arg(long, env = "TIDEGATE_SIMULATE_DECODE_TOKENS_PER_SECOND", default_value = "50", value_parser = positive, help_heading = "Load")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_DECODE_TOKENS_PER_SECOND", allow_negative_numbers = true, default_value = "50", value_parser = positive, help_heading = "Load")]
     decode_tokens_per_second: f64,
     /// Play a trace so many times, end to end
-    #[arg(long, env = "TIDEGATE_SIMULATE_REPEAT", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Load")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_REPEAT", requires = "trace", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Load")]
     repeat: u32,
     /// Let a trace's requests come so many times faster; what each costs stays
-    #[arg(long, env = "TIDEGATE_SIMULATE_SPEED", default_value = "1", value_parser = positive, help_heading = "Load")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_SPEED", allow_negative_numbers = true, requires = "trace", default_value = "1", value_parser = positive, help_heading = "Load")]
     speed: f64,
     /// Let so many times as many requests come, in a trace's own rhythm
-    #[arg(long, env = "TIDEGATE_SIMULATE_SCALE_RATE", default_value = "1", value_parser = positive, help_heading = "Load")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_SCALE_RATE", allow_negative_numbers = true, requires = "trace", default_value = "1", value_parser = positive, help_heading = "Load")]
     scale_rate: f64,
     /// The moment at which it begins, which schedules go by: a Monday if nothing is said
     #[arg(long, env = "TIDEGATE_SIMULATE_START", default_value = "2024-01-01T00:00:00Z", value_parser = moment, value_name = "TIME", help_heading = "Load")]
@@ -147,7 +148,7 @@ pub struct SimulateArgs {
     #[arg(long, env = "TIDEGATE_SIMULATE_FAIL_EVERY", default_value = "0s", value_parser = time, help_heading = "Replicas")]
     fail_every: Duration,
     /// What one replica costs in an hour
-    #[arg(long, env = "TIDEGATE_SIMULATE_PRICE", default_value = "1", value_parser = not_negative, help_heading = "Replicas")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_PRICE", allow_negative_numbers = true, default_value = "1", value_parser = not_negative, help_heading = "Replicas")]
     price: f64,
     /// How requests find a replica
     #[arg(
@@ -179,14 +180,14 @@ pub struct SimulateArgs {
     #[arg(long, env = "TIDEGATE_SIMULATE_SCRAPE_DELAY", default_value = "10ms", value_parser = time, help_heading = "Autoscaler")]
     scrape_delay: Duration,
     /// The share of scrapes that are lost
-    #[arg(long, env = "TIDEGATE_SIMULATE_SCRAPE_LOSS", default_value = "0", value_parser = share, help_heading = "Autoscaler")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_SCRAPE_LOSS", allow_negative_numbers = true, default_value = "0", value_parser = share, help_heading = "Autoscaler")]
     scrape_loss: f64,
 
     /// A request that waits longer is late
     #[arg(long, env = "TIDEGATE_SIMULATE_OBJECTIVE_WAIT", default_value = "200ms", value_parser = time, help_heading = "Objective")]
     objective_wait: Duration,
     /// The share of requests that may be late
-    #[arg(long, env = "TIDEGATE_SIMULATE_OBJECTIVE_LATE", default_value = "0.01", value_parser = share, help_heading = "Objective")]
+    #[arg(long, env = "TIDEGATE_SIMULATE_OBJECTIVE_LATE", allow_negative_numbers = true, default_value = "0.01", value_parser = share, help_heading = "Objective")]
     objective_late: f64,
     /// Moments at which the load rises without a sign: tells how many replicas every policy must have
     /// there beforehand that can't foresee them
@@ -252,8 +253,11 @@ pub(crate) fn run_to(args: &SimulateArgs, out: &mut dyn Write) -> Result<(), Sim
     }
     let results = args.compare(&scene, &workload, &contenders);
     let text = report::write(&results, args.format, args.price);
-    // Nobody is left to tell where the output is closed.
-    out.write_all(text.as_bytes()).ok();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Nobody is left to tell where the output is closed.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written.map_err(SimulateError::Output)?,
+    }
     if let Some(path) = &args.plot {
         let (optimum, swept) = (args.optimum, !args.sweep.is_empty());
         let picture = Picture { results: &results, workload: &workload, optimum, swept };

@@ -12,6 +12,9 @@ pub enum SimulateError {
     /// A document, or settings on top of it, with mistakes: the whole report.
     #[error("{0}")]
     Document(String),
+    /// Results that can't be written.
+    #[error("can't write standard output: {0}; is there room?")]
+    Output(std::io::Error),
     /// A picture that can't be written.
     #[error("can't write {path}: {why}; name another file with --plot")]
     Plot {

@@ -48,12 +48,12 @@ pub(crate) struct Tally {
     pub(crate) late: usize,
     /// Share of those that came.
     pub(crate) late_share: f64,
-    /// Seconds that half of those that ran waited at most.
-    pub(crate) wait_p50: f64,
+    /// Seconds that half of those that ran waited at most; nothing where none ran.
+    pub(crate) wait_p50: Option<f64>,
     /// Seconds that 99 of 100 waited at most.
-    pub(crate) wait_p99: f64,
+    pub(crate) wait_p99: Option<f64>,
     /// Seconds that the last waited.
-    pub(crate) wait_max: f64,
+    pub(crate) wait_max: Option<f64>,
 }
 
 impl Ledger {
@@ -123,15 +123,15 @@ impl Ledger {
             late_share: late as f64 / came.len().max(1) as f64,
             wait_p50: quantile(&waits, 0.5),
             wait_p99: quantile(&waits, 0.99),
-            wait_max: waits.last().map_or(0.0, |last| seconds(*last)),
+            wait_max: waits.last().map(|last| seconds(*last)),
         }
     }
 }
 
 /// The smallest of the sorted `waits` that the share `of` is not above, in seconds.
-fn quantile(waits: &[Nanos], of: f64) -> f64 {
+fn quantile(waits: &[Nanos], of: f64) -> Option<f64> {
     let rank = (of * waits.len() as f64).ceil() as usize;
-    waits.get(rank.saturating_sub(1)).map_or(0.0, |wait| seconds(*wait))
+    waits.get(rank.saturating_sub(1)).map(|wait| seconds(*wait))
 }
 
 #[cfg(test)]
@@ -159,7 +159,7 @@ mod tests {
         let parts = [tally.served, tally.refused, tally.failed, tally.waiting, tally.running];
         assert_eq!(parts, [2, 1, 1, 1, 1]);
         assert_eq!(tally.late, 4, "served late, still waiting, refused, failed");
-        assert_eq!([tally.wait_p50, tally.wait_p99, tally.wait_max], [1.0, 2.0, 2.0]);
+        assert_eq!([tally.wait_p50, tally.wait_p99, tally.wait_max], [1.0, 2.0, 2.0].map(Some));
         for before in 0..=7 {
             let later = ledger.tally(&objective, |request| request >= before);
             assert_eq!(ledger.late_share_after(before, &objective), later.late_share, "{before}");
@@ -169,8 +169,8 @@ mod tests {
     #[test]
     fn quantiles_are_waits_that_were() {
         let waits: Vec<Nanos> = (1..=200).map(|second| second * SECOND).collect();
-        assert_eq!(quantile(&waits, 0.99), 198.0);
-        assert_eq!(quantile(&waits, 0.5), 100.0);
-        assert_eq!(quantile(&[], 0.5), 0.0);
+        assert_eq!(quantile(&waits, 0.99), Some(198.0));
+        assert_eq!(quantile(&waits, 0.5), Some(100.0));
+        assert_eq!(quantile(&[], 0.5), None);
     }
 }

@@ -109,9 +109,9 @@ fn csv(results: &Comparison, price: f64) -> String {
             requests.late.to_string(),
             requests.late_share.to_string(),
             row.late_share_warm.to_string(),
-            requests.wait_p50.to_string(),
-            requests.wait_p99.to_string(),
-            requests.wait_max.to_string(),
+            some(requests.wait_p50),
+            some(requests.wait_p99),
+            some(requests.wait_max),
             row.peak_replicas.to_string(),
             row.starts.to_string(),
             row.direction_changes.to_string(),
@@ -193,6 +193,7 @@ fn cells(row: &Row, results: &Comparison, price: f64) -> Vec<String> {
         format!("{} {}", row.policy, row.settings)
     };
     let requests = &row.requests;
+    let wait = |wait: Option<f64>| wait.map_or_else(|| "-".to_owned(), length);
     let mut cells = vec![
         name,
         format!("{:.0}", row.replica_seconds),
@@ -202,9 +203,9 @@ fn cells(row: &Row, results: &Comparison, price: f64) -> Vec<String> {
         percent(row.late_share_warm),
         if row.meets { "yes" } else { "no" }.to_owned(),
         (requests.refused + requests.failed).to_string(),
-        length(requests.wait_p50),
-        length(requests.wait_p99),
-        length(requests.wait_max),
+        wait(requests.wait_p50),
+        wait(requests.wait_p99),
+        wait(requests.wait_max),
         row.peak_replicas.to_string(),
         row.direction_changes.to_string(),
     ];

@@ -73,8 +73,18 @@ pub(crate) enum WorkloadError {
     )]
     TooMany,
     /// Nothing to simulate.
-    #[error("there is not one request; raise --rate, --duration or --scale-rate")]
+    #[error(
+        "there is not one request; raise --rate or --duration, or --scale-rate where a trace is played"
+    )]
     Empty,
+    /// A trace of no requests.
+    #[error(
+        "{file}: no request comes after the names of the columns; add lines, or name another file with --trace"
+    )]
+    NoLines {
+        /// The file.
+        file: String,
+    },
     /// A trace that can't be read.
     #[error("can't read {file}: {source}; name a CSV file with --trace")]
     Unreadable {

@@ -87,6 +87,14 @@ fn flags_that_make_no_sense_are_refused() {
     for (flags, want) in [
         (&["--rate", "NaN"][..], "finite"),
         (&["--rate=-1"], "must not be negative"),
+        (&["--rate", "-1"], "must not be negative"),
+        (&["--speed", "-0.5"], "must be above 0"),
+        (&["--price", "-1"], "must not be negative"),
+        (&["--speed", "2"], "--trace"),
+        (&["--repeat", "2"], "--trace"),
+        (&["--scale-rate", "2"], "--trace"),
+        (&["--trace", "a.csv", "--load", "step"], "cannot be used with"),
+        (&["--trace", "a.csv", "--duration", "10s"], "cannot be used with"),
         (&["--duration", "0s"], "longer than 0s"),
         (&["--scrape-loss", "1.5"], "share from 0 to 1"),
         (&["--cold-start", "soon"], "no length of time"),
@@ -97,4 +105,34 @@ fn flags_that_make_no_sense_are_refused() {
         let error = output(flags).unwrap_err();
         assert!(error.contains(want), "{flags:?}: {error}");
     }
+}
+
+/// A disk without room.
+struct Full;
+
+impl Write for Full {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn results_that_find_no_room_are_no_success() {
+    let line = Line::try_parse_from(["simulate", "--duration", "10s", "--optimum", "off"]).unwrap();
+    let error = run_to(&line.args, &mut Full).unwrap_err();
+    assert!(matches!(error, SimulateError::Output(_)), "{error}");
+}
+
+#[test]
+fn where_nobody_ran_nobody_knows_how_long_they_would_have_waited() {
+    let flags = ["--duration", "10s", "--policies", "fixed:0", "--optimum", "off", "--format"];
+    let csv = output(&[&flags[..], &["csv"]].concat()).unwrap();
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let column = reader.headers().unwrap().iter().position(|name| name == "wait_p99").unwrap();
+    let row = reader.records().next().unwrap().unwrap();
+    assert_eq!(row.get(column), Some(""));
 }

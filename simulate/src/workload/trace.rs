@@ -55,8 +55,11 @@ pub(crate) fn read(path: &Path, how: &Reading, seed: u64) -> Result<Workload, Wo
     let open = open.map_err(|source| WorkloadError::Unreadable { file: file.clone(), source })?;
     let (mut rows, tenants) = rows(open, how, seed).map_err(|(line, what)| match what {
         Bad::TooMany => WorkloadError::TooMany,
-        Bad::Line(what) => WorkloadError::BadLine { file, line, what },
+        Bad::Line(what) => WorkloadError::BadLine { file: file.clone(), line, what },
     })?;
+    if rows.is_empty() {
+        return Err(WorkloadError::NoLines { file });
+    }
     rows.sort_by(|one, other| one.at.total_cmp(&other.at));
     bend(&rows, how, seed, name, tenants)
 }
@@ -297,7 +300,7 @@ mod tests {
             ("arrival_s,service_s\n1,-2\n", ":2: service_s is \"-2\""),
             ("arrival_s,service_s\n1\n", ":2: is no line of CSV"),
             ("TIMESTAMP,ContextTokens,GeneratedTokens\nnoon,1,1\n", ":2: TIMESTAMP is \"noon\""),
-            ("arrival_s\n", "not one request"),
+            ("arrival_s,service_s\n", "no request comes after the names of the columns"),
         ] {
             let error = trace(text, &PLAIN).unwrap_err();
             assert!(error.contains(want), "{text:?}: {error}");
