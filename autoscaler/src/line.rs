@@ -21,6 +21,9 @@ const BEGINNING: Duration = Duration::from_secs(3600);
 /// The latest moment, in seconds: about 30,000 years, which adds to a duration without overflow.
 const LATEST: f64 = 1e12;
 
+/// Some editors and shells put it before the first line.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A line as it is written.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Line {
@@ -110,6 +113,9 @@ pub(crate) enum LineError {
     /// `time` is no time.
     #[error("`time` is {0:?}; give it as in RFC 3339, such as \"2026-03-29T08:00:00+02:00\"")]
     Time(String),
+    /// A moment that can't be counted in seconds.
+    #[error("`at` is {0}; give it in seconds, from 0 to {LATEST}")]
+    At(f64),
     /// A number that can't be measured.
     #[error("`{0}` is {1}; it must be a number from 0 up")]
     Number(&'static str, f64),
@@ -126,8 +132,9 @@ impl Reader {
 
     /// Reads one line. An error changes nothing.
     pub(crate) fn read(&mut self, text: &str) -> Result<Reading, LineError> {
+        let json = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).trim_end();
         let line: Line =
-            serde_json::from_str(text).map_err(|error| LineError::Json(error.to_string()))?;
+            serde_json::from_str(json).map_err(|error| LineError::Json(plain(&error)))?;
         line.check()?;
         let at = line.at.ok_or(LineError::NoTime)?;
         let replicas = count("replicas", line.replicas)?;
@@ -191,7 +198,6 @@ impl Line {
         let Counters { in_flight, queued, running_seconds, queue_seconds, .. } = self.counters;
         let Counters { requests, service_seconds, completions, .. } = self.counters;
         for (name, value) in [
-            ("at", self.at),
             ("in_flight", self.in_flight),
             ("queued", self.queued),
             ("arrivals", self.arrivals),
@@ -214,7 +220,7 @@ impl Line {
             }
         }
         match self.at {
-            Some(at) if at > LATEST => Err(LineError::Number("at", at)),
+            Some(at) if !(0.0..=LATEST).contains(&at) => Err(LineError::At(at)),
             _ => Ok(()),
         }
     }
@@ -262,6 +268,16 @@ struct Average {
     is_half: bool,
 }
 
+/// What is wrong with a line, without words of this program. Which line it is the caller says: to the
+/// parser each is the first.
+fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+    let what = what.replace("expected f64", "expected a number");
+    let what = what.replace("expected struct Line", "expected an object");
+    format!("{what} at column {}", error.column())
+}
+
 /// A whole number, however it is written: many writers have but one kind of number.
 fn count(name: &'static str, given: Option<f64>) -> Result<Option<u32>, LineError> {
     let Some(number) = given else { return Ok(None) };
@@ -276,115 +292,4 @@ fn growth(before: Option<f64>, now: Option<f64>) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn short_names_are_since_the_line_before() {
-        let mut reader = Reader::new();
-        let first = reader.read(r#"{"at": 60, "in_flight": 2}"#).unwrap();
-        assert_eq!(first.seen.load, Some(Load { from: BEGINNING - FIRST_SPAN, average: 2.0 }));
-        let line = r#"{"at": 61.5, "replicas": 4, "ready": 3, "in_flight": 12.5, "arrivals": 120,
-            "completions": 118, "service_seconds": 11.8, "queued": 3, "note": "x"}"#;
-        let next = reader.read(line).unwrap();
-        assert_eq!((next.at, next.now), (61.5, BEGINNING + Duration::from_millis(1500)));
-        assert_eq!((next.replicas, next.seen.ready, next.seen.held), (Some(4), 3, 3));
-        assert_eq!(next.seen.load, Some(Load { from: BEGINNING, average: 15.5 }));
-        let traffic = next.seen.traffic.unwrap();
-        assert_eq!((traffic.arrivals, traffic.completions), (120.0, 118.0));
-        assert_eq!(next.ignored, ["note"]);
-    }
-
-    #[test]
-    fn metric_names_are_cumulative_and_one_that_went_back_is_unknown() {
-        let mut reader = Reader::new();
-        let line = |at: u32, seconds: f64, count: f64| {
-            format!(
-                "{{\"at\": {at}, \"tidegate_concurrency_seconds_total\": {seconds},
-                 \"tidegate_queue_seconds_total\": {seconds}, \"tidegate_requests_in_flight\": 7,
-                 \"tidegate_requests_total\": {count},
-                 \"tidegate_upstream_duration_seconds_count\": {count},
-                 \"tidegate_upstream_duration_seconds_sum\": {seconds}}}"
-            )
-        };
-        let average = |reading: Reading| reading.seen.load.map(|load| load.average);
-        assert_eq!(average(reader.read(&line(10, 100.0, 50.0)).unwrap()), Some(7.0));
-        let second = reader.read(&line(12, 103.0, 60.0)).unwrap();
-        let traffic = second.seen.traffic.unwrap();
-        assert_eq!((traffic.arrivals, traffic.service_seconds), (10.0, 3.0));
-        assert_eq!(average(second), Some(3.0));
-        assert_eq!(average(reader.read(&line(13, 1.0, 2.0)).unwrap()), Some(7.0));
-        assert_eq!(average(reader.read(&line(14, 2.0, 3.0)).unwrap()), Some(2.0));
-    }
-
-    #[test]
-    fn who_no_longer_says_what_waits_is_known_by_half() {
-        let mut reader = Reader::new();
-        let mut read = |text: &str| {
-            let seen = reader.read(text).unwrap().seen;
-            (seen.load.map(|load| load.average), seen.complete)
-        };
-        let both = |at: u32, queue: u32| {
-            format!(
-                "{{\"at\": {at}, \"tidegate_concurrency_seconds_total\": {at},
-                 \"tidegate_queue_seconds_total\": {queue}}}"
-            )
-        };
-        read(&both(1, 1));
-        assert_eq!(read(&both(2, 4)), (Some(4.0), true));
-        assert_eq!(read(&both(3, 0)), (Some(1.0), false), "it went back");
-        let one =
-            |at: u32| format!("{{\"at\": {at}, \"tidegate_concurrency_seconds_total\": {at}}}");
-        assert_eq!(read(&one(4)), (Some(1.0), false));
-        assert_eq!(read(&one(5)), (Some(1.0), true), "it has no line");
-    }
-
-    #[test]
-    fn whole_numbers_may_have_a_point() {
-        let reading = Reader::new().read(r#"{"at": 1, "replicas": 4.0, "ready": 3e0}"#).unwrap();
-        assert_eq!((reading.replicas, reading.seen.ready), (Some(4), 3));
-        let error = Reader::new().read(r#"{"at": 1, "ready": 1.5}"#).unwrap_err();
-        assert_eq!(error, LineError::Count("ready", 1.5));
-    }
-
-    #[test]
-    fn time_that_goes_back_stands_still() {
-        let mut reader = Reader::new();
-        for (at, now) in [(100.0, 0), (101.0, 1), (50.0, 1), (52.0, 3)] {
-            let reading = reader.read(&format!("{{\"at\": {at}}}")).unwrap();
-            assert_eq!(reading.now, BEGINNING + Duration::from_secs(now));
-            assert_eq!((reading.seen.load, reading.seen.complete), (None, false));
-        }
-    }
-
-    #[test]
-    fn what_is_no_observation_is_refused_and_changes_nothing() {
-        let mut reader = Reader::new();
-        reader.read(r#"{"at": 1, "in_flight": 1}"#).unwrap();
-        for bad in [
-            "",
-            "7",
-            "[]",
-            "{\"at\": NaN}",
-            "{\"at\": 1e999}",
-            "{\"at\": \"1\"}",
-            "{\"at\": 2, \"ready\": -1}",
-            "{\"at\": 2, \"ready\": 1.5}",
-            "{\"at\": 2, \"in_flight\": -0.5}",
-            "{\"at\": 2, \"tidegate_queue_seconds_total\": -1}",
-            "{\"at\": 1e300}",
-            "{\"in_flight\": 3}",
-        ] {
-            assert!(reader.read(bad).is_err(), "{bad}");
-            assert_eq!(reader.last_at, Some(1.0));
-        }
-        assert_eq!(reader.read("{\"in_flight\": 3}").unwrap_err(), LineError::NoTime);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_text_is_read_without_panic(text in "\\PC*|\\{(\"(at|ready|stable|queued)\": ?[0-9.e+-]{1,9},?){0,4}\\}") {
-            Reader::new().read(&text).ok();
-        }
-    }
-}
+mod tests;
