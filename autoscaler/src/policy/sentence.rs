@@ -56,7 +56,7 @@ impl Decision {
             Why::Forecast => format!("{calm}, and more when one started now is ready: {raw}"),
             Why::Backlog => format!("{calm}, and {} wait: {raw}", self.facts.held),
             Why::Objective => format!("{calm}: {raw}"),
-            Why::Tolerance => format!("{calm} at {target} is near enough to what {raw} are for"),
+            Why::Tolerance => format!("{calm} at {target}, near enough to what {raw} are for"),
             Why::NoSamples => match self.facts.numbers {
                 Numbers::Metric(_) => format!("{calm}, so {current} stay"),
                 _ => format!("no sample says what the load is, so {current} stay"),
@@ -202,6 +202,13 @@ mod tests {
                 43,
                 "a burst has asked for 43 (now 0.34 in flight over 2 s at 1.40 a replica with 0 \
                  ready); none go until it has been calm for 60 s, but 4 is the most",
+            ),
+            (
+                Why::Tolerance,
+                Why::Tolerance,
+                2,
+                2,
+                "2.80 in flight over 60 s at 1.40 a replica, near enough to what 2 are for",
             ),
             (Why::Busy, Why::StableWindow, 1, 0, "a request still runs or waits, so one stays"),
         ] {
