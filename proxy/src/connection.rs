@@ -87,11 +87,13 @@ struct Reply<'a> {
     framing: Framing,
     /// Whether a part of the body was taken.
     begun: bool,
-    ended: bool,
+    /// Once there is no more to come: how it ended. What came before is written all the same.
+    ended: Option<Result<(), BrokenOff>>,
     stall: Stall<'a>,
 }
 
 /// The answer broke off: the client is gone, or must see that what it has is not all.
+#[derive(Clone, Copy)]
 struct BrokenOff;
 
 /// Serves a connection to its end.
@@ -270,7 +272,8 @@ async fn reply(
     let hop =
         ResponseHop { framing: (!bodiless).then_some(framing), connection, date, upgrade: None };
     encode_response(&parts, hop, &mut out.encoded);
-    let mut reply = Reply { inbound, out, body, framing, begun: false, ended: bodiless, stall };
+    let ended = bodiless.then_some(Ok(()));
+    let mut reply = Reply { inbound, out, body, framing, begun: false, ended, stall };
     // Whatever drops it half-way: a client would take the connection's end for the body's.
     let ends_with_it = framing == Framing::UntilClose;
     if ends_with_it {
@@ -328,22 +331,22 @@ impl Reply<'_> {
         loop {
             // The first part goes in the same write as the head.
             let mut waits = false;
-            if !self.ended && (!self.begun || self.out.is_empty()) {
+            if self.ended.is_none() && (!self.begun || self.out.is_empty()) {
                 match Pin::new(&mut self.body).poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => self.queue(frame),
                     Poll::Ready(Some(Err(error))) => {
                         tracing::debug!(error = %crate::error::chain(&error), "answer broke off");
-                        return Poll::Ready(Err(BrokenOff));
+                        self.ended = Some(Err(BrokenOff));
                     }
                     Poll::Ready(None) => self.end(),
                     Poll::Pending => waits = true,
                 }
             }
-            match self.inbound.poll_write(cx, self.out) {
-                Poll::Ready(Ok(())) if self.ended => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(())) if !waits => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(BrokenOff)),
-                written => {
+            match (self.inbound.poll_write(cx, self.out), self.ended) {
+                (Poll::Ready(Ok(())), Some(ended)) => return Poll::Ready(ended),
+                (Poll::Ready(Ok(())), None) if !waits => {}
+                (Poll::Ready(Err(_)), _) => return Poll::Ready(Err(BrokenOff)),
+                (written, _) => {
                     if written.is_pending() {
                         let left = self.out.encoded.len() + self.out.data.len();
                         let stalled = self.stall.poll(cx, left).is_ready();
@@ -380,14 +383,14 @@ impl Reply<'_> {
                 if let (Framing::Chunked, Ok(trailers)) = (self.framing, frame.into_trailers()) {
                     self.out.encoded.extend_from_slice(b"0\r\n");
                     encode_trailers(&trailers, &mut self.out.encoded);
-                    self.ended = true;
+                    self.ended = Some(Ok(()));
                 }
             }
         }
     }
 
     fn end(&mut self) {
-        self.ended = true;
+        self.ended = Some(Ok(()));
         if self.framing == Framing::Chunked {
             self.out.end_chunks();
         }

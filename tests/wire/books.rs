@@ -47,6 +47,24 @@ fn a_switch_that_nobody_asked_for_is_counted_as_what_the_client_is_told() {
     assert_eq!(metric(admin, "tidegate_requests_total", r#"code="101""#), 0.0);
 }
 
+/// Its head is here, and its body is known to be no good before a byte of it goes to the client.
+#[test]
+fn an_answer_that_breaks_off_at_once_is_counted_as_what_the_client_sees() {
+    let broken = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n";
+    let upstream = Upstream::start(vec![Step::Send(broken.into()), Step::Pause]);
+    let address = upstream.address.to_string();
+    let flags = ["--upstream", &address, "--readiness", "none", "--access-log", "all"];
+    let (process, data, admin) = proxy("sidecar", &flags);
+    let answer = get(data, "/");
+    assert_eq!((answer.status, answer.header("transfer-encoding")), (200, "chunked"));
+    assert_eq!(answer.text(), "", "it looks whole");
+    let counted = r#"code="200",reason="upstream-reset""#;
+    assert_eq!(metric(admin, "tidegate_requests_total", counted), 1.0);
+    let line = process.wait_for_line(r#""event":"request""#);
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["status"], &line["reason"]), (&200.into(), &"upstream-reset".into()));
+}
+
 /// It is the process that left, not its client.
 #[test]
 fn what_a_drain_cuts_off_is_logged_as_that() {
