@@ -17,6 +17,7 @@ use tidegate_api::reason::Reason;
 
 pub mod encode;
 mod lines;
+mod upgrade;
 
 use lines::{Lines, RequestLine, StatusLine};
 
@@ -172,7 +173,7 @@ pub fn parse_request(head: Bytes) -> Result<RequestHead, Reason> {
     let framing =
         if hop.chunked { Framing::Chunked } else { Framing::Length(hop.length.unwrap_or(0)) };
     let may_upgrade = hop.wants_upgrade && minor == 1 && framing == Framing::Length(0);
-    let upgrade = hop.upgrade.filter(|to| may_upgrade && !names_http2(to.as_bytes()));
+    let upgrade = hop.upgrade.filter(|_| may_upgrade).and_then(upgrade::without_http2);
     for name in hop.named {
         headers.remove(name);
     }
@@ -289,7 +290,10 @@ impl Hop {
                 self.chunked = true;
             }
             Special::Connection => self.read_connection(value)?,
-            Special::Upgrade => self.upgrade = Some(shared_value(head, value)?),
+            Special::Upgrade => {
+                let line = shared_value(head, value)?;
+                self.upgrade = Some(upgrade::joined(self.upgrade.take(), line)?);
+            }
             Special::Expect => {
                 if self.expects_continue || !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(());
@@ -317,12 +321,6 @@ impl Hop {
         }
         Ok(())
     }
-}
-
-/// Whether an Upgrade field offers HTTP/2: behind one slot any number of requests would run, and none
-/// of them would be looked at (RFC 9113 section 3.1 has done away with it).
-fn names_http2(upgrade: &[u8]) -> bool {
-    upgrade.split(|byte| *byte == b',').any(|to| to.trim_ascii().eq_ignore_ascii_case(b"h2c"))
 }
 
 /// `Connection` may not name these: taking them off would change the message, not the hop.

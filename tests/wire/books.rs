@@ -87,6 +87,26 @@ fn what_a_drain_cuts_off_is_logged_as_that() {
     assert_eq!(ends, [(200, "draining".to_owned()), (503, "draining".to_owned())]);
 }
 
+/// One list, in whatever lines it comes: HTTP/2 in it is not passed on, the rest is.
+#[test]
+fn of_several_protocols_to_switch_to_all_but_http2_go_on() {
+    for lines in ["h2c, websocket", "websocket\r\nupgrade: h2c", "h2c\r\nupgrade: websocket"] {
+        let upstream = Upstream::start(vec![Step::Pause]);
+        let address = upstream.address.to_string();
+        let (_process, data, _) =
+            proxy("sidecar", &["--upstream", &address, "--readiness", "none"]);
+        let mut client = connect(data);
+        let head = "GET / HTTP/1.1\r\nhost: me\r\nconnection: upgrade, http2-settings\r\n";
+        write!(client, "{head}http2-settings: AAMAAABk\r\nupgrade: {lines}\r\n\r\n").unwrap();
+        let mut begin = [0; 12];
+        client.read_exact(&mut begin).unwrap();
+        assert_eq!(&begin, b"HTTP/1.1 101", "{lines}");
+        let seen = upstream.seen().to_ascii_lowercase();
+        assert!(seen.contains("\r\nupgrade: websocket\r\n"), "{seen}");
+        assert!(!seen.contains("h2c") && !seen.contains("http2-settings"), "{seen}");
+    }
+}
+
 #[test]
 fn a_tunnel_that_is_quiet_for_too_long_does_not_look_ended() {
     let sidecar = Sidecar::start(&["--idle-timeout", "300ms"]);

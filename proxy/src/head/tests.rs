@@ -60,14 +60,24 @@ fn a_target_in_absolute_form_has_a_path() {
 #[test]
 fn http2_is_nothing_to_switch_to() {
     let upgrade = |to: &str| {
-        let head =
-            format!("GET / HTTP/1.1\r\nhost: t\r\nconnection: upgrade\r\nupgrade: {to}\r\n\r\n");
+        let lines = to.split('|').map(|to| format!("upgrade: {to}\r\n")).collect::<String>();
+        let head = format!("GET / HTTP/1.1\r\nhost: t\r\nconnection: upgrade\r\n{lines}\r\n");
         let read = request(&head).unwrap();
         read.request.upgrade().map(|to| to.to_str().unwrap().to_owned())
     };
-    assert_eq!(upgrade("websocket, echo").as_deref(), Some("websocket, echo"));
-    for to in ["h2c", "H2C", "websocket,h2c", "h2c , websocket"] {
-        assert_eq!(upgrade(to), None, "{to}");
+    for (lines, goes_on) in [
+        ("websocket,echo", Some("websocket,echo")),
+        ("websocket|echo", Some("websocket, echo")),
+        ("h2c", None),
+        ("H2C", None),
+        ("h2c|h2c,,", None),
+        ("websocket,h2c", Some("websocket")),
+        ("h2c , websocket", Some("websocket")),
+        ("h2c|websocket", Some("websocket")),
+        ("websocket|h2c", Some("websocket")),
+        ("websocket|h2c, echo", Some("websocket, echo")),
+    ] {
+        assert_eq!(upgrade(lines).as_deref(), goes_on, "{lines}");
     }
 }
 
