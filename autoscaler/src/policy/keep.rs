@@ -174,6 +174,8 @@ impl Keep {
         let kept = (above..=top).rev().find(is_kept).unwrap_or(need.now);
         let is_due = |level: &u32| self.level(*level).is_due(cold, now);
         let due = (above..=known).rev().find(is_due).unwrap_or(need.now);
+        // Where a period says what comes next, the need holds it already, and gaps say it less exactly.
+        let due = if again.is_some() { need.now } else { due };
         // Who knows what comes back waits no longer than it takes to see that chance does not bring it.
         let wait = if again.is_some() { SHORTEST } else { short };
         let is_recent = |at: Duration| now.saturating_sub(at).as_secs_f64() <= wait;

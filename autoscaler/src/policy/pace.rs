@@ -19,6 +19,10 @@ use std::time::Duration;
 /// whole tick after it. The longest averages a few requests a second over thousands of requests.
 const LENGTHS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
+/// The longest window that says how little may come now: in a longer one a load that falls came faster, on average,
+/// than it does at its end.
+const NEWEST: f64 = 8.0;
+
 /// A window of which less is known does not speak.
 const KNOWN: f64 = 0.75;
 
@@ -66,7 +70,7 @@ pub struct Expected {
     pub now: f64,
     /// The same without the trend,
     pub level: f64,
-    /// and the least that it may be, as far as chance explains what was seen; no more than `level`.
+    /// and the least that it may be, as far as chance explains what came in the last seconds; no more than `level`.
     pub least: f64,
     /// What comes when a replica that is started now is ready; no less than `now`.
     pub soon: f64,
@@ -153,25 +157,29 @@ impl Pace {
         self.arrivals.load("slo.arrivals", from, taken);
     }
 
-    /// The mean of the longest window that agrees with all shorter ones, within what those allow.
+    /// The mean of the longest window that agrees with all shorter ones, within what those allow; and the least that
+    /// the newest ones allow.
     fn level(&self, minute: Span, now: Duration) -> Estimate {
         let mut best = None;
-        let (mut low, mut high) = (0.0_f64, f64::INFINITY);
+        let (mut low, mut high, mut least) = (0.0_f64, f64::INFINITY, 0.0);
         for length in LENGTHS {
             let span = self.arrivals.between(length, 0.0, now);
             if span.seen < KNOWN * length {
                 continue;
             }
             let next = Estimate::of(span, length);
-            let (least, most) = (low.max(next.low), high.min(next.high));
-            if least > most {
+            let (from, to) = (low.max(next.low), high.min(next.high));
+            if from > to {
                 break;
             }
-            (low, high, best) = (least, most, Some(next));
+            (low, high, best) = (from, to, Some(next));
+            if length <= NEWEST {
+                least = low;
+            }
         }
         let best = best.unwrap_or_else(|| Estimate::of(minute, MINUTE));
         let rate = best.rate.clamp(low, high);
-        Estimate { rate, low: low.min(rate), ..best }
+        Estimate { rate, low: least.min(rate), ..best }
     }
 
     /// Growth of the rate in a second, and the length of its window: the most that a window shows which
@@ -300,6 +308,16 @@ mod tests {
         assert_eq!((seen.now, seen.soon), (0.0, 0.0), "{seen:?}");
         let seen = after(122, |second| if second < 120 { 4.0 } else { 0.0 });
         assert!(seen.now > 3.0, "two quiet seconds at four a second are chance: {seen:?}");
+    }
+
+    #[test]
+    fn the_least_that_may_come_is_no_more_than_what_a_falling_load_is_down_to() {
+        let rate = |second: u32| 400.0 - f64::from(second);
+        for seconds in 100..350 {
+            let seen = after(seconds, rate);
+            let (least, now) = (seen.least, rate(seconds));
+            assert!(least <= now && least >= 0.4 * now, "{seconds}: {seen:?}");
+        }
     }
 
     #[test]

@@ -130,6 +130,18 @@ fn gaps_that_are_alike_are_slept_through_and_their_end_is_known() {
 }
 
 #[test]
+fn a_period_says_when_a_gap_ends_better_than_the_gaps_before() {
+    let in_gap = |again: Option<u32>| {
+        let (mut keep, mut from) = (Keep::begin(0, at(0.0)), 0.0);
+        through(&mut keep, &[150, 152, 149], &mut from);
+        through(&mut keep, &[100], &mut from);
+        let need = Need { again, ..need(0, 20.0) };
+        keep.keep(&need, 0, at(from + 30.0)).replicas
+    };
+    assert_eq!((in_gap(None), in_gap(Some(0))), (10, 0));
+}
+
+#[test]
 fn gaps_that_are_not_alike_say_nothing() {
     let mut keep = Keep::begin(0, at(0.0));
     let seen = through(&mut keep, &[150, 300, 90, 150, 250], &mut 0.0);
