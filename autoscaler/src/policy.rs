@@ -47,4 +47,5 @@ pub mod season;
 pub mod sentence;
 pub mod slo;
 pub mod snapshot;
+mod trend;
 pub mod window;

@@ -11,6 +11,14 @@ use std::time::Duration;
 /// Samples that are closer together, in seconds, are joined: bounds the memory.
 const CLOSEST: f64 = 0.5;
 
+/// A window of which less is known does not speak.
+const KNOWN: f64 = 0.75;
+
+/// Standard deviations that chance is given: with a look each second at ten windows, of which the
+/// short ones are independent, a false alarm comes less than once an hour, and then only by what it
+/// is beyond them.
+pub(super) const CONFIDENCE: f64 = 4.0;
+
 /// Arrivals of the last minutes.
 #[derive(Debug, Clone)]
 pub struct Arrivals {
@@ -119,6 +127,11 @@ impl Span {
     /// Requests a second, where anything is known.
     pub fn rate(&self) -> Option<f64> {
         (self.seen > 0.0).then(|| self.count / self.seen)
+    }
+
+    /// Whether enough is known of a stretch of `length` seconds for it to speak.
+    pub(super) fn is_known(&self, length: f64) -> bool {
+        self.seen >= KNOWN * length
     }
 }
 

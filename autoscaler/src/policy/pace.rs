@@ -8,42 +8,22 @@
 //! since it came. For shrinking the upper end of that window's interval counts. Between the two
 //! nothing moves.
 //!
-//! A rise that shows in both halves of a window is carried forward with a damped trend, as in the method of E. Gardner and
-//! E. McKenzie (Management Science 31, 1985). It only ever adds.
+//! A window's mean is what came half its length ago: where the rate surely moves ([`super::trend`]), so much is added or
+//! taken off, within what the newest windows allow. A rise is carried forward, too, with a damped trend, as in the method
+//! of E. Gardner and E. McKenzie (Management Science 31, 1985); a fall is not.
 
-use super::arrivals::{Arrivals, Span};
+use super::arrivals::{Arrivals, CONFIDENCE, Span};
 use super::snapshot::Snapshot;
+use super::trend::Trend;
 use std::time::Duration;
 
 /// The windows in seconds, shortest first. The shortest is a tick, so a step is seen with the first
 /// whole tick after it. The longest averages a few requests a second over thousands of requests.
 const LENGTHS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// The longest window that says how little may come now: in a longer one a load that falls came faster, on average,
-/// than it does at its end.
+/// The longest window that says how little and how much may come now: what a longer one has seen of a load that moves is
+/// another rate than that at its end.
 const NEWEST: f64 = 8.0;
-
-/// A window of which less is known does not speak.
-const KNOWN: f64 = 0.75;
-
-/// Standard deviations that chance is given: with a look each second at ten windows, of which the
-/// short ones are independent, a false alarm comes less than once an hour, and then only by what it
-/// is beyond them.
-pub(super) const CONFIDENCE: f64 = 4.0;
-
-/// Windows that are asked for a trend, in seconds.
-const TRENDS: [f64; 5] = [32.0, 64.0, 128.0, 256.0, 512.0];
-
-/// Parts of such a window, through whose means a line is laid: four make one for each half.
-const PARTS: usize = 8;
-
-/// Standard deviations by which each half must grow: by chance both do so once in some 200 looks, and
-/// the whole, which must by [`CONFIDENCE`], far more rarely.
-const TREND_CONFIDENCE: f64 = 1.5;
-
-/// The lesser of two noisy slopes is below what they are of; so many times it is no more than that of
-/// the whole.
-const RECOVERY: f64 = 1.5;
 
 /// The trend's damping: it adds up to what it would in so many seconds, however far one looks. Five
 /// minutes, longer than most replicas take to start,
@@ -96,6 +76,17 @@ struct Estimate {
     length: f64,
 }
 
+/// The rate as windows say it that take it for steady.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    /// The mean of the longest that agrees with the shorter ones, as far as those allow it.
+    rate: f64,
+    /// That window.
+    longest: Estimate,
+    /// What the newest windows allow, whatever came before.
+    newest: (f64, f64),
+}
+
 impl Estimate {
     /// Of a Poisson process: a clump of arrivals is real demand, however common clumps are. The
     /// bounds are those of the score interval, which also hold for few arrivals or none.
@@ -124,28 +115,44 @@ impl Pace {
 
     /// What to expect, now and `ahead` seconds from now. Nothing where nothing is known.
     ///
-    /// `peakedness` is the variance of a count of arrivals over its mean.
-    pub fn expect(&self, ahead: f64, peakedness: f64, now: Duration) -> Option<Expected> {
+    /// `peakedness` is the variance of a count of arrivals over its mean. While a request `waits`, a growth is believed in
+    /// sooner.
+    pub fn expect(
+        &self,
+        ahead: f64,
+        peakedness: f64,
+        waits: bool,
+        now: Duration,
+    ) -> Option<Expected> {
         let minute = self.arrivals.between(MINUTE, 0.0, now);
         let mean = minute.rate()?;
         let level = self.level(minute, now);
-        let (trend, grows_for) = self.trend(level.rate, now);
-        // A window's mean is what came half its length ago, but it grew no longer than one can see.
-        let since = level.length.min(grows_for) / 2.0;
+        let Trend { slope, seconds, ahead: goes_on } =
+            Trend::of(&self.arrivals, level.rate, waits, now);
+        // It moved no longer than one can see.
+        let since = level.longest.length.min(seconds) / 2.0;
         let damping = DAMPING.max(DAMPING_TIMES * ahead);
-        let grown = |ahead: f64| trend * damping * (1.0 - (-ahead.max(0.0) / damping).exp());
-        let rate = level.rate + grown(since);
-        let soon = level.rate + grown(since + ahead);
+        let grown = |ahead: f64| slope * damping * (1.0 - (-ahead.max(0.0) / damping).exp());
+        let (least, most) = level.newest;
+        let (rate, grows) = if slope < 0.0 {
+            ((level.longest.rate + slope * since).max(least).min(level.rate), 0.0)
+        } else {
+            (
+                (level.rate + grown(since)).min(most),
+                grown(since + ahead.min(goes_on)) - grown(since),
+            )
+        };
+        let soon = rate + grows;
         let most = rate
             + if level.rate > 0.0 {
-                (level.high - level.rate).max(0.0) * peakedness.sqrt()
+                (level.longest.high - level.rate).max(0.0) * peakedness.sqrt()
             } else {
                 0.0
             };
         let lately = self.arrivals.between(QUIET, 0.0, now);
-        let is_quiet = lately.seen >= KNOWN * QUIET && lately.count <= 0.0;
+        let is_quiet = lately.is_known(QUIET) && lately.count <= 0.0;
         let filled = minute.seen / MINUTE;
-        let Estimate { rate: level, low: least, .. } = level;
+        let (level, least) = (level.rate, least.min(level.rate));
         Some(Expected { now: rate, level, least, soon, most, season: 0.0, mean, is_quiet, filled })
     }
 
@@ -157,14 +164,14 @@ impl Pace {
         self.arrivals.load("slo.arrivals", from, taken);
     }
 
-    /// The mean of the longest window that agrees with all shorter ones, within what those allow; and the least that
-    /// the newest ones allow.
-    fn level(&self, minute: Span, now: Duration) -> Estimate {
-        let mut best = None;
-        let (mut low, mut high, mut least) = (0.0_f64, f64::INFINITY, 0.0);
+    /// What the longest window says that agrees with all shorter ones.
+    fn level(&self, minute: Span, now: Duration) -> Level {
+        let mut longest = None;
+        let (mut low, mut high) = (0.0_f64, f64::INFINITY);
+        let mut newest = (low, high);
         for length in LENGTHS {
             let span = self.arrivals.between(length, 0.0, now);
-            if span.seen < KNOWN * length {
+            if !span.is_known(length) {
                 continue;
             }
             let next = Estimate::of(span, length);
@@ -172,54 +179,14 @@ impl Pace {
             if from > to {
                 break;
             }
-            (low, high, best) = (from, to, Some(next));
+            (low, high, longest) = (from, to, Some(next));
             if length <= NEWEST {
-                least = low;
+                newest = (low, high);
             }
         }
-        let best = best.unwrap_or_else(|| Estimate::of(minute, MINUTE));
-        let rate = best.rate.clamp(low, high);
-        Estimate { rate, low: least.min(rate), ..best }
+        let longest = longest.unwrap_or_else(|| Estimate::of(minute, MINUTE));
+        Level { rate: longest.rate.clamp(low, high), longest, newest }
     }
-
-    /// Growth of the rate in a second, and the length of its window: the most that a window shows which
-    /// grows in both of its halves. A step shows in one of them only, so it is none.
-    fn trend(&self, rate: f64, now: Duration) -> (f64, f64) {
-        let growth = |length: f64| {
-            let part = length / PARTS as f64;
-            let mut means = [0.0; PARTS];
-            for (number, mean) in (0..).zip(means.iter_mut().rev()) {
-                let newer = f64::from(number) * part;
-                let span = self.arrivals.between(newer + part, newer, now);
-                *mean = span.rate().filter(|_| span.seen >= KNOWN * part)?;
-            }
-            // What chance makes of the mean of one part: no less for a window in which more came.
-            let mean = means.iter().sum::<f64>() / PARTS as f64;
-            let noise = (rate.max(mean) / part).sqrt();
-            let is_sure = |means: &[f64], deviations: f64| {
-                let (slope, doubt) = slope(means);
-                slope > deviations * doubt * noise
-            };
-            let (older, newer) = means.split_at(PARTS / 2);
-            let grows = is_sure(&means, CONFIDENCE)
-                && is_sure(older, TREND_CONFIDENCE)
-                && is_sure(newer, TREND_CONFIDENCE);
-            let least = slope(older).0.min(slope(newer).0);
-            grows.then(|| (slope(&means).0.min(RECOVERY * least) / part, length))
-        };
-        let most = |best: (f64, f64), next: (f64, f64)| if next.0 > best.0 { next } else { best };
-        TRENDS.into_iter().filter_map(growth).fold((0.0, 0.0), most)
-    }
-}
-
-/// The slope of the line of least squares through values one apart, and how many times their own
-/// deviation it is off by.
-fn slope(values: &[f64]) -> (f64, f64) {
-    let middle = (values.len() as f64 - 1.0) / 2.0;
-    let offsets = || (0..values.len()).map(|index| index as f64 - middle);
-    let squares: f64 = offsets().map(|offset| offset * offset).sum();
-    let sum: f64 = offsets().zip(values).map(|(offset, value)| offset * value).sum();
-    (sum / squares, squares.sqrt().recip())
 }
 
 impl Default for Pace {
@@ -240,7 +207,7 @@ mod tests {
     fn after(seconds: u32, rate: impl Fn(u32) -> f64) -> Expected {
         let mut pace = Pace::new();
         (0..seconds).for_each(|second| pace.record(at(second), at(second + 1), rate(second)));
-        pace.expect(30.0, 1.0, at(seconds)).unwrap()
+        pace.expect(30.0, 1.0, false, at(seconds)).unwrap()
     }
 
     #[test]
@@ -296,7 +263,7 @@ mod tests {
             let mut pace = Pace::new();
             for second in 1..600 {
                 pace.record(at(second - 1), at(second), count());
-                let seen = pace.expect(0.0, 1.0, at(second)).unwrap();
+                let seen = pace.expect(0.0, 1.0, false, at(second)).unwrap();
                 assert!(second < 60 || seen.now < 3.0, "{seed}, {second} s: {seen:?}");
             }
         }
@@ -323,10 +290,10 @@ mod tests {
     #[test]
     fn what_is_not_known_is_not_taken_for_none() {
         let mut pace = Pace::new();
-        assert_eq!(pace.expect(30.0, 1.0, at(9)), None);
+        assert_eq!(pace.expect(30.0, 1.0, false, at(9)), None);
         pace.record(at(0), at(100), 50.0);
         pace.record(at(130), at(150), 50.0);
-        let seen = pace.expect(30.0, 1.0, at(150)).unwrap();
+        let seen = pace.expect(30.0, 1.0, false, at(150)).unwrap();
         assert!((seen.now - 50.0).abs() < 1e-6 && seen.filled < 0.6, "{seen:?}");
     }
 }

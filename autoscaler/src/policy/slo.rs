@@ -7,12 +7,13 @@ mod numbers;
 
 pub use numbers::SloNumbers;
 
+use super::arrivals::CONFIDENCE;
 use super::decision::{Numbers, Stage, Step};
 use super::erlang::Offered;
 use super::keep::{Keep, Need, SHORTEST};
 use super::learned::Learned;
 use super::observation::{LATELY, Observation, Traffic, is_load};
-use super::pace::{CONFIDENCE, Expected, Pace};
+use super::pace::{Expected, Pace};
 use super::period::{Period, Task};
 use super::reason::DecisionReason;
 use super::rule::{Rule, Wish};
@@ -108,7 +109,7 @@ impl Slo {
             return;
         }
         let peakedness = self.learned.peakedness();
-        if let Some(before) = self.pace.expect(0.0, peakedness, now) {
+        if let Some(before) = self.pace.expect(0.0, peakedness, false, now) {
             self.learned.arrived(arrivals, before.now * seconds);
         }
         self.pace.record(from, now, arrivals / seconds);
@@ -195,8 +196,8 @@ impl Slo {
 
     /// What the queue needs beyond the demand.
     ///
-    /// Nothing, if those that are ready or starting clear it before new ones could help: then only
-    /// none goes while requests are late. Else as many as clear it in the time they need to come.
+    /// None goes while requests are late. More come unless those that are ready or starting clear it soon enough: as many
+    /// as clear it in the time that they need to come, and sooner the more of the budget is spent.
     fn backlog(&self, demand: u32, seen: &Observation, expected: &Expected, now: Duration) -> u32 {
         let service = self.learned.service();
         // Where the load grows, those that come serve what will have come by then.
@@ -213,15 +214,15 @@ impl Slo {
         if seen.held == 0 {
             return demand;
         }
-        if waiting * service <= spare * horizon {
-            return if self.is_late(seen) { demand.max(seen.current) } else { demand };
-        }
+        let demand = if self.is_late(seen) { demand.max(seen.current) } else { demand };
         // Half as long costs twice the extra replicas, and saves half of those that are late: the best
         // time falls with the root of their price. Never more than the load itself needs.
-        let price = self.keep.price(waiting, self.settings.late);
-        let clears = waiting * service / horizon * price.sqrt().max(1.0);
+        let hurry = self.keep.price(waiting, self.settings.late).sqrt().max(1.0);
+        if waiting * service * hurry <= spare * horizon {
+            return demand;
+        }
         let least = waiting * service / horizon;
-        let servers = rate * service + clears.min(rate * service).max(least);
+        let servers = rate * service + (least * hurry).min(rate * service).max(least);
         demand.max((servers / per_replica - ROUNDING).ceil() as u32)
     }
 
@@ -292,7 +293,7 @@ impl Rule for Slo {
         self.learn(seen, now);
         let peakedness = self.learned.peakedness();
         let cold_start = self.learned.cold_start();
-        let expected = self.pace.expect(cold_start, peakedness, now);
+        let expected = self.pace.expect(cold_start, peakedness, seen.held > 0, now);
         let season = self.season.expect(cold_start, now);
         let expected = expected.map(|expected| Expected { season, ..expected });
         let times = (cold_start, self.return_time());
@@ -340,7 +341,7 @@ impl Rule for Slo {
     fn wake(&mut self, seen: &Observation, now: Duration) -> Wish {
         self.learn(seen, now);
         let (ahead, peakedness) = (self.learned.cold_start(), self.learned.peakedness());
-        let expected = self.pace.expect(ahead, peakedness, now);
+        let expected = self.pace.expect(ahead, peakedness, false, now);
         let per_replica = self.settings.per_replica.max(1);
         let service = self.learned.service();
         let horizon = ahead.max(service);
