@@ -182,6 +182,38 @@ fn while_requests_are_late_nothing_goes() {
 }
 
 #[test]
+fn what_waits_is_cleared_the_sooner_the_more_of_the_budget_is_spent() {
+    let asked = |late_for: u32| {
+        let mut world = World::new(8, 30.0);
+        world.ticks(1500, 40.0);
+        for _ in 0..late_for {
+            (world.seen.held, world.seen.ready) = (20, 6);
+            world.tick(40.0);
+        }
+        // All four are busy; a fifth, which is ready as soon as another could be, clears it in ten seconds.
+        (world.seen.held, world.seen.ready, world.seen.starting) = (100, 4, 1);
+        world.seen.current = 5;
+        let decision = world.tick(40.0);
+        decision.steps.iter().find(|step| step.stage == Stage::Backlog).unwrap().to
+    };
+    let (unspent, spent) = (asked(0), asked(120));
+    assert!(unspent <= 6 && spent >= 8, "{unspent} {spent}");
+}
+
+#[test]
+fn a_growth_that_is_over_is_paid_for_no_longer() {
+    let mut world = World::new(10, 30.0);
+    let rate = |second: u32| 50.0 + 3.0 * f64::from(second.min(300));
+    for second in 0..420 {
+        world.tick(rate(second));
+    }
+    // Two minutes after it ended: what serves 950 a second and what chance makes of them, and no more for a trend.
+    let ended = world.tick(rate(420)).steps;
+    let soon = ended.iter().find(|step| step.stage == Stage::Forecast).unwrap();
+    assert!(soon.to <= soon.from + 2, "{soon:?}");
+}
+
+#[test]
 fn a_flat_random_load_rarely_changes_direction() {
     let mut world = World::new(1, 5.0);
     let mut seed = 7_u64;
