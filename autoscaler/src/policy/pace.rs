@@ -278,6 +278,17 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_at_a_crest_is_no_more_than_the_newest_seconds_allow() {
+        let rate = |second: u32| 10.0 * f64::from(second.min(400));
+        for seconds in 408..700 {
+            let seen = after(seconds, rate);
+            // Four standard deviations of what comes in eight seconds.
+            let most = 4000.0 + 4.0 * (4000.0_f64 / 8.0).sqrt() + 2.0;
+            assert!(seen.now <= most, "{seconds}: {seen:?}");
+        }
+    }
+
+    #[test]
     fn the_least_that_may_come_is_no_more_than_what_a_falling_load_is_down_to() {
         let rate = |second: u32| 400.0 - f64::from(second);
         for seconds in 100..350 {
