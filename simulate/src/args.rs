@@ -1,5 +1,7 @@
 //! Flags of `simulate`, and from them the scene, the workload and the comparison.
 
+mod begin;
+
 use crate::comparison::{Comparison, Contender, Optimum, Steering, compare};
 use crate::distribution::Distribution;
 use crate::document::{Document, Setting};
@@ -176,7 +178,7 @@ pub struct SimulateArgs {
     /// The time between two decisions
     #[arg(long, env = "TIDEGATE_SIMULATE_TICK", default_value = "1s", value_parser = positive_time, help_heading = "Autoscaler")]
     tick: Duration,
-    /// From the moment that metrics describe to the decision made of them
+    /// From the moment that metrics describe to the decision made of them, at most a tick
     #[arg(long, env = "TIDEGATE_SIMULATE_SCRAPE_DELAY", default_value = "10ms", value_parser = time, help_heading = "Autoscaler")]
     scrape_delay: Duration,
     /// The share of scrapes that are lost
@@ -236,7 +238,7 @@ pub fn run(args: &SimulateArgs) -> Result<(), SimulateError> {
 
 /// Simulates, and writes what came of it.
 pub(crate) fn run_to(args: &SimulateArgs, out: &mut dyn Write) -> Result<(), SimulateError> {
-    args.plot.as_deref().map(plot::Kind::of).transpose()?;
+    begin::check(args)?;
     let rises = args.rises.iter().copied().map(of).collect();
     let workload = Workload { rises, ..args.workload()? };
     let document = args.document()?;
@@ -316,7 +318,7 @@ impl SimulateArgs {
             cold_start: self.cold_start,
             drain_delay: of(self.drain_delay),
             tick: of(self.tick),
-            scrape_delay: of(self.scrape_delay.min(self.tick)),
+            scrape_delay: of(self.scrape_delay),
             scrape_loss: self.scrape_loss,
             fail_every: of(self.fail_every),
             initial: self.initial_replicas,

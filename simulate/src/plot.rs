@@ -78,6 +78,17 @@ impl Kind {
     }
 }
 
+/// Whether a picture can be drawn into a file of this name, as far as can be said before there is one.
+pub(crate) fn can_write(path: &Path) -> Result<(), SimulateError> {
+    Kind::of(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        let why = "there is no such folder".to_owned();
+        return Err(SimulateError::Plot { path: path.to_owned(), why });
+    }
+    Ok(())
+}
+
 /// Draws into a file, as SVG or PNG by its name.
 pub(crate) fn write(path: &Path, picture: &Picture<'_>) -> Result<(), SimulateError> {
     let fail = |why: String| SimulateError::Plot { path: path.to_owned(), why };

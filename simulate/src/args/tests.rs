@@ -83,6 +83,17 @@ fn every_flag_has_a_help_and_a_variable() {
 }
 
 #[test]
+fn what_can_not_be_done_is_said_before_anything_is_played() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("absent/picture.svg");
+    let error = output(&["--plot", file.to_str().unwrap()]).unwrap_err();
+    assert!(error.contains("there is no such folder"), "{error}");
+    let error = output(&["--tick", "2s", "--scrape-delay", "3s"]).unwrap_err();
+    assert!(error.starts_with("--scrape-delay 3s is longer than --tick 2s"), "{error}");
+    output(&["--tick", "2s", "--scrape-delay", "2s", "--duration", "10s"]).unwrap();
+}
+
+#[test]
 fn flags_that_make_no_sense_are_refused() {
     for (flags, want) in [
         (&["--rate", "NaN"][..], "finite"),
