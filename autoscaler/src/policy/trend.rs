@@ -59,7 +59,7 @@ impl Trend {
             return growth;
         }
         let hasty = waits.then(|| line(HASTY)).flatten();
-        let growth = hasty.map_or(Self::default(), |line| steepest(&[line], RECOVERY));
+        let growth = hasty.map(|line| steepest(&[line], RECOVERY)).unwrap_or_default();
         if growth.slope > 0.0 {
             return Self { ahead: HASTY_TIMES * HASTY, ..growth };
         }
