@@ -184,13 +184,19 @@ impl Connector {
             return Ok(known);
         }
         let socket = by.end(self.connect(endpoint, by.start, Offer::Either)).await?;
-        let speaks = match socket.agreed_protocol() {
-            Some(protocol) => protocol == b"h2",
-            None => detect::speaks_http2(socket).await,
+        let agreed = socket.agreed_protocol().map(|protocol| protocol == b"h2");
+        let asked = Arc::clone(endpoint);
+        let learn = move |speaks: bool| {
+            asked.set_speaks_http2(speaks);
+            tracing::debug!(endpoint = asked.id, http2 = speaks, "asked for its protocol");
+            speaks
         };
-        endpoint.set_speaks_http2(speaks);
-        tracing::debug!(endpoint = endpoint.id, http2 = speaks, "asked for its protocol");
-        Ok(speaks)
+        if let Some(speaks) = agreed {
+            return Ok(learn(speaks));
+        }
+        // Goes on beyond the request's time: who is silent for longer than clients wait is known all the same.
+        let asking = self.tasks.spawn(async move { learn(detect::speaks_http2(socket).await) });
+        by.end(async { asking.await.map_err(|error| io::Error::other(error).into()) }).await
     }
 
     async fn open(
@@ -349,3 +355,6 @@ impl Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
