@@ -27,6 +27,12 @@ pub enum RelayError {
     Timeout,
 }
 
+/// A body of events that are made here, and the upstream's after them.
+pub trait Events: Body<Data = Bytes, Error = RelayError> + Send {
+    /// As [`ProxyBody::poll_over`].
+    fn poll_over(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+}
+
 /// A response's body.
 pub enum ProxyBody {
     /// Made here.
@@ -34,7 +40,7 @@ pub enum ProxyBody {
     /// The upstream's.
     Relayed(Box<Relay>),
     /// Of events that are made here, and the upstream's after them.
-    Events(Pin<Box<dyn Body<Data = Bytes, Error = RelayError> + Send>>),
+    Events(Pin<Box<dyn Events>>),
     /// None: the connection has switched protocols.
     Tunnel(Box<Tunnel>),
 }
@@ -99,7 +105,8 @@ impl ProxyBody {
     pub fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Relayed(relay) => relay.poll_over(cx),
-            Self::Text(_) | Self::Events(_) | Self::Tunnel(_) => Poll::Pending,
+            Self::Events(events) => events.as_mut().poll_over(cx),
+            Self::Text(_) | Self::Tunnel(_) => Poll::Pending,
         }
     }
 

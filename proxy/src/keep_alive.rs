@@ -5,7 +5,7 @@
 //! why there is no answer, is told in an event, and nothing follows it.
 
 use crate::account::Unanswered;
-use crate::body::{ProxyBody, RelayError};
+use crate::body::{Events, ProxyBody, RelayError};
 use crate::clock;
 use crate::fields::Fields;
 use crate::h2_head::is_grpc;
@@ -29,9 +29,11 @@ const EVENT_STREAM: &[u8] = b"text/event-stream";
 /// What brings the answer.
 pub type Work = Pin<Box<dyn Future<Output = Result<Response<ProxyBody>, Unanswered>> + Send>>;
 
-/// A stream of events.
-struct Events {
+/// Comments until there is an answer, and then what it says.
+struct Signs {
     state: State,
+    /// What is told next.
+    said: Option<Bytes>,
     manner: Manner,
     period: Duration,
     timer: Pin<Box<Sleep>>,
@@ -76,22 +78,22 @@ pub async fn answer(
     }
     // The first comment goes with the head: some readers show no head without a body.
     let timer = Box::pin(sleep(Duration::ZERO));
-    let events = Events { state: State::Waiting(work), manner, period, timer };
-    Ok(respond::events(ProxyBody::Events(Box::pin(events))))
+    let signs = Signs { state: State::Waiting(work), said: None, manner, period, timer };
+    Ok(respond::events(ProxyBody::Events(Box::pin(signs))))
 }
 
-// === impl Events ===
+// === impl Signs ===
 
-impl Events {
-    /// The answer is here, or will never be. What is said of it, if it can't follow.
-    fn follow(&mut self, answer: Result<Response<ProxyBody>, Unanswered>) -> Option<Bytes> {
+impl Signs {
+    /// The answer is here, or will never be: it is followed, or something said of it.
+    fn follow(&mut self, answer: Result<Response<ProxyBody>, Unanswered>) {
         self.state = State::Ended;
-        match answer {
+        self.said = match answer {
             Ok(response) => {
                 let (parts, body) = response.into_parts();
                 if parts.status == StatusCode::OK && has_plain_events(&parts.headers) {
                     self.state = State::Following(body);
-                    return None;
+                    return;
                 }
                 body.give_up();
                 Some(self.manner.other_answer(parts.status))
@@ -101,11 +103,26 @@ impl Events {
                 account.close(Some(refusal.reason), clock::now());
                 Some(self.manner.event(refusal))
             }
+        };
+    }
+}
+
+impl Events for Signs {
+    /// The wait goes on for who can't be told of it.
+    fn poll_over(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let signs = self.get_mut();
+        if let State::Waiting(work) = &mut signs.state {
+            let answer = ready!(work.as_mut().poll(cx));
+            signs.follow(answer);
+        }
+        match &mut signs.state {
+            State::Following(body) => body.poll_over(cx),
+            State::Waiting(_) | State::Ended => Poll::Pending,
         }
     }
 }
 
-impl Body for Events {
+impl Body for Signs {
     type Data = Bytes;
     type Error = RelayError;
 
@@ -113,22 +130,22 @@ impl Body for Events {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
-        let events = self.get_mut();
+        let signs = self.get_mut();
         loop {
-            let said = match &mut events.state {
+            if let Some(said) = signs.said.take() {
+                return Poll::Ready(Some(Ok(Frame::data(said))));
+            }
+            match &mut signs.state {
                 State::Ended => return Poll::Ready(None),
                 State::Following(body) => return Pin::new(body).poll_frame(cx),
                 State::Waiting(work) => match work.as_mut().poll(cx) {
-                    Poll::Ready(answer) => events.follow(answer),
+                    Poll::Ready(answer) => signs.follow(answer),
                     Poll::Pending => {
-                        ready!(events.timer.as_mut().poll(cx));
-                        events.timer.as_mut().reset((clock::now() + events.period).into());
-                        Some(Bytes::from_static(COMMENT))
+                        ready!(signs.timer.as_mut().poll(cx));
+                        signs.timer.as_mut().reset((clock::now() + signs.period).into());
+                        signs.said = Some(Bytes::from_static(COMMENT));
                     }
                 },
-            };
-            if let Some(said) = said {
-                return Poll::Ready(Some(Ok(Frame::data(said))));
             }
         }
     }
@@ -137,7 +154,7 @@ impl Body for Events {
         match &self.state {
             State::Waiting(_) => false,
             State::Following(body) => body.is_end_stream(),
-            State::Ended => true,
+            State::Ended => self.said.is_none(),
         }
     }
 }
@@ -177,6 +194,44 @@ mod tests {
             ""
         ));
         assert!(!wanted(Request::head("/").header("accept", "text/event-stream"), ""));
+    }
+
+    /// What becomes of a wait that ends while its client takes nothing.
+    fn untold(status: StatusCode) -> Pin<Box<Signs>> {
+        let mut answer = Response::new(ProxyBody::Text(Some(Bytes::from_static(b"data: 1\n\n"))));
+        *answer.status_mut() = status;
+        answer.headers_mut().insert(CONTENT_TYPE, "text/event-stream");
+        let mut answer = Some(answer);
+        let work = std::future::poll_fn(move |_| {
+            answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
+        });
+        let (period, timer) = (Duration::from_secs(3600), Box::pin(sleep(Duration::ZERO)));
+        let state = State::Waiting(Box::pin(work));
+        let mut signs = Box::pin(Signs { state, said: None, manner: Manner::Plain, period, timer });
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(signs.as_mut().poll_over(&mut cx).is_pending());
+        signs
+    }
+
+    #[tokio::test]
+    async fn a_wait_goes_on_while_its_client_takes_nothing() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for (status, follows, next) in [
+            (StatusCode::OK, true, "data: 1\n\n"),
+            (StatusCode::BAD_GATEWAY, false, "event: error"),
+        ] {
+            let mut signs = untold(status);
+            assert_eq!(matches!(signs.state, State::Following(_)), follows);
+            assert!(!signs.is_end_stream());
+            let Poll::Ready(Some(Ok(frame))) = signs.as_mut().poll_frame(&mut cx) else {
+                panic!("nothing is said of {status}");
+            };
+            assert!(
+                frame.into_data().is_ok_and(|said| said.starts_with(next.as_bytes())),
+                "{status}"
+            );
+            assert!(signs.is_end_stream());
+        }
     }
 
     #[test]
