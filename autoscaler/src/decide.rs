@@ -3,7 +3,7 @@
 use crate::args::BAD_DOCUMENT;
 use crate::calendar::Calendar;
 use crate::documents::{self, ReadError};
-use crate::explain;
+use crate::explain::Answer;
 use crate::line::Reader;
 use crate::policy::decide::Scaler;
 use crate::scaling::scaling;
@@ -132,7 +132,7 @@ fn answer(
         let scaler = scaler.get_or_insert_with(|| Scaler::begin(settings, before, reading.now));
         let decision = scaler.decide(&seen, reading.now);
         wanted = decision.replicas;
-        let line = explain::decision(reading.at, &decision, &reading.ignored);
+        let line = Answer::new(reading.at, &decision, &reading.ignored);
         if !say(&mut output, &line)? {
             return Ok(());
         }
@@ -156,8 +156,9 @@ fn next_line(input: &mut impl BufRead) -> std::io::Result<Option<Result<String, 
 }
 
 /// Writes one line and flushes it. False where nobody reads any more.
-fn say(output: &mut impl Write, line: &serde_json::Value) -> Result<bool, Failure> {
-    match writeln!(output, "{line}").and_then(|()| output.flush()) {
+fn say(output: &mut impl Write, line: &impl serde::Serialize) -> Result<bool, Failure> {
+    let line = serde_json::to_string(line).map_err(std::io::Error::from);
+    match line.and_then(|line| writeln!(output, "{line}")).and_then(|()| output.flush()) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(Failure::Output(error)),

@@ -3,30 +3,54 @@
 use crate::policy::decision::{Decision, Numbers};
 use crate::policy::observation::Gap;
 use crate::policy::window::Average;
-use serde_json::{Map, Value, json};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The decision for a line of `at` seconds.
-pub(crate) fn decision(at: f64, decision: &Decision, ignored: &[String]) -> Value {
-    let mut explain = Map::new();
-    explain.insert("numbers".to_owned(), numbers(decision));
-    for step in &decision.steps {
-        explain.insert(step.stage.code().to_owned(), json!({ "in": step.from, "out": step.to }));
+#[derive(serde::Serialize)]
+pub(crate) struct Answer<'a> {
+    at: f64,
+    replicas: u32,
+    raw: u32,
+    reason: &'static str,
+    cause: &'static str,
+    panicking: bool,
+    detail: String,
+    explain: Steps<'a>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    ignored: &'a [String],
+}
+
+/// Each step, in the order in which they were taken, and what the rule looked at.
+struct Steps<'a>(&'a Decision);
+
+impl<'a> Answer<'a> {
+    pub(crate) fn new(at: f64, decision: &'a Decision, ignored: &'a [String]) -> Self {
+        Self {
+            at,
+            replicas: decision.replicas,
+            raw: decision.raw,
+            reason: decision.reason.code(),
+            cause: decision.cause.code(),
+            panicking: decision.facts.numbers.is_panicking(),
+            detail: decision.sentence(),
+            explain: Steps(decision),
+            ignored,
+        }
     }
-    let mut answer = json!({
-        "at": at,
-        "replicas": decision.replicas,
-        "raw": decision.raw,
-        "reason": decision.reason.code(),
-        "cause": decision.cause.code(),
-        "panicking": decision.facts.numbers.is_panicking(),
-        "detail": decision.sentence(),
-        "explain": explain,
-    });
-    if let (false, Some(answer)) = (ignored.is_empty(), answer.as_object_mut()) {
-        answer.insert("ignored".to_owned(), json!(ignored));
+}
+
+impl Serialize for Steps<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.steps.len() + 1))?;
+        for step in &self.0.steps {
+            let (of, to) = (step.from, step.to);
+            map.serialize_entry(step.stage.code(), &json!({ "in": of, "out": to }))?;
+        }
+        map.serialize_entry("numbers", &numbers(self.0))?;
+        map.end()
     }
-    answer
 }
 
 /// What the rule looked at.

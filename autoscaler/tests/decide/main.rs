@@ -42,9 +42,13 @@ impl Decide {
 
     /// The answer to a line, while the input stays open.
     fn ask(&mut self, line: &str) -> Value {
+        serde_json::from_str(&self.ask_text(line)).unwrap()
+    }
+
+    /// The same, as it is written.
+    fn ask_text(&mut self, line: &str) -> String {
         writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
-        let answer = self.answers.recv_timeout(DEADLINE).unwrap();
-        serde_json::from_str(&answer).unwrap()
+        self.answers.recv_timeout(DEADLINE).unwrap()
     }
 
     /// Closes the input and waits for the end.
@@ -102,6 +106,21 @@ fn averaged_windows_are_answered_as_knative_does_each_step_explained() {
         },
     });
     assert_eq!(answer, expected);
+    // For who reads it: the answer first, and each step in its turn.
+    let text = decide.ask_text(r#"{"at": 61.5, "ready": 1, "stable": 100, "panic": 99}"#);
+    let turns = [
+        r#"{"at":61.5,"replicas":10,"raw":10,"reason":"panic""#,
+        r#""explain":{"demand":"#,
+        r#""rates":"#,
+        r#""burst":"#,
+        r#""hold":"#,
+        r#""certainty":"#,
+        r#""limits":"#,
+        r#""idle":"#,
+        r#""numbers":"#,
+    ];
+    let places = turns.map(|turn| text.find(turn));
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{text}");
     // The state is kept: within the burst nothing goes.
     let later = decide.ask(r#"{"at": 70, "ready": 10, "stable": 1, "panic": 1}"#);
     assert_eq!((&later["replicas"], &later["panicking"]), (&json!(10), &json!(true)));
