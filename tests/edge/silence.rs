@@ -65,9 +65,14 @@ fn a_crowd_does_not_cut_off_who_is_being_answered() {
     let mut running = connect(sidecar.data);
     write!(running, "GET /sleep?ms=600000 HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
     sidecar.model.wait_for_line("/sleep");
+    // Asked for something else first, it stays on the thread of the others, and is heard before those that come after it.
     let mut waiting = connect(sidecar.admin);
+    write!(waiting, "GET /healthz HTTP/1.1\r\nhost: me\r\n\r\n").unwrap();
+    // Head and body come in one write.
+    let mut answer = [0; 4096];
+    let length = waiting.read(&mut answer).unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
     write!(waiting, "GET /room HTTP/1.1\r\nhost: me\r\nconnection: close\r\n\r\n").unwrap();
-    // It is heard before those that come after it.
     assert_eq!(get(sidecar.admin, "/healthz").status, 200);
     let crowd: Vec<TcpStream> = (0..3 * CROWD).map(|_| connect(sidecar.admin)).collect();
     eventually("the first of them give way", || {
