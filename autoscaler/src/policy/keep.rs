@@ -173,9 +173,9 @@ impl Keep {
         let is_kept = |level: &u32| self.level(*level).keeps(seconds, most_seconds, now);
         let kept = (above..=top).rev().find(is_kept).unwrap_or(need.now);
         let is_due = |level: &u32| self.level(*level).is_due(cold, now);
-        let due = (above..=known).rev().find(is_due).unwrap_or(need.now);
         // Where a period says what comes next, the need holds it already, and gaps say it less exactly.
-        let due = if again.is_some() { need.now } else { due };
+        let due = if again.is_some() { None } else { (above..=known).rev().find(is_due) };
+        let due = due.unwrap_or(need.now);
         // Who knows what comes back waits no longer than it takes to see that chance does not bring it.
         let wait = if again.is_some() { SHORTEST } else { short };
         let is_recent = |at: Duration| now.saturating_sub(at).as_secs_f64() <= wait;
