@@ -90,6 +90,7 @@ fn numbers(decision: &Decision) -> Value {
             "cold_start_seconds": slo.cold_start,
             "per_replica": slo.per_replica,
             "late_predicted": slo.late,
+            "late_allowed": slo.late_allowed,
             "late_seen": slo.late_seen,
             "kept_seconds": slo.kept_seconds,
         }),

@@ -36,6 +36,7 @@ pub mod lookback;
 pub mod metric;
 pub mod observation;
 pub mod pace;
+mod peakedness;
 pub mod period;
 pub mod ray;
 pub mod reason;

@@ -14,7 +14,11 @@
 //! zero after a start, and one that is asked each minute and a half stays.
 //!
 //! Only what can be missed at once is kept at such a price: no more than by what the need has lately
-//! outgrown its forecasts. A load that comes back as slowly as it went is met by the forecast.
+//! outgrown its forecasts, nor beyond where it came by that. A load that comes back as slowly as it went is met by the
+//! forecast. One that surely falls must turn before it can rise, so what is needed until then is less.
+//!
+//! Where a period says what comes, a larger share may be late while little of the budget is spent, and what can be missed
+//! would not spend it either: the objective is a share over time, and not of each second.
 //!
 //! How long each number of replicas was not needed is remembered. Where these gaps are alike, the
 //! next end is known: the replica goes early and is there again when it is needed (the pre-warm windows
@@ -39,6 +43,17 @@ const SPENDABLE: f64 = 0.5;
 /// Cold starts for which requests are late at a return: one until replicas are ready, and as long
 /// again until they have caught up.
 const LATE_FOR: f64 = 2.0;
+/// Seconds for which one is kept that is not needed by a load that surely falls: two looks, so that it is no slip of one.
+const SHORTEST_FALLING: f64 = 3.0;
+/// Seconds for which a load must have surely fallen before that says what can be missed: a step looks like it for a few.
+const SURELY: f64 = 10.0;
+/// How many times as long a load goes on to fall as those take that would be started for its rise.
+const TURN: f64 = 2.0;
+/// Times the share of the objective that may be late where the budget is whole: a share of a load that moves is mostly
+/// below what its replicas are for, as they are whole ones.
+const MOST_SHARE: f64 = 6.0;
+/// The most that may be late at any time, as in the objective.
+const MOST_LATE: f64 = 0.5;
 /// Replicas whose gaps are remembered: bounds the memory, and what is written down of it. Those beyond
 /// go with the last one.
 const MOST_LEVELS: usize = 2048;
@@ -56,6 +71,10 @@ pub struct Keep {
     /// The largest rate lately, in requests a second, and the replicas for it.
     busy: Busy,
     rise: Rise,
+    /// Requests that would be late by the largest rise that may come now.
+    risk: f64,
+    /// Since when the load surely falls.
+    falls_since: Option<Duration>,
 }
 
 /// A load.
@@ -76,8 +95,10 @@ pub struct Need {
     pub most: u32,
     /// Replicas for the most that comes until one that went now could be back, where a period says so.
     pub again: Option<u32>,
-    /// Requests a second.
+    /// Requests a second,
     pub rate: f64,
+    /// and by how many that surely falls each second.
+    pub fall: f64,
     /// Seconds until a replica is ready.
     pub cold_start: f64,
     /// The share of requests that may be late.
@@ -95,6 +116,13 @@ pub struct Kept {
     pub seconds: f64,
 }
 
+impl Need {
+    /// By how many replicas it surely falls within `seconds`.
+    fn falls(&self, seconds: f64) -> f64 {
+        if self.rate > 0.0 { self.fall / self.rate * f64::from(self.now) * seconds } else { 0.0 }
+    }
+}
+
 impl Keep {
     /// The memory of an autoscaler that begins at `now` while `current` replicas run: they were
     /// needed a moment ago, for all it knows.
@@ -107,6 +135,8 @@ impl Keep {
             late: 0.0,
             busy: Busy::default(),
             rise: Rise::begin(now),
+            risk: 0.0,
+            falls_since: None,
         };
         keep.note(current, f64::INFINITY, now);
         keep
@@ -126,6 +156,13 @@ impl Keep {
         let foreseen = (self.late + more) / self.arrivals.max(1.0);
         let spent = (foreseen / allowed - SPENDABLE) / (1.0 - SPENDABLE);
         allowed.recip().powf(spent.clamp(0.0, 1.0))
+    }
+
+    /// The share of those that come now that may be late, where `allowed` may be of all, and a period says what comes.
+    pub fn share(&self, allowed: f64) -> f64 {
+        let budget = self.arrivals * allowed;
+        let left = (budget - self.late - self.risk).max(0.0) / budget.max(f64::MIN_POSITIVE);
+        (allowed * (1.0 + (MOST_SHARE - 1.0) * left)).min(MOST_LATE)
     }
 
     /// Requests that came lately, at least 1.
@@ -148,14 +185,18 @@ impl Keep {
         let since = LATE_FOR * short;
         self.rise.compare(needs, (since, short), MEMORY.max(since / need.allowed_late), now);
         self.note(need.now, short, now);
-        self.may_need(need.soon.max(need.most), short, now);
+        // What may come beyond what is expected is over when a load surely falls.
+        let most = if need.fall > 0.0 { need.now } else { need.most };
+        self.may_need(need.soon.max(most), short, now);
         if need.rate >= self.busy.rate {
             self.busy = Busy { rate: need.rate, replicas: f64::from(need.now) };
         }
-        let rise = self.rise.largest();
+        self.falls_since = (need.fall > 0.0).then(|| self.falls_since.unwrap_or(now));
+        let rise = self.beyond(need, since, now);
+        let late_each = self.busy.rate / self.busy.replicas.max(1.0) * LATE_FOR * cold;
+        self.risk = f64::from(self.rise.beyond(need.now)) * late_each;
         let missed = f64::from(current.saturating_sub(need.now).min(rise));
-        let share = (missed / self.busy.replicas.max(1.0)).min(1.0);
-        let at_return = share * self.busy.rate * LATE_FOR * cold;
+        let at_return = missed.min(self.busy.replicas.max(1.0)) * late_each;
         let price = self.price(at_return, need.allowed_late);
         let most_seconds = (cold * price).clamp(short, LONGEST);
         // Who is asked rarely can't keep within the budget, so each of those that come is worth one start.
@@ -176,11 +217,7 @@ impl Keep {
         // Where a period says what comes next, the need holds it already, and gaps say it less exactly.
         let due = if again.is_some() { None } else { (above..=known).rev().find(is_due) };
         let due = due.unwrap_or(need.now);
-        // Who knows what comes back waits no longer than it takes to see that chance does not bring it.
-        let wait = if again.is_some() { SHORTEST } else { short };
-        let is_recent = |at: Duration| now.saturating_sub(at).as_secs_f64() <= wait;
-        let possible = self.falling.iter().find(|&&(at, _)| is_recent(at));
-        let possible = possible.map_or(0, |&(_, most)| most);
+        let possible = self.possible(need, short, now);
         // What is beyond the last level stays with it.
         let kept = if kept == MOST_LEVELS as u32 { current } else { kept };
         let kept = kept.max(again.unwrap_or(0).min(current));
@@ -244,6 +281,29 @@ impl Keep {
         while self.falling.front().is_some_and(|&(at, _)| is_old(at)) {
             self.falling.pop_front();
         }
+    }
+
+    /// What may have been needed a moment ago, less what a load has surely fallen by since.
+    fn possible(&self, need: &Need, short: f64, now: Duration) -> u32 {
+        // Who knows what comes back waits no longer than it takes to see that chance does not bring it.
+        let wait = if need.fall > 0.0 {
+            SHORTEST_FALLING
+        } else if need.again.is_some() {
+            SHORTEST
+        } else {
+            short
+        };
+        let recent = self.falling.iter().filter(|&&(at, _)| age(at, now) <= wait);
+        let left = |&(at, most): &(Duration, u32)| f64::from(most) - need.falls(age(at, now));
+        recent.map(left).fold(0.0, f64::max).ceil() as u32
+    }
+
+    /// By how much the need can outgrow its forecasts now: when a load that surely falls could have turned, it is less.
+    fn beyond(&self, need: &Need, since: f64, now: Duration) -> u32 {
+        let falls = self.falls_since.is_some_and(|at| age(at, now) >= SURELY);
+        let fallen = if falls { need.falls(TURN * since) } else { 0.0 };
+        let turned = (f64::from(need.now) - fallen).max(0.0).ceil() as u32;
+        turned.saturating_add(self.rise.beyond(turned)).saturating_sub(need.now)
     }
 
     /// The level of a number of replicas, from 1.

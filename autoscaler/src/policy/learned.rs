@@ -2,6 +2,7 @@
 //! takes to start. Each has a prior that counts until something is seen, and a bound.
 
 use super::observation::{Observation, Traffic, is_load};
+use super::peakedness::Peakedness;
 use super::snapshot::Snapshot;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,10 +25,6 @@ const SERVICE_TIME: f64 = 120.0;
 const FIRST_VARIATION: f64 = 1.0;
 /// Its bound: beyond, a mean says nothing anyway.
 const MOST_VARIATION: f64 = 25.0;
-/// Ticks that speak for the peakedness.
-const PEAKEDNESS_MEMORY: f64 = 300.0;
-/// Its bound: arrivals that come in larger clumps are bursts for the forecast, not noise.
-const MOST_PEAKEDNESS: f64 = 4.0;
 /// A new start counts for one part in so many: the last few speak.
 const START_MEMORY: f64 = 2.0;
 /// The shortest and the longest cold start, in seconds.
@@ -45,7 +42,7 @@ pub struct Learned {
     /// Sum over ticks of (service seconds − completions × mean)², which grows by the variance with
     /// each completion.
     deviation: f64,
-    peakedness: f64,
+    peakedness: Peakedness,
     cold_start: f64,
     /// Until a start was seen to its end, how long one has taken already.
     taken: f64,
@@ -62,7 +59,7 @@ impl Learned {
             completions: 0.0,
             service_seconds: 0.0,
             deviation: 0.0,
-            peakedness: 1.0,
+            peakedness: Peakedness::new(),
             cold_start: cold_start.as_secs_f64().clamp(shortest, longest),
             taken: 0.0,
             knows_start: false,
@@ -99,9 +96,10 @@ impl Learned {
         (self.service_variation() / self.completions.max(1.0)).sqrt().min(1.0)
     }
 
-    /// Variance over mean of the number of arrivals in a tick, at least 1.
-    pub fn peakedness(&self) -> f64 {
-        self.peakedness.clamp(1.0, MOST_PEAKEDNESS)
+    /// Variance over mean of the number of arrivals in a tick, at least 1, while their rate surely grows or falls by
+    /// `slope`.
+    pub fn peakedness(&self, slope: f64) -> f64 {
+        self.peakedness.of(slope)
     }
 
     /// Seconds from a replica's start until it is ready. Before one was seen, no less than the first
@@ -141,27 +139,26 @@ impl Learned {
         self.deviation = self.deviation * fade + off * off;
     }
 
-    /// Learns from `arrivals` where `expected` were, both of one tick.
-    pub fn arrived(&mut self, arrivals: f64, expected: f64) {
-        if expected > 0.0 && is_load(arrivals) && expected.is_finite() {
-            let seen = (arrivals - expected).powi(2) / expected;
-            let seen = seen.min(MOST_PEAKEDNESS * MOST_PEAKEDNESS);
-            self.peakedness += (seen - self.peakedness) / PEAKEDNESS_MEMORY;
-        }
+    /// Learns from `arrivals` in a tick of `seconds` in which `expected` were to come.
+    pub fn arrived(&mut self, arrivals: f64, expected: f64, seconds: f64) {
+        self.peakedness.arrived(arrivals, expected, seconds);
     }
 
     pub(super) fn save(&self, to: &mut Snapshot) {
-        let Self { completions, service_seconds, deviation, peakedness, cold_start, .. } = *self;
-        to.put("slo.learned", [[completions, service_seconds, deviation, peakedness, cold_start]]);
+        let Self { completions, service_seconds, deviation, cold_start, .. } = *self;
+        let around = self.peakedness.around();
+        to.put("slo.learned", [[completions, service_seconds, deviation, around, cold_start]]);
+        self.peakedness.save(to);
     }
 
     pub(super) fn load(&mut self, from: &Snapshot) {
         let Some(learned) = from.row("slo.learned") else { return };
         if learned.iter().all(|number| is_load(*number)) {
-            let [completions, service_seconds, deviation, peakedness, cold_start] = learned;
+            let [completions, service_seconds, deviation, around, cold_start] = learned;
             let (shortest, longest) = START_BOUNDS;
             (self.completions, self.service_seconds) = (completions, service_seconds);
-            (self.deviation, self.peakedness) = (deviation, peakedness);
+            self.deviation = deviation;
+            self.peakedness.load(around, from);
             self.cold_start = cold_start.clamp(shortest, longest);
             self.knows_start = true;
         }

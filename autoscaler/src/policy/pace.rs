@@ -60,6 +60,8 @@ pub struct Expected {
     pub season: f64,
     /// The last minute's mean.
     pub mean: f64,
+    /// By how much the rate surely grows or falls each second; 0 where that is not sure.
+    pub slope: f64,
     /// Whether nothing came for some seconds: a long window may still remember a load that is over.
     pub is_quiet: bool,
     /// The share of the last minute that is known.
@@ -153,7 +155,8 @@ impl Pace {
         let is_quiet = lately.is_known(QUIET) && lately.count <= 0.0;
         let filled = minute.seen / MINUTE;
         let (level, least) = (level.rate, least.min(level.rate));
-        Some(Expected { now: rate, level, least, soon, most, season: 0.0, mean, is_quiet, filled })
+        let (now, season) = (rate, 0.0);
+        Some(Expected { now, level, least, soon, most, season, mean, slope, is_quiet, filled })
     }
 
     pub(super) fn save(&self, to: &mut Snapshot, now: Duration) {

@@ -1,7 +1,7 @@
 //! A period that a load has by itself, of minutes or more than an hour: batches, reports, what a timer sends.
 //!
 //! Arrivals are counted in bins of ten seconds, and the period is found by how much the counts are
-//! like those some bins before ([`lags`]). At least three whole ones must have been seen. Then the mean of what came
+//! like those some bins before ([`lags`]). At least two whole ones must have been seen. Then the mean of what came
 //! at this place of them is a forecast, for as long as it is right: at each bin it is judged by what came over the
 //! whole last period, and counts for nothing if it was not better than to suppose that all stays as it is, or
 //! was far off twice in a row. So there is nothing to unlearn. Who asks may only add by it, or choose how long to wait.
@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Seconds of a bin: no longer than the shortest time for which a replica is kept.
 pub(super) const BIN: f64 = 10.0;
+/// Seconds by which a bin is looked at before it begins: half of it, where its mean is that of its middle.
+const MARGIN: f64 = BIN / 2.0;
 /// The share of a bin that must be known for its count to be.
 const KNOWN: f64 = 0.5;
 /// The longest sample in seconds that says anything of the bins it covers.
@@ -121,8 +123,7 @@ impl Period {
         (start, again): (f64, f64),
         now: Duration,
     ) -> Expected {
-        // With the bin that follows, which may begin within this one.
-        let most = |from: f64, to: f64| self.most(from, to + BIN, now);
+        let most = |from: f64, to: f64| self.most(from, to + MARGIN, now);
         let (Some(rate), Some(ahead)) = (most(0.0, 0.0), most(start, start)) else {
             return expected;
         };

@@ -4,6 +4,7 @@
 //! was learned of the API ([`super::learned`]) → forecast → backlog → break-even ([`super::keep`]).
 
 mod numbers;
+mod wake;
 
 pub use numbers::SloNumbers;
 
@@ -55,6 +56,8 @@ pub struct Slo {
     keep: Keep,
     /// Whether a first replica has caught up with what came before it: nobody could help those.
     is_warm: bool,
+    /// By how much the rate surely grew or fell each second when it was last looked at.
+    slope: f64,
     /// Requests that came in the last hour, or are still there.
     came: u32,
     /// When they were last counted.
@@ -87,6 +90,7 @@ impl Slo {
             learned: Learned::new(settings.cold_start),
             keep: Keep::begin(current, now),
             is_warm: current > 0,
+            slope: 0.0,
             came: 0,
             counted: None,
             settings,
@@ -108,9 +112,10 @@ impl Slo {
         if seconds <= 0.0 {
             return;
         }
-        let peakedness = self.learned.peakedness();
+        let peakedness = self.peakedness();
         if let Some(before) = self.pace.expect(0.0, peakedness, false, now) {
-            self.learned.arrived(arrivals, before.now * seconds);
+            let before = self.period.refine(before, (0.0, 0.0), now);
+            self.learned.arrived(arrivals, before.soon.max(before.season) * seconds, seconds);
         }
         self.pace.record(from, now, arrivals / seconds);
         self.season.record(arrivals, from, now);
@@ -154,18 +159,28 @@ impl Slo {
         seen.held > 0 && (seen.ready == 0 || wait > self.settings.wait)
     }
 
+    fn peakedness(&self) -> f64 {
+        self.learned.peakedness(self.slope)
+    }
+
     fn offered(&self, rate: f64) -> Offered {
         Offered {
             load: rate * self.learned.service(),
             service: self.learned.service(),
             service_variation: self.learned.service_variation(),
-            peakedness: self.learned.peakedness(),
+            peakedness: self.peakedness(),
         }
+    }
+
+    /// The share that may be late of those that come now.
+    fn late_allowed(&self) -> f64 {
+        let late = self.settings.late;
+        self.period.length().map_or(late, |_| self.keep.share(late))
     }
 
     /// Replicas for a rate of requests.
     fn replicas(&self, rate: f64) -> u32 {
-        let servers = self.offered(rate).servers(self.settings.wait, self.settings.late);
+        let servers = self.offered(rate).servers(self.settings.wait, self.late_allowed());
         (servers / f64::from(self.settings.per_replica.max(1)) - ROUNDING).ceil() as u32
     }
 
@@ -188,7 +203,7 @@ impl Slo {
         let doubt = rate.hypot(CONFIDENCE * self.learned.service_doubt());
         let most = self.replicas_seen(expected.now * (1.0 + doubt)).max(now);
         // What bursts add to the doubt that Poisson's arrivals leave, too.
-        let excess = 1.0 - self.learned.peakedness().sqrt().recip();
+        let excess = 1.0 - self.peakedness().sqrt().recip();
         let bursts = expected.now + (expected.most - expected.now) * excess;
         let bursts = self.replicas_seen(bursts).clamp(now, most);
         Demand { now, soon, most, bursts }
@@ -233,10 +248,11 @@ impl Slo {
             expected: expected.unwrap_or_default(),
             service: self.learned.service(),
             service_variation: self.learned.service_variation(),
-            peakedness: self.learned.peakedness(),
+            peakedness: self.peakedness(),
             cold_start: self.learned.cold_start(),
             per_replica: self.settings.per_replica,
             late: offered.late(servers, self.settings.wait),
+            late_allowed: self.late_allowed(),
             known: expected.is_some(),
             period: self.period.length().unwrap_or(0.0),
             ..SloNumbers::default()
@@ -271,6 +287,7 @@ impl Slo {
             most: self.certain(demand.most),
             again: again.map(|rate| self.certain(self.replicas(rate))),
             rate: expected.now,
+            fall: (-expected.slope).max(0.0),
             cold_start: self.learned.cold_start(),
             allowed_late: self.settings.late,
         };
@@ -291,9 +308,9 @@ impl Slo {
 impl Rule for Slo {
     fn wish(&mut self, seen: &Observation, now: Duration) -> Wish {
         self.learn(seen, now);
-        let peakedness = self.learned.peakedness();
-        let cold_start = self.learned.cold_start();
+        let (cold_start, peakedness) = (self.learned.cold_start(), self.peakedness());
         let expected = self.pace.expect(cold_start, peakedness, seen.held > 0, now);
+        self.slope = expected.map_or(0.0, |expected| expected.slope);
         let season = self.season.expect(cold_start, now);
         let expected = expected.map(|expected| Expected { season, ..expected });
         let times = (cold_start, self.return_time());
@@ -337,40 +354,8 @@ impl Rule for Slo {
         Wish { replicas, reason, numbers: Numbers::Slo(numbers), steps }
     }
 
-    /// As many as run at once what is held, or as the arrivals need, whichever is more.
     fn wake(&mut self, seen: &Observation, now: Duration) -> Wish {
-        self.learn(seen, now);
-        let (ahead, peakedness) = (self.learned.cold_start(), self.learned.peakedness());
-        let expected = self.pace.expect(ahead, peakedness, false, now);
-        let per_replica = self.settings.per_replica.max(1);
-        let service = self.learned.service();
-        let horizon = ahead.max(service);
-        let (rate, meanwhile) = expected
-            .map_or((0.0, 0.0), |expected| (expected.soon, expected.now.midpoint(expected.soon)));
-        let at_once = f64::from(seen.held).max(rate * service);
-        let waiting = f64::from(seen.held) + meanwhile * self.learned.until_ready(now);
-        // Of a backlog that grows through a cold start, only what clears it in another one.
-        let cleared = at_once.min(waiting * service / horizon + rate * service);
-        let held = (cleared / f64::from(per_replica) - ROUNDING).ceil().max(1.0) as u32;
-        let held = held.min(self.came);
-        let demand = expected.map_or(0, |expected| self.replicas_seen(expected.soon));
-        let replicas = demand.max(held).max(seen.current);
-        let need = Need {
-            now: self.certain(demand).max(1),
-            soon: 0,
-            most: replicas,
-            again: None,
-            rate: 0.0,
-            cold_start: ahead,
-            allowed_late: self.settings.late,
-        };
-        self.keep.keep(&need, seen.current, now);
-        let steps = vec![
-            Step::new(Stage::Demand, demand, demand),
-            Step::new(Stage::Backlog, demand, replicas),
-        ];
-        let numbers = Numbers::Slo(self.numbers(expected, replicas));
-        Wish { replicas, reason: DecisionReason::Wake, numbers, steps }
+        self.woken(seen, now)
     }
 
     fn save(&self, to: &mut Snapshot, now: Duration) {

@@ -13,6 +13,7 @@ fn need(replicas: u32, cold_start: f64) -> Need {
         most: replicas,
         again: None,
         rate: 0.05 * f64::from(replicas),
+        fall: 0.0,
         cold_start,
         allowed_late: 0.01,
     }
@@ -168,4 +169,97 @@ fn no_more_are_kept_than_a_rise_that_no_forecast_saw_could_ask_for() {
         blind.keep(&need(wave(second), 30.0), 80, at(f64::from(second)));
     }
     assert!(blind.keep(&need(0, 30.0), 80, at(401.0)).replicas > kept.replicas);
+}
+
+/// What is kept of 40 replicas after `seconds` in which the need fell by one every ten seconds from 40 on, for sure or not.
+fn kept_in_a_fall(seconds: u32, surely: bool) -> u32 {
+    // Calm for so long that no rise is remembered.
+    let mut keep = Keep::begin(40, at(0.0));
+    for look in 0..2_000 {
+        keep.keep(&need(40, 30.0), 40, at(f64::from(look) * 10.0));
+    }
+    let falling = |second: u32| {
+        let now = 40 - second / 10;
+        let need = need(now, 30.0);
+        // Replicas a second, in the requests that those are for.
+        let fall = if surely { need.rate / f64::from(now) / 10.0 } else { 0.0 };
+        Need { fall, most: now + 1, soon: now, ..need }
+    };
+    (0..=seconds)
+        .map(|second| {
+            keep.came(100.0, 0.0, 1.0);
+            keep.keep(&falling(second), 40, at(20_000.0 + f64::from(second))).replicas
+        })
+        .last()
+        .unwrap()
+}
+
+#[test]
+fn who_surely_falls_keeps_what_was_needed_a_moment_ago_less_what_it_fell_by_since() {
+    // 20 are needed. What may have been needed half a minute ago is three more, and one by chance.
+    assert_eq!(kept_in_a_fall(205, false), 24);
+    assert_eq!(kept_in_a_fall(205, true), 20);
+}
+
+/// What is kept of 40, where the budget is spent and a rise from four to twelve was seen, while the need of 11 falls by so
+/// many replicas a second for so many seconds.
+fn kept_beyond(fall: f64, seconds: u32) -> u32 {
+    let mut keep = Keep::begin(4, at(0.0));
+    let mut now = 0.0;
+    let mut play = |keep: &mut Keep, need: &Need, seconds: u32| {
+        let second = |_| {
+            now += 1.0;
+            keep.came(100.0, 100.0, 1.0);
+            keep.keep(need, 40, at(now)).replicas
+        };
+        (0..seconds).map(second).last().unwrap()
+    };
+    play(&mut keep, &need(4, 30.0), 100);
+    play(&mut keep, &need(12, 30.0), 100);
+    let eleven = need(11, 30.0);
+    play(&mut keep, &eleven, 40);
+    let falling = Need { fall: fall * eleven.rate / 11.0, ..eleven };
+    play(&mut keep, &falling, seconds)
+}
+
+#[test]
+fn no_more_is_kept_than_a_rise_came_to_and_less_while_the_load_surely_falls() {
+    // Twelve, and not eight more than eleven.
+    assert_eq!(kept_beyond(0.0, 100), 12);
+    // Within two minutes, which is twice as long as those need that are started now, it falls by six: from five it may come
+    // to twelve, as it did. By twelve: from none to eight.
+    assert_eq!(kept_beyond(0.05, 100), 12);
+    assert_eq!(kept_beyond(0.1, 100), 11);
+    // What looks like a fall for some seconds is a step.
+    assert_eq!(kept_beyond(0.1, 9), 12);
+}
+
+#[test]
+fn a_larger_share_may_be_late_while_the_budget_is_whole_and_what_may_be_missed_leaves_some_of_it() {
+    let share = |late: f64, rise: u32, cold_start: f64| {
+        let mut keep = Keep::begin(10, at(0.0));
+        keep.came(100_000.0, late, 1.0);
+        for second in 0..200_u32 {
+            let now = if second < 100 { 10 } else { 10 + rise };
+            keep.keep(&need(now, cold_start), 10 + rise, at(f64::from(second)));
+        }
+        keep.keep(&need(10, cold_start), 10, at(200.0));
+        keep.share(0.01)
+    };
+    let whole = share(0.0, 0, 5.0);
+    assert!((whole - 0.01 * MOST_SHARE).abs() < 1e-9, "{whole}");
+    let half = share(500.0, 0, 5.0);
+    assert!((half - 0.035).abs() < 1e-9, "{half}");
+    assert_eq!([share(1000.0, 0, 5.0), share(5000.0, 0, 5.0)], [0.01, 0.01]);
+    // Twenty more at 0.05/s each, for two minutes: 120 of a budget of 1,000.
+    let risk = share(0.0, 20, 60.0);
+    assert!((risk - (0.01 + 0.05 * 0.88)).abs() < 1e-9, "{risk}");
+    assert_eq!(share(0.0, 200, 120.0), 0.01, "more than all of it");
+    assert_eq!(Keep::begin(0, at(0.0)).share(0.01), 0.01, "nothing came, so there is no budget");
+    let keep = {
+        let mut keep = Keep::begin(0, at(0.0));
+        keep.came(1e6, 0.0, 1.0);
+        keep
+    };
+    assert_eq!(keep.share(0.4), MOST_LATE);
 }

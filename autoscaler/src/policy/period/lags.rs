@@ -1,8 +1,8 @@
 //! How much a series is like itself some steps before, for many lags at once.
 //!
 //! For each lag the squared differences are summed up between values and those one lag before them, over the
-//! last two lags: so three whole periods are compared, each with the next. With a new value two terms change
-//! of each sum. This is the difference function of A. de Cheveigné and H. Kawahara (Journal of the
+//! last two lags: so three whole periods are compared, each with the next, or two that must be more alike. With a new
+//! value two terms change of each sum. This is the difference function of A. de Cheveigné and H. Kawahara (Journal of the
 //! Acoustical Society of America 111, 2002), and one over the variance is the autocorrelation. As there, the
 //! shortest lag that is good enough is the period, and not one of its multiples; and as with M. Vlachos, P. Yu
 //! and V. Castelli (SIAM International Conference on Data Mining, 2005) it must be the top of a hill: next to
@@ -17,6 +17,8 @@ pub(super) const MOST_VALUES: usize = 3 * LONGEST + 1;
 /// The correlation that makes a period, with what chance takes from it put back: what differs from one time to the
 /// next is a fifth of what the period explains.
 const ALIKE: f64 = 0.8;
+/// The same while only two periods were seen: what differs is a tenth.
+const ALIKE_AT_FIRST: f64 = 0.9;
 /// A hill begins where the correlation has been below this.
 const VALLEY: f64 = 0.5;
 /// Standard deviations of the correlation of chance: with hundreds of lags tried each few seconds.
@@ -94,7 +96,7 @@ impl Lags {
 
     /// The period in steps, where there is one. `noise` is the variance that chance gives a value.
     pub(super) fn period(&self, noise: f64) -> Option<usize> {
-        let longest = (self.values.len().min(MOST_VALUES) / 3).min(LONGEST);
+        let longest = (self.values.len() / 2).min(LONGEST);
         let mut moments = Moments::default();
         let mut is_past_valley = false;
         let mut best: Option<(usize, f64)> = None;
@@ -102,9 +104,10 @@ impl Lags {
             (moments.seen..3 * lag).for_each(|age| moments.add(self.at(age)));
             let likeness = self.likeness(lag, moments.variance(), noise).unwrap_or(0.0);
             is_past_valley |= likeness < VALLEY;
-            if is_past_valley && likeness >= ALIKE {
+            let alike = if self.knows(2 * lag, lag) { ALIKE } else { ALIKE_AT_FIRST };
+            if is_past_valley && likeness >= alike {
                 best = best.filter(|&(_, top)| top >= likeness).or(Some((lag, likeness)));
-            } else if best.is_some() {
+            } else if best.is_some() && likeness < ALIKE {
                 break;
             }
         }
@@ -117,13 +120,19 @@ impl Lags {
         let sum = self.sums.get(lag - SHORTEST)?;
         let pairs = f64::from(sum.pairs);
         // What changes no more than chance changes it has no period that is worth knowing.
-        if pairs < KNOWN * 2.0 * lag as f64 || variance < 2.0 * noise {
+        if !self.knows(lag, lag) || variance < 2.0 * noise {
             return None;
         }
         let difference = (sum.squares / pairs / 2.0).max(0.0);
         let raw = 1.0 - difference / variance;
         let explained = 1.0 - (difference - noise).max(0.0) / (variance - noise);
         (raw >= CONFIDENCE / pairs.sqrt()).then_some(explained)
+    }
+
+    /// Whether so many pairs of a lag are known.
+    fn knows(&self, pairs: usize, lag: usize) -> bool {
+        let known = self.sums.get(lag - SHORTEST).map_or(0, |sum| sum.pairs);
+        f64::from(known) >= KNOWN * pairs as f64
     }
 
     /// The largest difference of any sum, as a share.

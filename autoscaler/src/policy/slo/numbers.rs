@@ -19,6 +19,9 @@ pub struct SloNumbers {
     pub per_replica: u32,
     /// The predicted share of late requests with the replicas wanted.
     pub late: f64,
+    /// The share that may be late of those that come now: that of the objective, or more where a period says what comes
+    /// and the budget is hardly spent.
+    pub late_allowed: f64,
     /// The share of recent requests that was late.
     pub late_seen: f64,
     /// Seconds for which a replica is kept.
