@@ -43,7 +43,9 @@ const SPENDABLE: f64 = 0.5;
 /// Cold starts for which requests are late at a return: one until replicas are ready, and as long
 /// again until they have caught up.
 const LATE_FOR: f64 = 2.0;
-/// Seconds for which one is kept that is not needed by a load that surely falls: two looks, so that it is no slip of one.
+/// The share of a start for which one is kept that is not needed by a load that surely falls,
+const FALLING: f64 = 1.0 / 3.0;
+/// and the shortest time in seconds: two looks, so that it is no slip of one.
 const SHORTEST_FALLING: f64 = 3.0;
 /// Seconds for which a load must have surely fallen before that says what can be missed: a step looks like it for a few.
 const SURELY: f64 = 10.0;
@@ -287,7 +289,7 @@ impl Keep {
     fn possible(&self, need: &Need, short: f64, now: Duration) -> u32 {
         // Who knows what comes back waits no longer than it takes to see that chance does not bring it.
         let wait = if need.fall > 0.0 {
-            SHORTEST_FALLING
+            (FALLING * need.cold_start).max(SHORTEST_FALLING)
         } else if need.again.is_some() {
             SHORTEST
         } else {
