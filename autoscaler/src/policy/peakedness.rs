@@ -104,7 +104,7 @@ mod tests {
 
     /// 90 and 110 by turns: a variance of as much as Poisson's, but in pairs and not one by one.
     fn noise(tick: usize) -> f64 {
-        if tick / 2 % 2 == 0 { 10.0 } else { -10.0 }
+        if (tick / 2).is_multiple_of(2) { 10.0 } else { -10.0 }
     }
 
     #[test]
