@@ -45,7 +45,7 @@ const SPENDABLE: f64 = 0.5;
 const LATE_FOR: f64 = 2.0;
 /// The share of a start for which one is kept that is not needed by a load that surely falls,
 const FALLING: f64 = 1.0 / 3.0;
-/// and the shortest time in seconds: two looks, so that it is no slip of one.
+/// and the shortest time in seconds: some looks, so that it is no slip of one.
 const SHORTEST_FALLING: f64 = 3.0;
 /// Seconds for which a load must have surely fallen before that says what can be missed: a step looks like it for a few.
 const SURELY: f64 = 10.0;
@@ -163,7 +163,9 @@ impl Keep {
     /// The share of those that come now that may be late, where `allowed` may be of all, and a period says what comes.
     pub fn share(&self, allowed: f64) -> f64 {
         let budget = self.arrivals * allowed;
-        let left = (budget - self.late - self.risk).max(0.0) / budget.max(f64::MIN_POSITIVE);
+        // The next one may be late already.
+        let spent = self.late + self.risk + 1.0;
+        let left = (budget - spent).max(0.0) / budget.max(1.0);
         (allowed * (1.0 + (MOST_SHARE - 1.0) * left)).min(MOST_LATE)
     }
 

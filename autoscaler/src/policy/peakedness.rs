@@ -13,11 +13,11 @@ use super::snapshot::Snapshot;
 
 /// Ticks that speak,
 const MEMORY: f64 = 300.0;
-/// and those that speak for a forecast that lags behind: the few that a growth has lasted.
+/// and those that speak for a forecast that lags behind: it catches up within minutes.
 const MEMORY_ABOVE: f64 = 100.0;
 /// Its bound: arrivals that come in larger clumps are bursts for the forecast, not noise.
 const MOST: f64 = 4.0;
-/// The most that one tick says.
+/// The most that one tick says: as much as four standard deviations.
 const MOST_AT_ONCE: f64 = MOST * MOST;
 /// The same of a lag: what is more than two standard deviations above is a jump, which the windows see as well.
 const MOST_ABOVE: f64 = 2.0 * 2.0 * 2.0;
@@ -82,9 +82,10 @@ impl Peakedness {
     }
 
     pub(super) fn load(&mut self, around: f64, from: &Snapshot) {
-        self.around = around;
         let seen = from.row("slo.peakedness").filter(|row| row.iter().all(|seen| is_load(*seen)));
-        [self.between, self.above] = seen.unwrap_or([around, 1.0]);
+        let [between, above] = seen.unwrap_or([around, 1.0]);
+        let bounded = [around, between, above].map(|seen| seen.min(MOST_AT_ONCE));
+        [self.around, self.between, self.above] = bounded;
     }
 }
 
@@ -150,7 +151,7 @@ mod tests {
             let seconds = if tick % 3 == 0 { 2.0 } else { 1.0 };
             learned.arrived(100.0 * seconds, 100.0 * seconds, seconds);
         }
-        assert_eq!(learned.of(-1.0), 1.0);
+        assert!(learned.between < 0.2 && learned.around < 0.2, "{learned:?}");
     }
 
     #[test]
@@ -161,6 +162,14 @@ mod tests {
             learned.arrived(arrivals, expected, 1.0);
         }
         learned.arrived(100.0, 100.0, 1.0);
-        assert_eq!(learned.of(1.0), 1.0, "{learned:?}");
+        assert_eq!([-1.0, 0.0, 1.0].map(|slope| learned.of(slope)), [1.0; 3], "{learned:?}");
+        // Nor does what was written down of it.
+        let mut snapshot = Snapshot::default();
+        snapshot.put("slo.peakedness", [[1e12, -1.0]]);
+        learned.load(1e12, &snapshot);
+        for _ in 0..1000 {
+            learned.arrived(100.0, 100.0, 1.0);
+        }
+        assert_eq!(learned.of(0.0), 1.0, "{learned:?}");
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Forecasts that wait to be compared with what came: bounds the memory. A cold start of an hour has
 /// one a second.
 const MOST_FORECASTS: usize = 3600;
-/// Rises that are remembered at once. The smallest of too many are forgotten.
+/// Rises that are remembered at once: bounds the memory. The smallest of too many are forgotten, though they came highest.
 const MOST_RISES: usize = 64;
 
 /// Forecasts, and the rises beyond them.
@@ -91,6 +91,10 @@ impl Rise {
         for [top, rise] in from.rows("slo.rises").take(2 * MOST_RISES) {
             remember(&mut self.rises[1], Reached { top: top as u32, rise: rise as u32 });
         }
+        // Those of before did not say how high they came.
+        if let Some([rise]) = from.row("slo.rise").filter(|_| !from.has("slo.rises")) {
+            remember(&mut self.rises[1], Reached { top: u32::MAX, rise: rise as u32 });
+        }
         let row = |[age, replicas]: [f64; 2]| Some((moment(age, taken)?, replicas as u32));
         self.forecasts = from.rows("slo.forecasts").filter_map(row).take(MOST_FORECASTS).collect();
     }
@@ -149,7 +153,13 @@ mod tests {
         rise.save(&mut snapshot, at(50));
         let mut next = Rise::begin(at(7));
         next.load(&snapshot, at(7));
-        for mut rise in [rise, next] {
+        // What was written down before did not say how high a rise came.
+        let mut old = Rise::begin(at(7));
+        let mut snapshot = Snapshot::default();
+        snapshot.put("slo.rise", [[5.0]]);
+        old.load(&snapshot, at(7));
+        assert_eq!(old.beyond(100), 5);
+        for mut rise in [rise, next, old] {
             assert_eq!(rise.beyond(0), 5);
             for second in 8..=320 {
                 rise.compare((1, 1), (60.0, 30.0), 100.0, at(second));

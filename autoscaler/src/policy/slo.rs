@@ -58,6 +58,8 @@ pub struct Slo {
     is_warm: bool,
     /// By how much the rate surely grew or fell each second when it was last looked at.
     slope: f64,
+    /// Whether requests were ever seen to wait: where they do so unseen, nobody knows which share is late.
+    sees_waits: bool,
     /// Requests that came in the last hour, or are still there.
     came: u32,
     /// When they were last counted.
@@ -91,6 +93,7 @@ impl Slo {
             keep: Keep::begin(current, now),
             is_warm: current > 0,
             slope: 0.0,
+            sees_waits: false,
             came: 0,
             counted: None,
             settings,
@@ -100,6 +103,7 @@ impl Slo {
     /// Learns from a tick.
     fn learn(&mut self, seen: &Observation, now: Duration) {
         self.learned.started(seen, now);
+        self.sees_waits |= seen.held > 0;
         self.came = self.keep.came_lately().max(seen.running.saturating_add(seen.held));
         let traffic = seen.traffic.filter(|traffic| is_load(traffic.arrivals));
         if let Some(traffic) = traffic {
@@ -115,7 +119,9 @@ impl Slo {
         let peakedness = self.peakedness();
         if let Some(before) = self.pace.expect(0.0, peakedness, false, now) {
             let before = self.period.refine(before, (0.0, 0.0), now);
-            self.learned.arrived(arrivals, before.soon.max(before.season) * seconds, seconds);
+            // A period may say more than what chance leaves possible.
+            let expected = before.soon.max(before.season.min(before.most));
+            self.learned.arrived(arrivals, expected * seconds, seconds);
         }
         self.pace.record(from, now, arrivals / seconds);
         self.season.record(arrivals, from, now);
@@ -175,7 +181,7 @@ impl Slo {
     /// The share that may be late of those that come now.
     fn late_allowed(&self) -> f64 {
         let late = self.settings.late;
-        self.period.length().map_or(late, |_| self.keep.share(late))
+        if self.sees_waits && self.period.length().is_some() { self.keep.share(late) } else { late }
     }
 
     /// Replicas for a rate of requests.
@@ -364,6 +370,7 @@ impl Rule for Slo {
         self.period.save(to, now);
         self.learned.save(to);
         self.keep.save(to, now);
+        to.put("slo.sees_waits", [[f64::from(u8::from(self.sees_waits))]]);
     }
 
     fn load(&mut self, from: &Snapshot, taken: Duration) {
@@ -372,5 +379,6 @@ impl Rule for Slo {
         self.period.load(from, taken);
         self.learned.load(from);
         self.keep.load(from, taken);
+        self.sees_waits = from.row("slo.sees_waits").is_some_and(|[seen]| seen > 0.0);
     }
 }

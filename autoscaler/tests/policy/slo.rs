@@ -338,3 +338,27 @@ fn a_period_that_does_not_come_again_takes_nothing_away_and_is_forgotten() {
     let again = (0..1200).map(|_| world.tick(0.0).replicas).max();
     assert_eq!(again, Some(0), "nobody believes in it any more");
 }
+
+#[test]
+fn more_than_the_objective_may_be_late_only_where_a_period_is_known_and_waits_are_seen() {
+    let wave = |now: u32| {
+        let phase = std::f64::consts::TAU * f64::from(now) / 600.0;
+        100.0 - 80.0 * phase.cos()
+    };
+    let late_allowed = |held: u32, periods: u32| {
+        let mut world = World::new(5, 5.0);
+        let mut seed = 5_u64;
+        world.seen.held = held;
+        world.tick(wave(0));
+        world.seen.held = 0;
+        for second in 1..periods * 600 {
+            world.tick(poisson(wave(second), &mut seed));
+        }
+        let Numbers::Slo(slo) = world.tick(wave(0)).facts.numbers else { panic!("another rule") };
+        slo.late_allowed
+    };
+    assert_eq!(late_allowed(0, 4), 0.01, "who sees no queue can't know what is late");
+    assert_eq!(late_allowed(1, 1), 0.01, "what comes is not known yet");
+    let known = late_allowed(1, 4);
+    assert!((0.02..=0.06).contains(&known), "{known}");
+}

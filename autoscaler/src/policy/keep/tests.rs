@@ -175,12 +175,12 @@ fn no_more_are_kept_than_a_rise_that_no_forecast_saw_could_ask_for() {
 fn kept_in_a_fall(seconds: u32, surely: bool) -> u32 {
     // Calm for so long that no rise is remembered.
     let mut keep = Keep::begin(40, at(0.0));
-    for look in 0..2_000 {
-        keep.keep(&need(40, 30.0), 40, at(f64::from(look) * 10.0));
+    for look in 0..6_000 {
+        keep.keep(&need(40, 120.0), 40, at(f64::from(look) * 10.0));
     }
     let falling = |second: u32| {
         let now = 40 - second / 10;
-        let need = need(now, 30.0);
+        let need = need(now, 120.0);
         // Replicas a second, in the requests that those are for.
         let fall = if surely { need.rate / f64::from(now) / 10.0 } else { 0.0 };
         Need { fall, most: now + 1, soon: now, ..need }
@@ -188,7 +188,7 @@ fn kept_in_a_fall(seconds: u32, surely: bool) -> u32 {
     (0..=seconds)
         .map(|second| {
             keep.came(100.0, 0.0, 1.0);
-            keep.keep(&falling(second), 40, at(20_000.0 + f64::from(second))).replicas
+            keep.keep(&falling(second), 40, at(60_000.0 + f64::from(second))).replicas
         })
         .last()
         .unwrap()
@@ -196,10 +196,24 @@ fn kept_in_a_fall(seconds: u32, surely: bool) -> u32 {
 
 #[test]
 fn who_surely_falls_keeps_what_was_needed_a_moment_ago_less_what_it_fell_by_since() {
-    // 20 are needed. What may have been needed half a minute ago is three more, and one by chance.
-    assert_eq!(kept_in_a_fall(205, false), 24);
-    // And ten seconds ago it was 21, of which it has fallen by a part of one.
+    // 20 are needed. A start before it was 32, and one more by chance.
+    assert_eq!(kept_in_a_fall(205, false), 33);
+    // A third of a start before it was 24, of which it has fallen by four; and it is still falling through the twenty-first.
     assert_eq!(kept_in_a_fall(205, true), 21);
+}
+
+#[test]
+fn and_for_a_third_of_a_start() {
+    let kept = |seconds: f64| {
+        let mut keep = Keep::begin(30, at(0.0));
+        for look in 0..6_000 {
+            keep.keep(&need(30, 120.0), 30, at(f64::from(look) * 10.0));
+        }
+        // It falls so slowly that this takes nothing off.
+        let falling = Need { fall: 1e-9, ..need(20, 120.0) };
+        keep.keep(&falling, 30, at(59_990.0 + seconds)).replicas
+    };
+    assert_eq!([1.0, 39.0, 41.0].map(kept), [30, 30, 20]);
 }
 
 /// What is kept of 40, where the budget is spent and a rise from four to twelve was seen, while the need of 11 falls by so
@@ -248,13 +262,13 @@ fn a_larger_share_may_be_late_while_the_budget_is_whole_and_what_may_be_missed_l
         keep.share(0.01)
     };
     let whole = share(0.0, 0, 5.0);
-    assert!((whole - 0.01 * MOST_SHARE).abs() < 1e-9, "{whole}");
+    assert!((whole - (0.01 + 0.05 * 0.999)).abs() < 1e-9, "{whole}");
     let half = share(500.0, 0, 5.0);
-    assert!((half - 0.035).abs() < 1e-9, "{half}");
+    assert!((half - (0.01 + 0.05 * 0.499)).abs() < 1e-9, "{half}");
     assert_eq!([share(1000.0, 0, 5.0), share(5000.0, 0, 5.0)], [0.01, 0.01]);
     // Twenty more at 0.05/s each, for two minutes: 120 of a budget of 1,000.
     let risk = share(0.0, 20, 60.0);
-    assert!((risk - (0.01 + 0.05 * 0.88)).abs() < 1e-9, "{risk}");
+    assert!((risk - (0.01 + 0.05 * 0.879)).abs() < 1e-9, "{risk}");
     assert_eq!(share(0.0, 200, 120.0), 0.01, "more than all of it");
     assert_eq!(Keep::begin(0, at(0.0)).share(0.01), 0.01, "nothing came, so there is no budget");
     let keep = {

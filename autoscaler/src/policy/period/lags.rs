@@ -17,7 +17,7 @@ pub(super) const MOST_VALUES: usize = 3 * LONGEST + 1;
 /// The correlation that makes a period, with what chance takes from it put back: what differs from one time to the
 /// next is a fifth of what the period explains.
 const ALIKE: f64 = 0.8;
-/// The same while only two periods were seen: what differs is a tenth.
+/// The same while hardly more than two periods were seen: what differs is a tenth, as two may be alike by chance.
 const ALIKE_AT_FIRST: f64 = 0.9;
 /// A hill begins where the correlation has been below this.
 const VALLEY: f64 = 0.5;

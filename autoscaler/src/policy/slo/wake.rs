@@ -13,6 +13,7 @@ impl Slo {
         self.learn(seen, now);
         let (ahead, peakedness) = (self.learned.cold_start(), self.peakedness());
         let expected = self.pace.expect(ahead, peakedness, false, now);
+        self.slope = expected.map_or(0.0, |expected| expected.slope);
         let per_replica = self.settings.per_replica.max(1);
         let service = self.learned.service();
         let horizon = ahead.max(service);
