@@ -53,7 +53,7 @@ const SURELY: f64 = 10.0;
 const TURN: f64 = 2.0;
 /// Times the share of the objective that may be late where the budget is whole: a share of a load that moves is mostly
 /// below what its replicas are for, as they are whole ones.
-const MOST_SHARE: f64 = 6.0;
+const MOST_SHARE: f64 = 5.0;
 /// The most that may be late at any time, as in the objective.
 const MOST_LATE: f64 = 0.5;
 /// Replicas whose gaps are remembered: bounds the memory, and what is written down of it. Those beyond

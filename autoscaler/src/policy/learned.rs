@@ -97,9 +97,9 @@ impl Learned {
     }
 
     /// Variance over mean of the number of arrivals in a tick, at least 1, while their rate surely grows or falls by
-    /// `slope`.
-    pub fn peakedness(&self, slope: f64) -> f64 {
-        self.peakedness.of(slope)
+    /// `slope`; `foreseen` where a period says what comes.
+    pub fn peakedness(&self, slope: f64, foreseen: bool) -> f64 {
+        self.peakedness.of(slope, foreseen)
     }
 
     /// Seconds from a replica's start until it is ready. Before one was seen, no less than the first

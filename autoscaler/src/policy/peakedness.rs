@@ -4,7 +4,8 @@
 //!
 //! - how counts scatter around what was expected, over some minutes: bursts, and forecasts that were wrong;
 //! - how each differs from the one before it (J. von Neumann, Annals of Mathematical Statistics 12, 1941): bursts
-//!   alone. That is enough where a load surely falls, as a forecast is too high there, if it is wrong;
+//!   alone. That is enough where a load surely falls, as a forecast is too high there, if it is wrong, and where a
+//!   period says what comes, which must not be believed the more for being wrong;
 //! - how far they are above what was expected, lately (twice the semivariance, which is the variance where a forecast is
 //!   right): a forecast that lags behind. It counts while a load surely grows.
 
@@ -41,14 +42,15 @@ impl Peakedness {
         Self { around: 1.0, between: 1.0, above: 1.0, last: None }
     }
 
-    /// What counts while the rate surely grows or falls by `slope`, from 1 on.
-    pub(super) fn of(&self, slope: f64) -> f64 {
+    /// What counts while the rate surely grows or falls by `slope`, from 1 on; `foreseen` where a period says what comes.
+    pub(super) fn of(&self, slope: f64, foreseen: bool) -> f64 {
+        let around = if foreseen { self.around.min(self.between) } else { self.around };
         let seen = if slope > 0.0 {
-            self.around.max(self.above)
+            around.max(self.above)
         } else if slope < 0.0 {
             self.around.min(self.between)
         } else {
-            self.around
+            around
         };
         seen.clamp(1.0, MOST)
     }
@@ -112,15 +114,24 @@ mod tests {
     fn a_forecast_that_is_right_leaves_what_chance_does() {
         let right = learned(|tick| (100.0 + noise(tick), 100.0));
         for slope in [-1.0, 0.0, 1.0] {
-            assert!((1.0..1.1).contains(&right.of(slope)), "{slope}: {right:?}");
+            assert!((1.0..1.1).contains(&right.of(slope, false)), "{slope}: {right:?}");
         }
     }
 
     #[test]
     fn a_forecast_that_is_too_high_is_no_burst_where_a_load_falls() {
         let high = learned(|tick| (100.0 + noise(tick), 115.0));
-        assert!(high.of(0.0) > 2.0, "{high:?}");
-        assert!(high.of(-1.0) < 1.1, "{high:?}");
+        assert!(high.of(0.0, false) > 2.0, "{high:?}");
+        assert!(high.of(-1.0, false) < 1.1, "{high:?}");
+    }
+
+    #[test]
+    fn nor_where_a_period_says_more_than_what_comes() {
+        let high = learned(|tick| (100.0 + noise(tick), 115.0));
+        assert!(high.of(0.0, true) < 1.1, "{high:?}");
+        // What comes beyond it counts while the load grows.
+        let low = learned(|tick| (115.0 + noise(tick), 100.0));
+        assert!(low.of(1.0, true) > 1.5 && low.of(0.0, true) < 1.1, "{low:?}");
     }
 
     #[test]
@@ -129,18 +140,18 @@ mod tests {
         for tick in 0..60 {
             lags.arrived(115.0 + noise(tick), 100.0, 1.0);
         }
-        let (calm, grows) = (lags.of(0.0), lags.of(1.0));
+        let (calm, grows) = (lags.of(0.0, false), lags.of(1.0, false));
         assert!(grows > 1.5 && grows > calm + 0.2, "{calm} {grows}");
         // And is over soon.
         (0..300).for_each(|tick| lags.arrived(100.0 + noise(tick), 100.0, 1.0));
-        assert!(lags.of(1.0) < 1.25, "{lags:?}");
+        assert!(lags.of(1.0, false) < 1.25, "{lags:?}");
     }
 
     #[test]
     fn bursts_are_bursts_wherever_a_load_goes() {
         let bursts = learned(|tick| (if tick % 4 == 0 { 400.0 } else { 0.0 }, 100.0));
         for slope in [-1.0, 0.0, 1.0] {
-            assert_eq!(bursts.of(slope), MOST, "{slope}: {bursts:?}");
+            assert_eq!(bursts.of(slope, false), MOST, "{slope}: {bursts:?}");
         }
     }
 
@@ -162,7 +173,7 @@ mod tests {
             learned.arrived(arrivals, expected, 1.0);
         }
         learned.arrived(100.0, 100.0, 1.0);
-        assert_eq!([-1.0, 0.0, 1.0].map(|slope| learned.of(slope)), [1.0; 3], "{learned:?}");
+        assert_eq!([-1.0, 0.0, 1.0].map(|slope| learned.of(slope, false)), [1.0; 3], "{learned:?}");
         // Nor does what was written down of it.
         let mut snapshot = Snapshot::default();
         snapshot.put("slo.peakedness", [[1e12, -1.0]]);
@@ -170,6 +181,6 @@ mod tests {
         for _ in 0..1000 {
             learned.arrived(100.0, 100.0, 1.0);
         }
-        assert_eq!(learned.of(0.0), 1.0, "{learned:?}");
+        assert_eq!(learned.of(0.0, false), 1.0, "{learned:?}");
     }
 }

@@ -119,9 +119,7 @@ impl Slo {
         let peakedness = self.peakedness();
         if let Some(before) = self.pace.expect(0.0, peakedness, false, now) {
             let before = self.period.refine(before, (0.0, 0.0), now);
-            // A period may say more than what chance leaves possible.
-            let expected = before.soon.max(before.season.min(before.most));
-            self.learned.arrived(arrivals, expected * seconds, seconds);
+            self.learned.arrived(arrivals, before.soon.max(before.season) * seconds, seconds);
         }
         self.pace.record(from, now, arrivals / seconds);
         self.season.record(arrivals, from, now);
@@ -166,7 +164,7 @@ impl Slo {
     }
 
     fn peakedness(&self) -> f64 {
-        self.learned.peakedness(self.slope)
+        self.learned.peakedness(self.slope, self.period.length().is_some())
     }
 
     fn offered(&self, rate: f64) -> Offered {

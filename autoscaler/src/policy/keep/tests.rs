@@ -262,13 +262,13 @@ fn a_larger_share_may_be_late_while_the_budget_is_whole_and_what_may_be_missed_l
         keep.share(0.01)
     };
     let whole = share(0.0, 0, 5.0);
-    assert!((whole - (0.01 + 0.05 * 0.999)).abs() < 1e-9, "{whole}");
+    assert!((whole - (0.01 + 0.04 * 0.999)).abs() < 1e-9, "{whole}");
     let half = share(500.0, 0, 5.0);
-    assert!((half - (0.01 + 0.05 * 0.499)).abs() < 1e-9, "{half}");
+    assert!((half - (0.01 + 0.04 * 0.499)).abs() < 1e-9, "{half}");
     assert_eq!([share(1000.0, 0, 5.0), share(5000.0, 0, 5.0)], [0.01, 0.01]);
     // Twenty more at 0.05/s each, for two minutes: 120 of a budget of 1,000.
     let risk = share(0.0, 20, 60.0);
-    assert!((risk - (0.01 + 0.05 * 0.879)).abs() < 1e-9, "{risk}");
+    assert!((risk - (0.01 + 0.04 * 0.879)).abs() < 1e-9, "{risk}");
     assert_eq!(share(0.0, 200, 120.0), 0.01, "more than all of it");
     assert_eq!(Keep::begin(0, at(0.0)).share(0.01), 0.01, "nothing came, so there is no budget");
     let keep = {
