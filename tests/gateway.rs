@@ -91,6 +91,26 @@ fn an_api_that_does_not_come_up_is_refused_with_its_reason() {
     assert_eq!(gateway.metric("tidegate_requests_queued", "plain"), 0.0);
 }
 
+#[test]
+fn who_waits_for_an_api_that_goes_and_that_nobody_starts_is_told_so() {
+    let gateway = Gateway::start("300s", &[]);
+    let mut both = [connect(gateway.data), connect(gateway.data)];
+    for stream in &mut both {
+        write!(stream, "GET /plain/x HTTP/1.1\r\nhost: me\r\nconnection: close\r\n\r\n").unwrap();
+    }
+    eventually("both wait", || gateway.metric("tidegate_requests_queued", "plain") == 2.0);
+    let other = Gateway::DOCUMENT.replace("{name: plain}", "{name: other}");
+    let other = other.replace("COLD_START", "300s").replace("ROUTES", "[{path: /other}]");
+    gateway.write_documents(&other);
+    for stream in &mut both {
+        let answer = read_answer(stream);
+        assert_eq!((answer.status, answer.reason()), (503, "cold-start-timeout"));
+    }
+    eventually("it is forgotten", || {
+        !get(gateway.admin, "/metrics").text().contains("api=\"plain\"")
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_never_reached_a_model_is_answered_by_another() {
     let mut sidecars = [Sidecar::start(&[]), Sidecar::start(&[])];

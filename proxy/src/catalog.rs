@@ -321,8 +321,11 @@ impl Catalog {
         }
     }
 
-    /// Forgets the APIs that go and hold nothing any more.
+    /// Forgets the APIs that go and hold nothing any more. Who waits there for what nobody starts is told so: a
+    /// request may have been led there in the moment in which the API and its endpoints went.
     fn forget_idle(&mut self) {
+        let leaving = self.apis.values().filter(|served| served.is_leaving);
+        leaving.for_each(|served| served.service.gate.turn_away());
         let is_done = |served: &Served| {
             let seen = served.service.gate.snapshot();
             served.is_leaving && seen.running + seen.waiting == 0

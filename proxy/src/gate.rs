@@ -198,6 +198,22 @@ impl Gate {
         seen.waiting > 0 && seen.limit == 0
     }
 
+    /// Refuses all that wait where no endpoint is usable, for an API that goes: nobody starts one any more.
+    pub fn turn_away(&self) {
+        loop {
+            let now = clock::now();
+            let (waiter, refusal) = {
+                let mut state = self.lock();
+                let Some(waiter) = state.admission.turn_away(now) else { return };
+                let refusal = state.refusal(Cause::Late, now);
+                (waiter, Refusal { reason: Reason::ColdStartTimeout, ..refusal })
+            };
+            preempt();
+            // Who has left meanwhile need not be told.
+            waiter.send(Err(refusal)).ok();
+        }
+    }
+
     /// Tells if somebody waits and no endpoint is usable.
     fn tell_held(&self, state: &State) {
         if state.admission.slots().limit() == 0 && state.admission.is_waited_for() {

@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 mod foreign;
+mod vain;
 
 pub use foreign::Load;
 
