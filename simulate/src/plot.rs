@@ -70,10 +70,7 @@ impl Kind {
         match path.extension().and_then(|end| end.to_str()) {
             Some("svg") => Ok(Self::Svg),
             Some("png") => Ok(Self::Png),
-            _ => {
-                let why = "its name ends neither in .svg nor in .png".to_owned();
-                Err(SimulateError::Plot { path: path.to_owned(), why })
-            }
+            _ => Err(failed(path, "its name ends neither in .svg nor in .png")),
         }
     }
 }
@@ -83,25 +80,27 @@ pub(crate) fn can_write(path: &Path) -> Result<(), SimulateError> {
     Kind::of(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if folder.is_some_and(|folder| !folder.is_dir()) {
-        let why = "there is no such folder".to_owned();
-        return Err(SimulateError::Plot { path: path.to_owned(), why });
+        return Err(failed(path, "there is no such folder"));
     }
     Ok(())
 }
 
+fn failed(path: &Path, why: impl ToString) -> SimulateError {
+    SimulateError::Plot { path: path.to_owned(), why: why.to_string() }
+}
+
 /// Draws into a file, as SVG or PNG by its name.
 pub(crate) fn write(path: &Path, picture: &Picture<'_>) -> Result<(), SimulateError> {
-    let fail = |why: String| SimulateError::Plot { path: path.to_owned(), why };
     let kind = Kind::of(path)?;
     if register_font("sans-serif", FontStyle::Normal, FONT).is_err() {
-        return Err(fail("its font can't be read".to_owned()));
+        return Err(failed(path, "its font can't be read"));
     }
     let bytes = match kind {
         Kind::Svg => svg(picture),
         Kind::Png => png(picture),
     };
-    let bytes = bytes.map_err(|error| fail(error.to_string()))?;
-    std::fs::write(path, bytes).map_err(|error| fail(error.to_string()))
+    let bytes = bytes.map_err(|error| failed(path, error))?;
+    std::fs::write(path, bytes).map_err(|error| failed(path, error))
 }
 
 fn svg(picture: &Picture<'_>) -> Result<Vec<u8>, Box<dyn std::error::Error>> {

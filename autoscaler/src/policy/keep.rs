@@ -281,8 +281,7 @@ impl Keep {
             self.falling.pop_back();
         }
         self.falling.push_back((now, replicas));
-        let is_old = |at: Duration| now.saturating_sub(at).as_secs_f64() > short;
-        while self.falling.front().is_some_and(|&(at, _)| is_old(at)) {
+        while self.falling.front().is_some_and(|&(at, _)| age(at, now) > short) {
             self.falling.pop_front();
         }
     }

@@ -44,14 +44,9 @@ impl Peakedness {
 
     /// What counts while the rate surely grows or falls by `slope`, from 1 on; `foreseen` where a period says what comes.
     pub(super) fn of(&self, slope: f64, foreseen: bool) -> f64 {
-        let around = if foreseen { self.around.min(self.between) } else { self.around };
-        let seen = if slope > 0.0 {
-            around.max(self.above)
-        } else if slope < 0.0 {
-            self.around.min(self.between)
-        } else {
-            around
-        };
+        let only_bursts = foreseen || slope < 0.0;
+        let around = if only_bursts { self.around.min(self.between) } else { self.around };
+        let seen = if slope > 0.0 { around.max(self.above) } else { around };
         seen.clamp(1.0, MOST)
     }
 

@@ -163,6 +163,14 @@ impl Slo {
         seen.held > 0 && (seen.ready == 0 || wait > self.settings.wait)
     }
 
+    /// What comes, now and when a replica that is started now is ready, as far as windows say it.
+    fn expect(&mut self, waits: bool, now: Duration) -> Option<Expected> {
+        let (ahead, peakedness) = (self.learned.cold_start(), self.peakedness());
+        let expected = self.pace.expect(ahead, peakedness, waits, now);
+        self.slope = expected.map_or(0.0, |expected| expected.slope);
+        expected
+    }
+
     fn peakedness(&self) -> f64 {
         self.learned.peakedness(self.slope, self.period.length().is_some())
     }
@@ -312,9 +320,8 @@ impl Slo {
 impl Rule for Slo {
     fn wish(&mut self, seen: &Observation, now: Duration) -> Wish {
         self.learn(seen, now);
-        let (cold_start, peakedness) = (self.learned.cold_start(), self.peakedness());
-        let expected = self.pace.expect(cold_start, peakedness, seen.held > 0, now);
-        self.slope = expected.map_or(0.0, |expected| expected.slope);
+        let expected = self.expect(seen.held > 0, now);
+        let cold_start = self.learned.cold_start();
         let season = self.season.expect(cold_start, now);
         let expected = expected.map(|expected| Expected { season, ..expected });
         let times = (cold_start, self.return_time());

@@ -210,9 +210,7 @@ impl<W> Admission<W> {
         let ticket = self.queue.next(now)?;
         let next = self.queue.get(ticket)?;
         if next.deadline <= now {
-            let late = self.queue.remove(ticket)?;
-            self.left(ticket, now);
-            return Some(Turn::Refuse(late.waiter, Cause::Late));
+            return Some(Turn::Refuse(self.cancel(ticket, now)?, Cause::Late));
         }
         let (cost, key) = (next.cost, next.key);
         if !self.affords(cost) {

@@ -171,13 +171,18 @@ fn no_more_are_kept_than_a_rise_that_no_forecast_saw_could_ask_for() {
     assert!(blind.keep(&need(0, 30.0), 80, at(401.0)).replicas > kept.replicas);
 }
 
+/// One that needed as many for so long, up to 60,000 s, that no rise is remembered.
+fn calm(replicas: u32) -> Keep {
+    let mut keep = Keep::begin(replicas, at(0.0));
+    for look in 0..6_000 {
+        keep.keep(&need(replicas, 120.0), replicas, at(f64::from(look) * 10.0));
+    }
+    keep
+}
+
 /// What is kept of 40 replicas after `seconds` in which the need fell by one every ten seconds from 40 on, for sure or not.
 fn kept_in_a_fall(seconds: u32, surely: bool) -> u32 {
-    // Calm for so long that no rise is remembered.
-    let mut keep = Keep::begin(40, at(0.0));
-    for look in 0..6_000 {
-        keep.keep(&need(40, 120.0), 40, at(f64::from(look) * 10.0));
-    }
+    let mut keep = calm(40);
     let falling = |second: u32| {
         let now = 40 - second / 10;
         let need = need(now, 120.0);
@@ -205,10 +210,7 @@ fn who_surely_falls_keeps_what_was_needed_a_moment_ago_less_what_it_fell_by_sinc
 #[test]
 fn and_for_a_third_of_a_start() {
     let kept = |seconds: f64| {
-        let mut keep = Keep::begin(30, at(0.0));
-        for look in 0..6_000 {
-            keep.keep(&need(30, 120.0), 30, at(f64::from(look) * 10.0));
-        }
+        let mut keep = calm(30);
         // It falls so slowly that this takes nothing off.
         let falling = Need { fall: 1e-9, ..need(20, 120.0) };
         keep.keep(&falling, 30, at(59_990.0 + seconds)).replicas

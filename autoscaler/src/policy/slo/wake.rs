@@ -11,9 +11,8 @@ impl Slo {
     /// As many as run at once what is held, or as the arrivals need, whichever is more.
     pub(super) fn woken(&mut self, seen: &Observation, now: Duration) -> Wish {
         self.learn(seen, now);
-        let (ahead, peakedness) = (self.learned.cold_start(), self.peakedness());
-        let expected = self.pace.expect(ahead, peakedness, false, now);
-        self.slope = expected.map_or(0.0, |expected| expected.slope);
+        let expected = self.expect(false, now);
+        let ahead = self.learned.cold_start();
         let per_replica = self.settings.per_replica.max(1);
         let service = self.learned.service();
         let horizon = ahead.max(service);

@@ -10,8 +10,6 @@ impl<W> Admission<W> {
             return None;
         }
         let ticket = self.queue.next(now)?;
-        let gone = self.queue.remove(ticket)?;
-        self.left(ticket, now);
-        Some(gone.waiter)
+        self.cancel(ticket, now)
     }
 }
